@@ -1,0 +1,31 @@
+import type { GatewayServer } from './gateway.ts';
+import type { RouteTableRule } from './route-rule.ts';
+import type { MeshService, Workload } from './service.ts';
+import type { RateLimitPolicy, TrafficPolicyRule } from './traffic-policy.ts';
+
+/**
+ * The control server's intermediate representation: what the mesh *is*, independent of the API it was written
+ * in. Plain immutable data. `translate/istio` (and later `translate/gateway-api`) makes it, `translate/emit`
+ * turns it into xDS for one proxy. Durations are milliseconds; hosts are lower case and fully qualified.
+ */
+export interface Mesh {
+  /** By fully qualified host, e.g. `reviews.default.svc.cluster.local`; ServiceEntry hosts included (wildcards as written). */
+  readonly services: ReadonlyMap<string, MeshService>;
+  readonly workloads: readonly Workload[];
+  /** Routing rules by host, merged and ordered: first match wins. A host without an entry is routed to its service. */
+  readonly routes: readonly RouteTableRule[];
+  /** Traffic policies (DestinationRule), most specific host first. */
+  readonly policies: readonly TrafficPolicyRule[];
+  readonly gateways: readonly GatewayServer[];
+  readonly rateLimits: readonly RateLimitPolicy[];
+  /** `cluster.local` */
+  readonly domain: string;
+}
+
+/** Where something was written: for route metadata, explain, and findings. */
+export interface Written {
+  /** `VirtualService default/reviews` */
+  readonly object: string;
+  /** `reviews.yaml:12`; '' unknown. */
+  readonly place: string;
+}

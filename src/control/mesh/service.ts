@@ -1,0 +1,54 @@
+import type { Written } from './mesh.ts';
+
+/** The protocol of a service port, from appProtocol, the port's name, or `auto` where neither says. */
+export type PortProtocol = 'http' | 'http2' | 'grpc' | 'https' | 'tls' | 'tcp' | 'auto';
+
+export interface ServicePort {
+  readonly number: number;
+  readonly name: string;
+  readonly protocol: PortProtocol;
+}
+
+/** A callable host: a Kubernetes Service or one host of a ServiceEntry. */
+export interface MeshService {
+  /** `reviews.default.svc.cluster.local`, `api.example.com`, `*.example.com`. */
+  readonly host: string;
+  /** `reviews`; for a ServiceEntry the host. */
+  readonly name: string;
+  readonly namespace: string;
+  readonly ports: readonly ServicePort[];
+  /** How endpoints are found: `endpoints` are listed here; `dns` resolves `endpoints` (or the host itself); `passthrough` calls the original destination. */
+  readonly resolution: 'endpoints' | 'dns' | 'dns-round-robin' | 'passthrough';
+  readonly external: boolean;
+  /** ClusterIPs or ServiceEntry addresses. */
+  readonly addresses: readonly string[];
+  readonly endpoints: readonly ServiceEndpoint[];
+  /** Namespaces that may see it; ['*'] all, '.' already resolved. */
+  readonly exportTo: readonly string[];
+  readonly written: Written;
+}
+
+/** One address behind one or more ports of a service. */
+export interface ServiceEndpoint {
+  /** IP address, or a name where resolution is DNS. */
+  readonly address: string;
+  /** Endpoint port by service port number. */
+  readonly ports: ReadonlyMap<number, number>;
+  readonly labels: Readonly<Record<string, string>>;
+  /** Ready and not terminating; others are emitted as DRAINING or left out. */
+  readonly health: 'healthy' | 'unhealthy' | 'draining';
+  readonly weight: number;
+  /** `region/zone/subzone`, '' unknown. */
+  readonly locality: string;
+  /** Workload (pod) behind it, '' unknown: `reviews-v1-abc.default`. */
+  readonly workload: string;
+}
+
+/** A pod (or WorkloadEntry): what a proxy rides along with. */
+export interface Workload {
+  readonly name: string;
+  readonly namespace: string;
+  readonly addresses: readonly string[];
+  readonly labels: Readonly<Record<string, string>>;
+  readonly serviceAccount: string;
+}

@@ -1,0 +1,78 @@
+import type { SocketAddress } from './address.ts';
+import type { LoadAssignment } from './endpoint.ts';
+
+/** envoy.config.cluster.v3.Cluster, resolved. */
+export interface Cluster {
+  readonly name: string;
+  /** For stats; the cluster's name unless `alt_stat_name` says otherwise. */
+  readonly statName: string;
+  readonly discovery: ClusterDiscovery;
+  readonly connectTimeoutMs: number;
+  readonly lbPolicy: LbPolicy;
+  readonly perConnectionBufferLimitBytes: number;
+  readonly circuitBreakers: { readonly default: CircuitBreakerThresholds; readonly high: CircuitBreakerThresholds };
+  readonly outlierDetection: OutlierDetection | null;
+  /** 0: no limit. */
+  readonly maxRequestsPerConnection: number;
+  /** Upstream connections idle for so long are closed; 0 never. */
+  readonly idleTimeoutMs: number;
+  /** 0 never. */
+  readonly maxConnectionDurationMs: number;
+  readonly protocol: 'HTTP1' | 'HTTP2' | 'DOWNSTREAM';
+  /** Below this share of healthy hosts (percent) all hosts are used; 0 turns panic off. */
+  readonly healthyPanicThreshold: number;
+  readonly tcpKeepalive: { readonly timeMs: number } | null;
+  /** Source address of upstream connections; null: the kernel's choice. */
+  readonly bindAddress: SocketAddress | null;
+  /** Where the cluster came from (`Service default/reviews`), from its filter metadata; '' unknown. */
+  readonly origin: string;
+  /** Istio's labels of the destination, from `istio` filter metadata (`services: [{host, name, namespace}]`). */
+  readonly service: { readonly host: string; readonly name: string; readonly namespace: string } | null;
+}
+
+export type ClusterDiscovery =
+  | { readonly kind: 'STATIC'; readonly assignment: LoadAssignment }
+  | { readonly kind: 'STRICT_DNS' | 'LOGICAL_DNS'; readonly assignment: LoadAssignment; readonly dns: DnsSettings }
+  | { readonly kind: 'EDS'; readonly serviceName: string }
+  | { readonly kind: 'ORIGINAL_DST'; readonly useHttpHeader: string };
+
+export interface DnsSettings {
+  readonly refreshMs: number;
+  /** Base and cap of the back-off after a failed look-up. */
+  readonly failureBaseMs: number;
+  readonly failureMaxMs: number;
+  readonly jitterMs: number;
+  readonly lookupFamily: 'AUTO' | 'V4_ONLY' | 'V6_ONLY' | 'V4_PREFERRED' | 'ALL';
+}
+
+export interface LbPolicy {
+  /** As registered in `proxy/upstream/lb/standard.ts`: `round_robin`, `least_request`, `random`, … */
+  readonly kind: string;
+  /** The policy's own decoded config. */
+  readonly config: unknown;
+}
+
+export interface CircuitBreakerThresholds {
+  readonly maxConnections: number;
+  readonly maxPendingRequests: number;
+  readonly maxRequests: number;
+  /** Ignored when `retryBudget` is set. */
+  readonly maxRetries: number;
+  readonly retryBudget: { readonly budgetPercent: number; readonly minRetryConcurrency: number } | null;
+}
+
+/** envoy.config.cluster.v3.OutlierDetection: the consecutive-error part. Enforcing values are percentages. */
+export interface OutlierDetection {
+  readonly consecutive5xx: number;
+  readonly enforcingConsecutive5xx: number;
+  readonly consecutiveGatewayFailure: number;
+  readonly enforcingConsecutiveGatewayFailure: number;
+  readonly splitExternalLocalOriginErrors: boolean;
+  readonly consecutiveLocalOriginFailure: number;
+  readonly enforcingConsecutiveLocalOriginFailure: number;
+  readonly intervalMs: number;
+  readonly baseEjectionTimeMs: number;
+  readonly maxEjectionTimeMs: number;
+  readonly maxEjectionTimeJitterMs: number;
+  readonly maxEjectionPercent: number;
+}

@@ -1,0 +1,62 @@
+import type { AccessLog } from './access-log.ts';
+import type { HttpConnectionManager } from './http-connection-manager.ts';
+import type { CidrRange, SocketAddress } from './address.ts';
+
+/** A listener, resolved. Durations are milliseconds throughout the model. (envoy.config.listener.v3.Listener) */
+export interface Listener {
+  readonly name: string;
+  readonly addresses: readonly SocketAddress[];
+  readonly statPrefix: string;
+  /** False: the listener only receives connections handed over by an original-destination listener. */
+  readonly bindToPort: boolean;
+  /** Hand each connection to the listener whose address is its original destination. */
+  readonly useOriginalDst: boolean;
+  readonly trafficDirection: TrafficDirection;
+  readonly tcpBacklog: number;
+  readonly perConnectionBufferLimitBytes: number;
+  readonly listenerFilters: readonly ListenerFilter[];
+  readonly listenerFiltersTimeoutMs: number;
+  readonly continueOnListenerFiltersTimeout: boolean;
+  readonly filterChains: readonly FilterChain[];
+  readonly defaultFilterChain: FilterChain | null;
+  readonly accessLog: readonly AccessLog[];
+}
+
+export type TrafficDirection = 'UNSPECIFIED' | 'INBOUND' | 'OUTBOUND';
+
+export interface ListenerFilter {
+  readonly kind: 'original_dst' | 'tls_inspector' | 'http_inspector';
+}
+
+export interface FilterChain {
+  readonly name: string;
+  readonly match: FilterChainMatch;
+  readonly filter: NetworkFilter;
+}
+
+/** Criteria in Envoy's order of precedence; an empty list or null matches everything. */
+export interface FilterChainMatch {
+  readonly destinationPort: number | null;
+  readonly prefixRanges: readonly CidrRange[];
+  readonly serverNames: readonly string[];
+  readonly transportProtocol: string;
+  readonly applicationProtocols: readonly string[];
+  readonly directSourcePrefixRanges: readonly CidrRange[];
+  readonly sourceType: 'ANY' | 'SAME_IP_OR_LOOPBACK' | 'EXTERNAL';
+  readonly sourcePrefixRanges: readonly CidrRange[];
+  readonly sourcePorts: readonly number[];
+}
+
+/** The terminal network filter of a chain. */
+export type NetworkFilter =
+  | { readonly kind: 'http'; readonly http: HttpConnectionManager }
+  | { readonly kind: 'tcp'; readonly tcp: TcpProxy };
+
+/** envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy */
+export interface TcpProxy {
+  readonly statPrefix: string;
+  readonly clusters: readonly { readonly name: string; readonly weight: number }[];
+  readonly idleTimeoutMs: number;
+  readonly maxConnectAttempts: number;
+  readonly accessLog: readonly AccessLog[];
+}

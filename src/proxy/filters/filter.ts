@@ -1,0 +1,110 @@
+import type { Clock } from '../../base/clock.ts';
+import type { Logger } from '../../base/log.ts';
+import type { Random } from '../../base/random.ts';
+import type { TimerWheel } from '../../base/timer-wheel.ts';
+import type { Headers } from '../../protocol/http/headers.ts';
+import type { RequestHead, ResponseHead } from '../../protocol/http/message.ts';
+import type { Problems } from '../../xds/proto/codec.ts';
+import type { StatStore } from '../telemetry/metrics/store.ts';
+import type { StreamInfo } from '../telemetry/stream-info.ts';
+
+/** What a head hook answers. */
+export const FilterResult = {
+  /** Go on with the next filter. */
+  Next: 0,
+  /** Hold the stream here; the filter calls `stream.resume()` or `stream.reply()` later, once. */
+  Wait: 1,
+  /** The filter has called `stream.reply()`. */
+  Replied: 2,
+} as const;
+export type FilterResult = (typeof FilterResult)[keyof typeof FilterResult];
+
+/**
+ * The stream as a filter sees it. Valid from `onRequestHead` until `onEnd`; the object serves many
+ * requests in turn, so a filter that works in the background keeps `generation` and compares it.
+ */
+export interface FilterStream {
+  readonly request: RequestHead;
+  /** Valid from `onResponseHead` on. */
+  readonly response: ResponseHead;
+  readonly info: StreamInfo;
+  /** One slot a filter of the chain, at `context.slot`; undefined at first. */
+  readonly slots: unknown[];
+  /** Changes with every request that the object serves. */
+  readonly generation: number;
+  /** Continues a stream that a hook of this filter held with `Wait`. */
+  resume(): void;
+  /** Answers in the proxy's own name. Ends the request phase; response hooks of filters before this one still run. */
+  reply(reply: LocalReply): void;
+  /** The request head was changed in a way that may choose another route; the table is asked again. */
+  rematch(): void;
+}
+
+/** An answer that the proxy makes itself. */
+export interface LocalReply {
+  readonly status: number;
+  readonly body: string;
+  /** Envoy's `response_code_details`, e.g. `fault_filter_abort`. */
+  readonly details: string;
+  /** {@link ResponseFlag} bits to add. */
+  readonly flags: number;
+  /** One sentence: why, and what to look at. */
+  readonly reason: string;
+  readonly headers?: readonly (readonly [name: string, value: string])[];
+  /** gRPC status for gRPC callers; derived from `status` when absent. */
+  readonly grpcStatus?: number;
+}
+
+/**
+ * An HTTP filter of one connection manager: made once when config changes, shared by all its streams, so
+ * what belongs to a request lives in `stream.slots`. `R` is the filter's per-route config. Every hook is
+ * optional; one that is absent costs nothing. Request hooks run in configured order, response hooks in
+ * reverse. `onEnd` runs exactly once for every stream whose `onRequestHead` ran, however the stream ended.
+ */
+export interface HttpFilter<R = unknown> {
+  onRequestHead?(stream: FilterStream, route: R | null): FilterResult;
+  /** Gives back the bytes to pass on: the same buffer, another, or null to pass nothing. */
+  onRequestData?(stream: FilterStream, chunk: Buffer, end: boolean, route: R | null): Buffer | null;
+  onRequestTrailers?(stream: FilterStream, trailers: Headers, route: R | null): void;
+  onResponseHead?(stream: FilterStream, route: R | null): FilterResult;
+  onResponseData?(stream: FilterStream, chunk: Buffer, end: boolean, route: R | null): Buffer | null;
+  onResponseTrailers?(stream: FilterStream, trailers: Headers, route: R | null): void;
+  onEnd?(stream: FilterStream): void;
+}
+
+/** What a filter may use besides the stream. */
+export interface FilterContext {
+  readonly clock: Clock;
+  readonly wheel: TimerWheel;
+  readonly random: Random;
+  readonly stats: StatStore;
+  readonly log: Logger;
+  /** Numeric or boolean runtime value (layered_runtime), or the default. */
+  readonly runtime: RuntimeValues;
+  /** Index of this filter's slot in `stream.slots`. */
+  readonly slot: number;
+  /** The connection manager's `stat_prefix`. */
+  readonly statPrefix: string;
+}
+
+/** Envoy's runtime: flat keys to values, from the bootstrap's static layers. */
+export interface RuntimeValues {
+  number(key: string, fallback: number): number;
+  boolean(key: string, fallback: boolean): boolean;
+}
+
+/**
+ * One kind of filter, as `standard.ts` lists it. `decode` gets the unpacked message and reports what is
+ * wrong or not supported into `problems`; what is accepted without effect goes to `warnings`.
+ */
+export interface HttpFilterType<C = unknown, R = unknown> {
+  /** Short name: `fault`, `local_rate_limit`. */
+  readonly kind: string;
+  /** Full proto name of the config, e.g. `envoy.extensions.filters.http.fault.v3.HTTPFault`. */
+  readonly configType: string;
+  /** Full proto name of the per-route config; '' when the filter has none. */
+  readonly routeConfigType: string;
+  decode(message: unknown, problems: Problems, warnings: Problems, path: string): C;
+  decodeRoute(message: unknown, problems: Problems, warnings: Problems, path: string): R;
+  create(config: C, context: FilterContext): HttpFilter<R>;
+}

@@ -1,0 +1,65 @@
+import type { Endpoint, HealthStatus, Locality } from '../../model/endpoint.ts';
+import { formatAddress } from '../../model/address.ts';
+import type { EndpointPool } from './pool/pool.ts';
+
+/** Consecutive-error counts that outlier detection keeps on each endpoint. */
+export interface OutlierState {
+  consecutive5xx: number;
+  consecutiveGatewayFailure: number;
+  consecutiveLocalOriginFailure: number;
+  ejected: boolean;
+  /** Monotonic ms at which the ejection ends; 0 when not ejected. */
+  ejectedUntil: number;
+  /** How often it was ejected, which multiplies the next ejection's length; it decays while the host is well. */
+  ejections: number;
+}
+
+/**
+ * An endpoint at run time: lives as long as its address stays in the cluster, across assignments, so that
+ * its pool, counts and ejection outlive config changes. Implements UpstreamInfo for the access log.
+ */
+export class UpstreamEndpoint {
+  readonly address: string;
+  readonly host: string;
+  readonly port: number;
+  hostname: string;
+  workload: string;
+  weight: number;
+  health: HealthStatus;
+  priority: number;
+  locality: Locality;
+  activeRequests = 0;
+  /** Connections to it; made at the first request. */
+  pool: EndpointPool | null = null;
+  /** Requests sent to it, and those that failed, for `/clusters`. */
+  requests = 0;
+  successes = 0;
+  errors = 0;
+  /** False once it left the assignment: it finishes what it has and is not picked again. */
+  present = true;
+  readonly outlier: OutlierState = {
+    consecutive5xx: 0,
+    consecutiveGatewayFailure: 0,
+    consecutiveLocalOriginFailure: 0,
+    ejected: false,
+    ejectedUntil: 0,
+    ejections: 0,
+  };
+
+  constructor(config: Endpoint, priority: number, locality: Locality) {
+    this.address = formatAddress(config.address);
+    this.host = config.address.host;
+    this.port = config.address.port;
+    this.hostname = config.hostname;
+    this.workload = config.workload;
+    this.weight = config.weight;
+    this.health = config.health;
+    this.priority = priority;
+    this.locality = locality;
+  }
+
+  /** May be picked outside panic: neither reported unhealthy by EDS nor ejected. */
+  get isHealthy(): boolean {
+    return !this.outlier.ejected && (this.health === 'HEALTHY' || this.health === 'UNKNOWN' || this.health === 'DEGRADED');
+  }
+}
