@@ -59,7 +59,7 @@ export interface LocalReply {
  * An HTTP filter of one connection manager: made once when config changes, shared by all its streams, so
  * what belongs to a request lives in `stream.slots`. `R` is the filter's per-route config. Every hook is
  * optional; one that is absent costs nothing. Request hooks run in configured order, response hooks in
- * reverse. `onEnd` runs exactly once for every stream whose `onRequestHead` ran, however the stream ended.
+ * reverse. `onEnd` runs exactly once for every stream, however it ended, also when no other hook ran for it.
  */
 export interface HttpFilter<R = unknown> {
   onRequestHead?(stream: FilterStream, route: R | null): FilterResult;

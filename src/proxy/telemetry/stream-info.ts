@@ -82,8 +82,8 @@ export class StreamInfo {
   /** Values filters publish for one another and the log: namespace → key → value; null until one does. */
   metadata: Map<string, Map<string, unknown>> | null = null;
 
+  /** Forgets the last request; `request` itself is the parser's head and is refilled by it. */
   reset(): void {
-    this.request.reset();
     this.response.reset();
     this.requestEnd = -1;
     this.upstreamFirstByteSent = -1;

@@ -1,0 +1,26 @@
+// What ships: the CLI as one entry with chunks that load when they are asked for (gRPC, metrics exposition),
+// and each demo service by itself.
+import { rmSync } from 'node:fs';
+import { build } from 'esbuild';
+
+rmSync('dist', { recursive: true, force: true });
+
+const common = {
+  bundle: true,
+  platform: 'node',
+  target: 'node24',
+  format: 'esm',
+  sourcemap: 'linked',
+  sourcesContent: false,
+  logLevel: 'warning',
+  legalComments: 'linked',
+  // CommonJS packages inside an ES module still call require for Node's own modules.
+  banner: { js: "import { createRequire as __createRequire } from 'node:module';const require = __createRequire(import.meta.url);" },
+};
+
+await build({ ...common, entryPoints: { remora: 'src/cli/remora.ts' }, splitting: true, chunkNames: 'chunks/[name]-[hash]', outdir: 'dist' });
+await build({
+  ...common,
+  entryPoints: ['details', 'reviews', 'ratings', 'productpage'].map((name) => `src/demo/${name}.ts`),
+  outdir: 'dist/demo',
+});

@@ -1,0 +1,7 @@
+#!/usr/bin/env node
+import { enableCompileCache } from 'node:module';
+
+// Compiled code of an earlier start is read back: it saves a third of the time to the first answer.
+enableCompileCache?.();
+const { main } = await import('./main.ts');
+await main();

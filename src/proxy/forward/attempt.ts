@@ -1,0 +1,198 @@
+import { formatAddress } from '../../model/address.ts';
+import type { Headers } from '../../protocol/http/headers.ts';
+import { Framing, type RequestHead, type ResponseHead } from '../../protocol/http/message.ts';
+import type { HeadNotes } from '../../protocol/http1/framing.ts';
+import { CHUNK_END, ConnectionLine, chunkHeader, lastChunk, requestHead } from '../../protocol/http1/serializer.ts';
+import type { UpstreamCluster } from '../upstream/cluster.ts';
+import type { UpstreamEndpoint } from '../upstream/endpoint.ts';
+import type { Http1Connection, ResetReason, ResponseReader } from '../upstream/pool/http1-connection.ts';
+import { Http1Pool, type PendingRequest, type PoolFailure } from '../upstream/pool/http1-pool.ts';
+import type { PoolEnvironment } from '../upstream/pool/http1-pool.ts';
+
+/** What an attempt tells the forwarder that started it. */
+export interface AttemptOwner {
+  readonly request: RequestHead;
+  /** A connection is there and the head has gone out on it; the body may follow. */
+  attemptReady(attempt: Attempt): void;
+  attemptInterim(head: ResponseHead, notes: HeadNotes): void;
+  attemptHead(attempt: Attempt, head: ResponseHead, notes: HeadNotes): void;
+  attemptData(chunk: Buffer, start: number, end: number): void;
+  attemptTrailers(trailers: Headers): void;
+  attemptEnd(attempt: Attempt): void;
+  attemptFailed(attempt: Attempt, failure: ResetReason | PoolFailure, detail: string): void;
+  attemptFlush(): void;
+  attemptWritable(): void;
+  attemptTunnelData(chunk: Buffer): void;
+  attemptTunnelEnd(): void;
+}
+
+/** One try of a request at one endpoint. Reused by its stream for every try of every request. */
+export class Attempt implements ResponseReader, PendingRequest {
+  readonly #owner: AttemptOwner;
+  readonly #pools: PoolEnvironment;
+  cluster: UpstreamCluster | null = null;
+  endpoint: UpstreamEndpoint | null = null;
+  connection: Http1Connection | null = null;
+  /** How the request's body goes out. */
+  framing: Framing = Framing.None;
+  /** Whether the request asks for an upgrade that we forward. */
+  upgrade = false;
+  /** Header lines of this try only, each ended by CRLF. */
+  extraLines = '';
+  priority: 'DEFAULT' | 'HIGH' = 'DEFAULT';
+  /** The response's head came in. */
+  responded = false;
+  /** The connection had served other requests before: it may have been closed under us. */
+  reused = false;
+  /** It got a connection: the upstream may have seen some of the request. */
+  sent = false;
+  /** A byte of the response came in before it ended. */
+  responseStarted = false;
+  get ready(): boolean {
+    return this.connection !== null;
+  }
+  /** Started and not ended. */
+  get active(): boolean {
+    return this.#active;
+  }
+  #pool: Http1Pool | null = null;
+  #active = false;
+
+  constructor(owner: AttemptOwner, pools: PoolEnvironment) {
+    this.#owner = owner;
+    this.#pools = pools;
+  }
+
+  /** Starts on `endpoint`; the owner hears `attemptReady` or `attemptFailed`, perhaps before this returns. */
+  start(cluster: UpstreamCluster, endpoint: UpstreamEndpoint): void {
+    this.cluster = cluster;
+    this.endpoint = endpoint;
+    this.connection = null;
+    this.responded = false;
+    this.reused = false;
+    this.sent = false;
+    this.responseStarted = false;
+    this.#active = true;
+    endpoint.activeRequests++;
+    endpoint.requests++;
+    let pool = endpoint.pool;
+    if (!(pool instanceof Http1Pool)) {
+      pool = new Http1Pool(endpoint, cluster, this.#pools);
+      endpoint.pool = pool;
+    }
+    this.#pool = pool as Http1Pool;
+    this.#pool.acquire(this, cluster);
+  }
+
+  write(chunk: Buffer, start: number, end: number): void {
+    const output = this.connection!.output;
+    if (this.framing === Framing.Chunked) {
+      output.text(chunkHeader(end - start));
+      output.body(chunk, start, end);
+      output.text(CHUNK_END);
+    } else {
+      output.body(chunk, start, end);
+    }
+  }
+
+  /** The request is whole. */
+  end(trailers: Headers | null): void {
+    const connection = this.connection!;
+    if (this.framing === Framing.Chunked) connection.output.text(lastChunk(trailers));
+    connection.output.flush();
+    connection.endRequest();
+  }
+
+  /** Sends what has gathered; false when the upstream takes no more for now. */
+  flush(): boolean {
+    return this.connection === null ? true : this.connection.output.flush();
+  }
+
+  /** Gives the try up; the owner hears nothing more of it. */
+  abort(): void {
+    if (!this.#active) return;
+    const connection = this.connection;
+    this.#release();
+    if (connection !== null) connection.abandon();
+    else this.#pool?.cancel(this);
+  }
+
+  // === PendingRequest ===
+
+  onConnection(connection: Http1Connection): void {
+    this.connection = connection;
+    this.sent = true;
+    this.reused = connection.requests > 0;
+    const { request } = this.#owner;
+    connection.begin(this, request.method, this.upgrade);
+    const line = this.upgrade || this.extraLines !== '' ? this.#head(request) : requestHead(request, this.framing, ConnectionLine.None);
+    connection.output.text(line);
+    this.#owner.attemptReady(this);
+  }
+
+  #head(request: RequestHead): string {
+    const head = requestHead(request, this.framing, ConnectionLine.None);
+    // Lines of this try go before the blank line that ends the head.
+    return `${head.slice(0, -2)}${this.extraLines}\r\n`;
+  }
+
+  onPoolFailure(failure: PoolFailure, detail: string): void {
+    this.#release();
+    this.#owner.attemptFailed(this, failure, detail);
+  }
+
+  // === ResponseReader ===
+
+  onHead(head: ResponseHead): void {
+    const notes = this.connection!.notes;
+    if (head.status < 200 && head.status !== 101) {
+      this.#owner.attemptInterim(head, notes);
+      return;
+    }
+    this.responded = true;
+    this.#owner.attemptHead(this, head, notes);
+  }
+  onData(chunk: Buffer, start: number, end: number): void {
+    this.#owner.attemptData(chunk, start, end);
+  }
+  onTrailers(trailers: Headers): void {
+    this.#owner.attemptTrailers(trailers);
+  }
+  onEnd(): void {
+    const connection = this.connection;
+    this.#release();
+    // The response came before the request was all sent: the rest must not go out on a connection others will use.
+    if (connection !== null && !connection.requestEnded) connection.abandon();
+    this.#owner.attemptEnd(this);
+  }
+  onReset(reason: ResetReason, detail: string): void {
+    this.#release();
+    this.#owner.attemptFailed(this, reason, detail);
+  }
+  onFlush(): void {
+    this.#owner.attemptFlush();
+  }
+  onWritable(): void {
+    this.#owner.attemptWritable();
+  }
+  onTunnelData(chunk: Buffer): void {
+    this.#owner.attemptTunnelData(chunk);
+  }
+  onTunnelEnd(): void {
+    this.#owner.attemptTunnelEnd();
+  }
+
+  /** The endpoint as logs and errors print it. */
+  get address(): string {
+    const endpoint = this.endpoint;
+    return endpoint === null ? '' : formatAddress(endpoint);
+  }
+
+  #release(): void {
+    if (!this.#active) return;
+    this.#active = false;
+    this.endpoint!.activeRequests--;
+    if (this.connection !== null) this.responseStarted = this.connection.responseStarted;
+    this.connection = null;
+  }
+}

@@ -1,0 +1,503 @@
+import type { Clock } from '../../base/clock.ts';
+import type { Random } from '../../base/random.ts';
+import { type TimerWheel, WheelTimer } from '../../base/timer-wheel.ts';
+import type { Headers } from '../../protocol/http/headers.ts';
+import { Framing, type RequestHead, type ResponseHead } from '../../protocol/http/message.ts';
+import type { HeadNotes } from '../../protocol/http1/framing.ts';
+import type { LocalReply } from '../filters/filter.ts';
+import { ResponseFlag } from '../telemetry/response-flags.ts';
+import type { StreamInfo } from '../telemetry/stream-info.ts';
+import type { UpstreamCluster } from '../upstream/cluster.ts';
+import type { UpstreamEndpoint } from '../upstream/endpoint.ts';
+import type { PickContext } from '../upstream/lb/balancer.ts';
+import { Attempt, type AttemptOwner } from './attempt.ts';
+import { BodyBuffer } from './body-buffer.ts';
+import type { ForwardPlan } from './plan.ts';
+import {
+  noClusterReply,
+  noHealthyReply,
+  overflowReply,
+  resetReply,
+  timeoutReply,
+  type UpstreamFailure,
+} from './replies.ts';
+import {
+  type AttemptFailure,
+  backOffMs,
+  isIdempotent,
+  rateLimitedBackOffMs,
+  retryOnFailure,
+  retryOnResponse,
+} from './retry.ts';
+
+/** Where responses go: the stream. All calls are synchronous. */
+export interface ResponseSink {
+  readonly info: StreamInfo;
+  readonly request: RequestHead;
+  onUpstreamInterim(head: ResponseHead, notes: HeadNotes): void;
+  onUpstreamHead(head: ResponseHead, notes: HeadNotes): void;
+  onUpstreamData(chunk: Buffer, start: number, end: number): void;
+  onUpstreamTrailers(trailers: Headers): void;
+  onUpstreamEnd(): void;
+  /** The response broke off after its head was passed on. */
+  onUpstreamBroken(flag: number, details: string): void;
+  reply(reply: LocalReply): void;
+  /** A turn of the upstream's reads is over. */
+  flushDownstream(): void;
+  pauseDownstream(): void;
+  resumeDownstream(): void;
+  onTunnelData(chunk: Buffer): void;
+  onTunnelEnd(): void;
+}
+
+/** What forwarding needs of the process. */
+export interface ForwardEnvironment {
+  readonly clock: Clock;
+  readonly wheel: TimerWheel;
+  readonly random: Random;
+  cluster(name: string): UpstreamCluster | undefined;
+}
+
+/** Body bytes kept for the keep-alive race alone, when no retry policy asks for more. */
+const RACE_REPLAY_LIMIT = 64 * 1024;
+
+/**
+ * The terminal of the filter chain: sends the request upstream, watches its timeouts, and decides after each
+ * attempt whether there is another. One a stream, reused.
+ *
+ * States: idle → (`start`) trying → committed (a response head went downstream) → idle. While trying, an
+ * attempt is active, or waits for a connection, or a back-off timer runs.
+ */
+export class Forwarder implements AttemptOwner, PickContext {
+  readonly #sink: ResponseSink;
+  readonly #env: ForwardEnvironment;
+  readonly #attempt: Attempt;
+  readonly #body = new BodyBuffer();
+  readonly #routeTimer: WheelTimer;
+  readonly #tryTimer: WheelTimer;
+  readonly #backOffTimer: WheelTimer;
+  #plan: ForwardPlan | null = null;
+  #cluster: UpstreamCluster | null = null;
+  #active = false;
+  #committed = false;
+  #tunnel = false;
+  #requestEnded = false;
+  #bodyGone = false;
+  #trailers: Headers | null = null;
+  #retries = 0;
+  #raceRetried = false;
+  #heldRequest = false;
+  #heldRetry = false;
+  #downstreamPaused = false;
+  #tried: UpstreamEndpoint[] | null = null;
+  #sentAt = 0;
+
+  constructor(sink: ResponseSink, env: ForwardEnvironment) {
+    this.#sink = sink;
+    this.#env = env;
+    this.#attempt = new Attempt(this, env);
+    this.#routeTimer = new WheelTimer(() => this.#onRouteTimeout());
+    this.#tryTimer = new WheelTimer(() => this.#onTryTimeout());
+    this.#backOffTimer = new WheelTimer(() => this.#nextAttempt());
+  }
+
+  get request(): RequestHead {
+    return this.#sink.request;
+  }
+
+  // === PickContext ===
+
+  readonly hash: number | null = null;
+  get avoid(): readonly UpstreamEndpoint[] | null {
+    return this.#plan?.retry?.policy.avoidPreviousHosts ? this.#tried : null;
+  }
+  get originalDestination(): { host: string; port: number } {
+    return this.#sink.info.connection.local;
+  }
+
+  // === from the stream ===
+
+  /** Starts forwarding the sink's request. Its body follows by {@link data} and {@link end}. */
+  start(plan: ForwardPlan): void {
+    this.#plan = plan;
+    this.#active = true;
+    this.#committed = false;
+    this.#tunnel = false;
+    this.#requestEnded = false;
+    this.#bodyGone = false;
+    this.#trailers = null;
+    this.#retries = 0;
+    this.#raceRetried = false;
+    this.#downstreamPaused = false;
+    this.#tried = null;
+    const cluster = this.#env.cluster(plan.cluster);
+    if (cluster === undefined) {
+      this.#finishWith(noClusterReply(plan.cluster, plan.clusterNotFoundStatus, this.#sink.info));
+      return;
+    }
+    this.#cluster = cluster;
+    this.#sink.info.cluster = cluster;
+    const dropped = cluster.shouldDrop(this.#env.random);
+    if (dropped !== null) {
+      this.#finishWith(overflowReply(cluster.name, `drop_overload ${dropped}`));
+      return;
+    }
+    const { requests } = cluster.breakers[plan.priority];
+    if (!requests.acquire()) {
+      cluster.stats.requestOverflow();
+      this.#finishWith(overflowReply(cluster.name, `max_requests ${requests.limit} reached`));
+      return;
+    }
+    this.#heldRequest = true;
+    cluster.stats.requestStarted();
+    const hasBody = plan.framing === Framing.Length || plan.framing === Framing.Chunked;
+    this.#body.reset(hasBody && (plan.retry !== null || isIdempotent(this.request.method)));
+    this.#nextAttempt();
+  }
+
+  data(chunk: Buffer, start: number, end: number): void {
+    if (!this.#active) return;
+    const { ready } = this.#attempt;
+    const body = this.#body;
+    if (body.replayable || !ready) {
+      body.push(chunk, start, end);
+      this.#limitBody(ready);
+    }
+    if (ready) this.#attempt.write(chunk, start, end);
+  }
+
+  end(trailers: Headers | null): void {
+    if (!this.#active) return;
+    this.#requestEnded = true;
+    this.#trailers = trailers;
+    this.#sink.info.requestEnd = this.#env.clock.now();
+    if (this.#attempt.ready) this.#attempt.end(trailers);
+    if (this.#active) this.#armTimeouts();
+  }
+
+  /** The end of one turn of the downstream's reads. */
+  flush(): void {
+    if (this.#active && !this.#attempt.flush()) this.#pauseDownstream();
+  }
+
+  /** The stream is over for other reasons (client gone, a local reply): nothing more is wanted from upstream. */
+  abort(): void {
+    if (!this.#active) return;
+    this.#attempt.abort();
+    this.#settle();
+  }
+
+  /** The stream's connection is gone for good. */
+  close(): void {
+    this.abort();
+    const { wheel } = this.#env;
+    wheel.release(this.#routeTimer);
+    wheel.release(this.#tryTimer);
+    wheel.release(this.#backOffTimer);
+  }
+
+  pauseUpstream(): void {
+    this.#attempt.connection?.pause();
+  }
+  resumeUpstream(): void {
+    this.#attempt.connection?.resume();
+  }
+
+  /** Raw bytes from downstream, after an upgrade was accepted. */
+  tunnel(chunk: Buffer): void {
+    if (!this.#active) return;
+    this.#attempt.connection?.output.body(chunk, 0, chunk.length);
+    this.flush();
+  }
+  /** Downstream sent FIN: pass it on, the other direction stays open. */
+  tunnelEnd(): void {
+    if (this.#active) this.#attempt.connection?.output.end();
+  }
+
+  // === AttemptOwner ===
+
+  attemptReady(attempt: Attempt): void {
+    const { info } = this.#sink;
+    const now = this.#env.clock.now();
+    if (info.upstreamFirstByteSent < 0) info.upstreamFirstByteSent = now;
+    this.#sentAt = now;
+    const body = this.#body;
+    for (const chunk of body.chunks) attempt.write(chunk, 0, chunk.length);
+    if (!body.replayable) this.#forgetBody();
+    if (this.#requestEnded) {
+      attempt.end(this.#trailers);
+      return;
+    }
+    if (!attempt.flush()) this.#pauseDownstream();
+    else this.#resumeDownstream();
+  }
+
+  attemptInterim(head: ResponseHead, notes: HeadNotes): void {
+    this.#sink.onUpstreamInterim(head, notes);
+  }
+
+  attemptHead(attempt: Attempt, head: ResponseHead, notes: HeadNotes): void {
+    const now = this.#env.clock.now();
+    const { info } = this.#sink;
+    info.upstreamFirstByteReceived = now;
+    const cluster = this.#cluster!;
+    cluster.recordResponse(attempt.endpoint!, head.status, now - this.#sentAt);
+    if (this.#retryResponse(attempt, head)) return;
+    this.#commit();
+    if (head.framing === Framing.Tunnel) {
+      this.#tunnel = true;
+      this.#env.wheel.disarm(this.#routeTimer);
+    }
+    this.#sink.onUpstreamHead(head, notes);
+  }
+
+  attemptData(chunk: Buffer, start: number, end: number): void {
+    if (this.#committed) this.#sink.onUpstreamData(chunk, start, end);
+  }
+  attemptTrailers(trailers: Headers): void {
+    if (this.#committed) this.#sink.onUpstreamTrailers(trailers);
+  }
+  attemptEnd(_attempt: Attempt): void {
+    if (!this.#committed) return;
+    this.#sink.info.upstreamLastByteReceived = this.#env.clock.now();
+    this.#settle();
+    this.#sink.onUpstreamEnd();
+  }
+  attemptFlush(): void {
+    this.#sink.flushDownstream();
+  }
+  attemptWritable(): void {
+    this.#resumeDownstream();
+  }
+  attemptTunnelData(chunk: Buffer): void {
+    this.#sink.onTunnelData(chunk);
+  }
+  attemptTunnelEnd(): void {
+    this.#sink.onTunnelEnd();
+  }
+
+  attemptFailed(attempt: Attempt, failure: UpstreamFailure, detail: string): void {
+    this.#env.wheel.disarm(this.#tryTimer);
+    const { info } = this.#sink;
+    info.upstreamFailureReason = detail;
+    const cluster = this.#cluster!;
+    if (this.#committed) {
+      this.#settle();
+      const flag = ResponseFlag.UpstreamConnectionTermination;
+      if (this.#tunnel) this.#sink.onTunnelEnd();
+      else this.#sink.onUpstreamBroken(flag, `upstream_reset_after_response_started{${failure}}`);
+      return;
+    }
+    if (failure === 'overflow') {
+      this.#finishWith(overflowReply(cluster.name, detail));
+      return;
+    }
+    if (this.#retryRace(attempt, failure)) return;
+    cluster.recordFailure(attempt.endpoint!, failure);
+    if (failure !== 'drained' && this.#retryFailure(failure, attempt)) return;
+    this.#finishWith(resetReply(failure, detail, attempt, cluster.name, this.request, this.#plan!));
+  }
+
+  // === attempts ===
+
+  #nextAttempt(): void {
+    const cluster = this.#cluster!;
+    const plan = this.#plan!;
+    const { info } = this.#sink;
+    const endpoint = cluster.pickAvoiding(this, plan.retry?.policy.hostSelectionMaxAttempts ?? 1);
+    if (endpoint === null) {
+      cluster.stats.noneHealthy();
+      this.#finishWith(noHealthyReply(cluster));
+      return;
+    }
+    info.attempts++;
+    info.upstream = endpoint;
+    const attempt = this.#attempt;
+    attempt.framing = plan.framing;
+    attempt.upgrade = plan.upgrade;
+    attempt.priority = plan.priority;
+    attempt.extraLines = plan.includeAttemptCount ? `x-envoy-attempt-count: ${info.attempts}\r\n` : '';
+    if (plan.expectedTimeoutLine !== '') attempt.extraLines += plan.expectedTimeoutLine;
+    if (plan.autoHostRewrite && endpoint.hostname !== '') {
+      this.request.headers.set('host', endpoint.hostname);
+      this.request.authority = endpoint.hostname;
+    }
+    attempt.start(cluster, endpoint);
+    if (this.#active && this.#requestEnded && plan.perTryTimeoutMs > 0) this.#env.wheel.arm(this.#tryTimer, plan.perTryTimeoutMs);
+  }
+
+  /** A kept-alive connection that closed before any byte of the answer: the request very likely never arrived. */
+  #retryRace(attempt: Attempt, failure: UpstreamFailure): boolean {
+    if (failure !== 'connection-termination' || !attempt.reused || this.#raceRetried) return false;
+    if (attempt.responseStarted || !isIdempotent(this.request.method) || !this.#replayable()) return false;
+    this.#raceRetried = true;
+    this.#cluster!.stats.raceRetried();
+    this.#nextAttempt();
+    return true;
+  }
+
+  #retryFailure(failure: AttemptFailure, attempt: Attempt): boolean {
+    const plan = this.#plan!;
+    const { retry } = plan;
+    if (retry === null || !retryOnFailure(plan.retryOn, failure, attempt.sent)) return false;
+    return this.#retry(attempt, -1);
+  }
+
+  #retryResponse(attempt: Attempt, head: ResponseHead): boolean {
+    const plan = this.#plan!;
+    const { retry } = plan;
+    if (retry === null) return false;
+    if (!retryOnResponse(plan.retryOn, plan.retriableStatusCodes, retry.headers, head)) return false;
+    return this.#retry(attempt, rateLimitedBackOffMs(retry.policy, head, this.#env.clock.wall()));
+  }
+
+  /** Starts another try after its back-off, if number, budget and the kept body allow it. */
+  #retry(attempt: Attempt, askedBackOffMs: number): boolean {
+    const plan = this.#plan!;
+    const cluster = this.#cluster!;
+    const { info } = this.#sink;
+    if (this.#retries >= plan.maxRetries) {
+      if (plan.maxRetries > 0) {
+        info.flags |= ResponseFlag.UpstreamRetryLimitExceeded;
+        cluster.stats.retryLimitExceeded();
+      }
+      return false;
+    }
+    if (!this.#replayable()) {
+      cluster.stats.retryAbandoned();
+      info.upstreamFailureReason = 'not retried: the request body was larger than the retry buffer';
+      return false;
+    }
+    const { retries } = cluster.breakers[plan.priority];
+    if (!this.#heldRetry && !retries.acquire()) {
+      info.flags |= ResponseFlag.UpstreamOverflow;
+      cluster.stats.retryOverflow();
+      return false;
+    }
+    this.#heldRetry = true;
+    this.#retries++;
+    cluster.stats.retried();
+    (this.#tried ??= []).push(attempt.endpoint!);
+    attempt.abort();
+    this.#env.wheel.disarm(this.#tryTimer);
+    const { policy } = plan.retry!;
+    const wait =
+      askedBackOffMs >= 0
+        ? askedBackOffMs
+        : backOffMs(policy.baseIntervalMs, policy.maxIntervalMs, this.#retries, this.#env.random);
+    if (wait <= 0) this.#nextAttempt();
+    else this.#env.wheel.arm(this.#backOffTimer, wait);
+    return true;
+  }
+
+  #replayable(): boolean {
+    const { framing } = this.#plan!;
+    return (framing !== Framing.Length && framing !== Framing.Chunked) || this.#body.replayable || !this.#bodyGone;
+  }
+
+  #limitBody(ready: boolean): void {
+    const body = this.#body;
+    const plan = this.#plan!;
+    const limit = plan.retry === null ? Math.min(RACE_REPLAY_LIMIT, plan.bufferLimitBytes) : plan.bufferLimitBytes;
+    if (body.bytes <= limit) return;
+    if (ready) {
+      if (plan.retry !== null) this.#cluster!.stats.replayBufferOverflow();
+      this.#forgetBody();
+    } else {
+      // Nothing was sent yet, so nothing may be dropped: the client waits until a connection is there.
+      this.#pauseDownstream();
+    }
+  }
+
+  /** What was sent cannot be sent again from here on. */
+  #forgetBody(): void {
+    this.#bodyGone = true;
+    this.#body.release();
+  }
+
+  // === timeouts ===
+
+  #armTimeouts(): void {
+    const plan = this.#plan!;
+    if (this.#tunnel) return;
+    if (plan.timeoutMs > 0) this.#env.wheel.arm(this.#routeTimer, plan.timeoutMs);
+    if (plan.perTryTimeoutMs > 0 && !this.#committed) this.#env.wheel.arm(this.#tryTimer, plan.perTryTimeoutMs);
+  }
+
+  #onRouteTimeout(): void {
+    if (!this.#active) return;
+    const cluster = this.#cluster!;
+    const attempt = this.#attempt;
+    cluster.stats.timedOut(false);
+    if (attempt.active) cluster.recordTimeout(attempt.endpoint!);
+    this.#sink.info.flags |= ResponseFlag.UpstreamRequestTimeout;
+    if (this.#committed) {
+      attempt.abort();
+      this.#settle();
+      this.#sink.onUpstreamBroken(ResponseFlag.UpstreamRequestTimeout, 'response_timeout');
+      return;
+    }
+    this.#finishWith(timeoutReply('response_timeout', this.#plan!.timeoutMs, attempt, cluster.name));
+  }
+
+  #onTryTimeout(): void {
+    if (!this.#active || this.#committed) return;
+    const cluster = this.#cluster!;
+    const attempt = this.#attempt;
+    cluster.stats.timedOut(true);
+    if (!attempt.active) return;
+    cluster.recordTimeout(attempt.endpoint!);
+    if (this.#retryFailure('per-try-timeout', attempt)) return;
+    this.#sink.info.flags |= ResponseFlag.UpstreamRequestTimeout;
+    this.#finishWith(timeoutReply('upstream_per_try_timeout', this.#plan!.perTryTimeoutMs, attempt, cluster.name));
+  }
+
+  // === endings ===
+
+  /** A response goes downstream now: no other attempt may follow. */
+  #commit(): void {
+    this.#committed = true;
+    this.#body.release();
+    this.#env.wheel.disarm(this.#tryTimer);
+    if (this.#heldRetry) this.#cluster!.stats.retrySucceeded();
+  }
+
+  #finishWith(reply: LocalReply): void {
+    this.#attempt.abort();
+    this.#settle();
+    this.#sink.reply(reply);
+    this.#sink.flushDownstream();
+  }
+
+  #settle(): void {
+    if (!this.#active) return;
+    this.#active = false;
+    const { wheel } = this.#env;
+    wheel.disarm(this.#routeTimer);
+    wheel.disarm(this.#tryTimer);
+    wheel.disarm(this.#backOffTimer);
+    const cluster = this.#cluster;
+    const { priority } = this.#plan!;
+    if (cluster !== null && this.#heldRequest) {
+      cluster.breakers[priority].requests.release();
+      cluster.stats.requestEnded();
+    }
+    if (cluster !== null && this.#heldRetry) cluster.breakers[priority].retries.release();
+    this.#heldRequest = false;
+    this.#heldRetry = false;
+    this.#body.release();
+    this.#resumeDownstream();
+    this.#cluster = null;
+  }
+
+  #pauseDownstream(): void {
+    if (this.#downstreamPaused) return;
+    this.#downstreamPaused = true;
+    this.#sink.pauseDownstream();
+  }
+  #resumeDownstream(): void {
+    if (!this.#downstreamPaused) return;
+    this.#downstreamPaused = false;
+    this.#sink.resumeDownstream();
+  }
+}

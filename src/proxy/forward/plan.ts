@@ -1,0 +1,240 @@
+import { Framing } from '../../protocol/http/message.ts';
+import { type HeadNotes, stripHopByHop } from '../../protocol/http1/framing.ts';
+import type { LocalReply } from '../filters/filter.ts';
+import { appendForwardedHost, setOriginalPath } from '../router/rewrite.ts';
+import type { CompiledForward, CompiledRoute } from '../router/route.ts';
+import { type ClusterTarget, clusterName } from '../router/weighted.ts';
+import { ResponseFlag } from '../telemetry/response-flags.ts';
+import type { StreamInfo } from '../telemetry/stream-info.ts';
+import { type CompiledRetryPolicy, compileRetryPolicy, parseRetryOn, requestMayRetry } from './retry.ts';
+
+/** Everything the forwarder needs to know of a request, decided before the first attempt. One a stream, refilled. */
+export class ForwardPlan {
+  cluster = '';
+  clusterNotFoundStatus = 503;
+  priority: 'DEFAULT' | 'HIGH' = 'DEFAULT';
+  framing: Framing = Framing.None;
+  upgrade = false;
+  /** Whole response; 0 off. */
+  timeoutMs = 0;
+  perTryTimeoutMs = 0;
+  maxStreamDurationMs = 0;
+  /** null: no retries but the keep-alive race's. */
+  retry: CompiledRetryPolicy | null = null;
+  retryOn = 0;
+  maxRetries = 0;
+  retriableStatusCodes: ReadonlySet<number> = NO_CODES;
+  bufferLimitBytes = 0;
+  includeAttemptCount = false;
+  autoHostRewrite = false;
+  /** `x-envoy-expected-rq-timeout-ms` line for the upstream, or ''. */
+  expectedTimeoutLine = '';
+}
+
+/** What of the connection manager a plan depends on. */
+export interface PlanSettings {
+  readonly suppressEnvoyHeaders: boolean;
+  readonly bufferLimitBytes: number;
+  readonly upgrades: ReadonlySet<string>;
+  /** A body filter may change the length. */
+  readonly bodyMayChange: boolean;
+}
+
+const NO_CODES: ReadonlySet<number> = new Set();
+
+/** Parts of a plan that depend on the route alone, worked out at its first request. */
+interface RouteDefaults {
+  readonly retry: CompiledRetryPolicy | null;
+  readonly upgrades: ReadonlyMap<string, boolean>;
+  readonly expectedTimeoutLine: string;
+}
+const defaults = new WeakMap<CompiledRoute, RouteDefaults>();
+
+function defaultsOf(route: CompiledRoute, action: CompiledForward): RouteDefaults {
+  const known = defaults.get(route);
+  if (known !== undefined) return known;
+  const { config } = action;
+  const expected = expectedTimeout(config.timeoutMs, route.retryPolicy?.perTryTimeoutMs ?? 0);
+  const made: RouteDefaults = {
+    retry: route.retryPolicy === null ? null : compileRetryPolicy(route.retryPolicy),
+    upgrades: new Map(config.upgrades.map((upgrade) => [upgrade.type, upgrade.enabled])),
+    expectedTimeoutLine: expected === 0 ? '' : `x-envoy-expected-rq-timeout-ms: ${expected}\r\n`,
+  };
+  defaults.set(route, made);
+  return made;
+}
+
+/**
+ * Fills `plan` and prepares the request's head for the upstream: rewrites, header changes, hop-by-hop removal
+ * (Envoy: router.cc `decodeHeaders`). `trusted` callers may steer by `x-envoy-…` headers. Answers the reply
+ * when the request cannot be forwarded.
+ */
+export function fillPlan(
+  plan: ForwardPlan,
+  route: CompiledRoute,
+  action: CompiledForward,
+  target: ClusterTarget,
+  info: StreamInfo,
+  notes: HeadNotes,
+  settings: PlanSettings,
+  trusted: boolean,
+): LocalReply | null {
+  const { request } = info;
+  const { headers } = request;
+  const { config } = action;
+  const known = defaultsOf(route, action);
+  plan.cluster = clusterName(target, request);
+  plan.clusterNotFoundStatus = config.clusterNotFoundStatus;
+  plan.priority = config.priority;
+  plan.framing = request.framing === Framing.Tunnel ? Framing.None : request.framing;
+  if (settings.bodyMayChange && plan.framing === Framing.Length) plan.framing = Framing.Chunked;
+  plan.timeoutMs = config.timeoutMs;
+  plan.maxStreamDurationMs = config.maxStreamDurationMs ?? 0;
+  plan.bufferLimitBytes = route.bufferLimit ?? settings.bufferLimitBytes;
+  plan.includeAttemptCount = route.virtualHost.includeRequestAttemptCount;
+  plan.expectedTimeoutLine = settings.suppressEnvoyHeaders ? '' : known.expectedTimeoutLine;
+  fillRetry(plan, known.retry, info);
+  if (trusted) applySteering(plan, info, settings);
+  if (config.grpcTimeoutHeaderMaxMs !== null) applyGrpcTimeout(plan, info, config.grpcTimeoutHeaderMaxMs);
+
+  plan.upgrade = false;
+  if (request.method === 'CONNECT') {
+    if (!(known.upgrades.get('connect') ?? settings.upgrades.has('connect'))) return upgradeRefused('CONNECT');
+  } else if (request.upgrade !== '') {
+    // A token nobody configured is passed over, as RFC 9110 section 7.8 lets a server do, not refused.
+    const type = request.upgrade.toLowerCase();
+    plan.upgrade = known.upgrades.get(type) ?? settings.upgrades.has(type);
+  }
+  stripHopByHop(headers, notes, plan.upgrade);
+  target.requestMutations?.apply(headers, info);
+  if (action.pathRewrite !== null) {
+    info.originalPath = request.path;
+    request.path = action.pathRewrite(request.path);
+    if (request.path !== info.originalPath && !settings.suppressEnvoyHeaders) setOriginalPath(request, info.originalPath);
+  }
+  const rewrite = target.hostRewrite;
+  plan.autoHostRewrite = rewrite?.auto ?? false;
+  if (rewrite !== null) {
+    const host = rewrite.auto ? '' : rewrite.rewrite(request);
+    if (config.appendXForwardedHost && (rewrite.auto || host !== '')) appendForwardedHost(request);
+    if (host !== '') {
+      request.authority = host;
+      headers.set('Host', host);
+    }
+  }
+  return null;
+}
+
+function fillRetry(plan: ForwardPlan, retry: CompiledRetryPolicy | null, info: StreamInfo): void {
+  if (retry === null || !requestMayRetry(retry, info.request)) {
+    plan.retry = null;
+    plan.retryOn = 0;
+    plan.maxRetries = 0;
+    plan.perTryTimeoutMs = 0;
+    plan.retriableStatusCodes = NO_CODES;
+    return;
+  }
+  plan.retry = retry;
+  plan.retryOn = retry.on;
+  plan.maxRetries = retry.policy.numRetries;
+  plan.perTryTimeoutMs = retry.policy.perTryTimeoutMs;
+  plan.retriableStatusCodes = retry.statusCodes;
+}
+
+/** `x-envoy-retry-on`, `x-envoy-max-retries`, `x-envoy-upstream-rq-timeout-ms` and their kin (Envoy's router filter docs). */
+function applySteering(plan: ForwardPlan, info: StreamInfo, settings: PlanSettings): void {
+  const { headers } = info.request;
+  // One pass finds whether there is any at all, which there seldom is.
+  if (!hasSteering(info)) return;
+  const retryOn = headers.get('x-envoy-retry-on');
+  const grpcRetryOn = headers.get('x-envoy-retry-grpc-on');
+  if (retryOn !== undefined || grpcRetryOn !== undefined) {
+    plan.retryOn |= parseRetryOn(retryOn ?? '') | parseRetryOn(grpcRetryOn ?? '');
+    if (plan.retry === null) {
+      plan.retry = DEFAULT_RETRY;
+      plan.maxRetries = 1;
+    }
+  }
+  const codes = headers.get('x-envoy-retriable-status-codes');
+  if (codes !== undefined) {
+    plan.retriableStatusCodes = new Set([...plan.retriableStatusCodes, ...codes.split(',').map((code) => Number(code.trim()))]);
+  }
+  const maxRetries = positive(headers.get('x-envoy-max-retries'));
+  if (maxRetries !== null && plan.retry !== null) plan.maxRetries = maxRetries;
+  const timeout = positive(headers.get('x-envoy-upstream-rq-timeout-ms'));
+  if (timeout !== null) plan.timeoutMs = timeout;
+  const perTry = positive(headers.get('x-envoy-upstream-rq-per-try-timeout-ms'));
+  if (perTry !== null) plan.perTryTimeoutMs = perTry;
+  // Envoy ignores a per-try timeout that the route's would end first.
+  if (plan.timeoutMs > 0 && plan.perTryTimeoutMs >= plan.timeoutMs) plan.perTryTimeoutMs = 0;
+  for (const name of CONSUMED) headers.remove(name);
+  if (!settings.suppressEnvoyHeaders && (timeout !== null || perTry !== null)) {
+    const expected = expectedTimeout(plan.timeoutMs, plan.perTryTimeoutMs);
+    plan.expectedTimeoutLine = expected === 0 ? '' : `x-envoy-expected-rq-timeout-ms: ${expected}\r\n`;
+  }
+}
+
+/** Meant for this proxy; the next hop is told `x-envoy-expected-rq-timeout-ms` instead. */
+const CONSUMED = [
+  'x-envoy-retry-on',
+  'x-envoy-retry-grpc-on',
+  'x-envoy-max-retries',
+  'x-envoy-retriable-status-codes',
+  'x-envoy-upstream-rq-timeout-ms',
+  'x-envoy-upstream-rq-per-try-timeout-ms',
+] as const;
+
+function hasSteering(info: StreamInfo): boolean {
+  const { raw, offsets, count } = info.request.headers;
+  for (let i = 0; i < count; i++) {
+    const start = offsets[i * 4]!;
+    if (offsets[i * 4 + 1]! - start < 15) continue;
+    const c = raw.charCodeAt(start) | 0x20;
+    const e = raw.charCodeAt(start + 2) | 0x20;
+    if (c === 0x78 && e === 0x65) return true;
+  }
+  return false;
+}
+
+const UNIT_MS: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1000, m: 1, u: 0.001, n: 0.000001 };
+
+/** gRPC's own deadline is the route's timeout where the route honours it. */
+function applyGrpcTimeout(plan: ForwardPlan, info: StreamInfo, capMs: number): void {
+  const value = info.request.headers.get('grpc-timeout');
+  if (value === undefined || !/^\d{1,8}[HMSmun]$/.test(value)) return;
+  const ms = Number(value.slice(0, -1)) * UNIT_MS[value.at(-1)!]!;
+  plan.timeoutMs = capMs > 0 ? Math.min(ms, capMs) : ms;
+}
+
+function upgradeRefused(what: string): LocalReply {
+  return {
+    status: 403,
+    body: '',
+    details: 'upgrade_failed',
+    flags: ResponseFlag.NoRouteFound,
+    reason: `${what} is not enabled on this route (upgrade_configs).`,
+  };
+}
+
+function expectedTimeout(timeoutMs: number, perTryMs: number): number {
+  return perTryMs > 0 && (timeoutMs === 0 || perTryMs < timeoutMs) ? perTryMs : timeoutMs;
+}
+
+function positive(text: string | undefined): number | null {
+  return text !== undefined && /^\d{1,9}$/.test(text) ? Number(text) : null;
+}
+
+const DEFAULT_RETRY = compileRetryPolicy({
+  retryOn: [],
+  numRetries: 1,
+  perTryTimeoutMs: 0,
+  perTryIdleTimeoutMs: 0,
+  retriableStatusCodes: [],
+  retriableHeaders: [],
+  retriableRequestHeaders: [],
+  baseIntervalMs: 25,
+  maxIntervalMs: 250,
+  rateLimitedBackOff: null,
+  avoidPreviousHosts: false,
+  hostSelectionMaxAttempts: 1,
+});

@@ -1,0 +1,46 @@
+import { BlockList, isIP, isIPv6 } from 'node:net';
+import type { CidrRange } from '../../model/address.ts';
+
+/** Envoy's internal addresses when `internal_address_config` is not given: RFC 1918, loopback and RFC 4193. */
+const DEFAULT_INTERNAL: readonly CidrRange[] = [
+  { address: '10.0.0.0', prefixLength: 8 },
+  { address: '172.16.0.0', prefixLength: 12 },
+  { address: '192.168.0.0', prefixLength: 16 },
+  { address: '127.0.0.0', prefixLength: 8 },
+  { address: '::1', prefixLength: 128 },
+  { address: 'fc00::', prefixLength: 7 },
+];
+
+/** Asks whether an address is inside a set of ranges; answers are kept for the last few addresses asked. */
+export class AddressRanges {
+  readonly #list = new BlockList();
+  readonly #known = new Map<string, boolean>();
+
+  constructor(ranges: readonly CidrRange[]) {
+    for (const range of ranges) {
+      this.#list.addSubnet(range.address, range.prefixLength, isIPv6(range.address) ? 'ipv6' : 'ipv4');
+    }
+  }
+
+  contains(address: string): boolean {
+    const known = this.#known.get(address);
+    if (known !== undefined) return known;
+    const family = isIP(address);
+    const inside = family !== 0 && this.#list.check(address, family === 6 ? 'ipv6' : 'ipv4');
+    // A set of remote addresses is open-ended: forget rather than grow.
+    if (this.#known.size >= 1024) this.#known.clear();
+    this.#known.set(address, inside);
+    return inside;
+  }
+}
+
+/** The ranges a connection manager calls internal. */
+export function internalAddresses(configured: readonly CidrRange[] | null): AddressRanges {
+  return new AddressRanges(configured ?? DEFAULT_INTERNAL);
+}
+
+/** The address as logs and headers show it: without the IPv6 prefix of a mapped IPv4 address. */
+export function plainAddress(address: string | undefined): string {
+  if (address === undefined) return '';
+  return address.startsWith('::ffff:') ? address.slice(7) : address;
+}

@@ -1,0 +1,64 @@
+import type { LocalReply } from '../filters/filter.ts';
+import { ResponseFlag } from '../telemetry/response-flags.ts';
+import type { CompiledDirect, CompiledRedirect } from '../router/route.ts';
+import type { StreamInfo } from '../telemetry/stream-info.ts';
+import type { ConnectionManager } from './connection-manager.ts';
+
+/** The answers a connection manager makes itself, with Envoy's statuses and details and a reason in words. */
+
+export function noRouteReply(info: StreamInfo, manager: ConnectionManager, hasTable: boolean): LocalReply {
+  const { request } = info;
+  const { routes } = manager.config;
+  const table = routes.kind === 'rds' ? routes.name : routes.config.name;
+  return {
+    status: 404,
+    body: '',
+    details: 'route_not_found',
+    flags: ResponseFlag.NoRouteFound,
+    reason: hasTable
+      ? `No route for ${request.method} ${request.authority}${request.path}: route table "${table}" has no virtual host for "${request.authority}", or none of its routes matches (remora explain says which).`
+      : `Route table "${table}" has not arrived from the control server yet.`,
+  };
+}
+
+export function badRequestReply(status: number, details: string, reason: string): LocalReply {
+  return { status, body: reason, details, flags: ResponseFlag.DownstreamProtocolError, reason: '' };
+}
+
+export function streamTimeoutReply(details: string, ms: number, requestEnded: boolean): LocalReply {
+  return {
+    status: requestEnded ? 504 : 408,
+    body: 'stream timeout',
+    details,
+    flags: 0,
+    reason: ms > 0 ? `No byte moved on this stream for ${ms} ms.` : 'The stream reached its maximum duration.',
+  };
+}
+
+export function zeroWeightsReply(info: StreamInfo): LocalReply {
+  const origin = info.route?.origin ?? '';
+  return {
+    status: 503,
+    body: '',
+    details: 'no_healthy_upstream',
+    flags: ResponseFlag.NoHealthyUpstream,
+    reason: `The weights of the route's clusters sum to 0${origin === '' ? '' : ` (${origin})`}.`,
+  };
+}
+
+export function directReply(action: CompiledDirect): LocalReply {
+  return { status: action.config.status, body: action.config.body, details: 'direct_response', flags: 0, reason: '' };
+}
+
+export function redirectReply(action: CompiledRedirect, info: StreamInfo): LocalReply {
+  const { request } = info;
+  const location = action.location(request, request.headers.get('x-forwarded-proto') ?? request.scheme);
+  return {
+    status: action.status,
+    body: '',
+    details: 'direct_response',
+    flags: 0,
+    reason: '',
+    headers: [['location', location]],
+  };
+}

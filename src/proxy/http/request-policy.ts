@@ -1,0 +1,132 @@
+import { randomUUID } from 'node:crypto';
+import type { RequestHead } from '../../protocol/http/message.ts';
+import type { StreamInfo } from '../telemetry/stream-info.ts';
+import type { ConnectionManager } from './connection-manager.ts';
+
+/**
+ * What a connection manager does to every request head before routing: who the client is, whether it may be
+ * trusted, and the headers that follow from both (Envoy: conn_manager_utility.cc `mutateRequestHeaders`).
+ */
+
+/** Headers that steer the proxy: honoured from trusted callers, removed from others (Envoy's `cleanEdge`). */
+const STEERING_HEADERS = [
+  'x-envoy-decorator-operation',
+  'x-envoy-downstream-service-cluster',
+  'x-envoy-downstream-service-node',
+  'x-envoy-expected-rq-timeout-ms',
+  'x-envoy-force-trace',
+  'x-envoy-hedge-on-per-try-timeout',
+  'x-envoy-internal',
+  'x-envoy-ip-tags',
+  'x-envoy-max-retries',
+  'x-envoy-original-path',
+  'x-envoy-original-url',
+  'x-envoy-retriable-header-names',
+  'x-envoy-retriable-status-codes',
+  'x-envoy-retry-grpc-on',
+  'x-envoy-retry-on',
+  'x-envoy-upstream-alt-stat-name',
+  'x-envoy-upstream-rq-per-try-timeout-ms',
+  'x-envoy-upstream-rq-timeout-alt-response',
+  'x-envoy-upstream-rq-timeout-ms',
+] as const;
+
+/** What one pass over the header lines found; reused, since it is read at once. */
+const found = { forwardedFor: -1, forwardedProto: -1, requestId: -1, envoy: false, underscore: false };
+
+/**
+ * Prepares a head for routing. Answers true when the caller is trusted (internal), so that `x-envoy-*`
+ * headers may steer the request.
+ */
+export function applyRequestPolicy(head: RequestHead, info: StreamInfo, manager: ConnectionManager): boolean {
+  const { config } = manager;
+  const { headers } = head;
+  scan(head);
+  const peer = info.connection.directRemote.host;
+  const forwardedFor = found.forwardedFor >= 0 ? headers.getJoined('x-forwarded-for') : undefined;
+  let internal: boolean;
+  let edge = false;
+  if (config.useRemoteAddress) {
+    edge = config.xffNumTrustedHops === 0 || forwardedFor === undefined;
+    info.remote =
+      config.xffNumTrustedHops > 0 && forwardedFor !== undefined
+        ? hopFromEnd(forwardedFor, config.xffNumTrustedHops - 1, peer)
+        : peer;
+    internal = forwardedFor === undefined && manager.internal.contains(peer);
+    if (!config.skipXffAppend) {
+      headers.set('x-forwarded-for', forwardedFor === undefined ? peer : `${forwardedFor},${peer}`);
+    }
+    if (found.forwardedProto < 0 || config.xffNumTrustedHops === 0) headers.set('x-forwarded-proto', head.scheme);
+  } else {
+    info.remote = forwardedFor === undefined ? peer : hopFromEnd(forwardedFor, config.xffNumTrustedHops, peer);
+    // A single internal address in X-Forwarded-For is a call between internal services (Envoy's rule).
+    internal =
+      forwardedFor === undefined
+        ? manager.internal.contains(peer)
+        : !forwardedFor.includes(',') && manager.internal.contains(forwardedFor.trim());
+    if (found.forwardedProto < 0) headers.add('x-forwarded-proto', head.scheme);
+  }
+  if (found.envoy) cleanEnvoyHeaders(head, internal, edge, manager);
+  if (config.useRemoteAddress && !internal && edge) headers.set('x-envoy-external-address', info.remote);
+  if (internal && config.useRemoteAddress) headers.set('x-envoy-internal', 'true');
+  if (config.generateRequestId) {
+    if (found.requestId < 0) headers.add('x-request-id', randomUUID());
+    else if (!internal && edge && config.useRemoteAddress && !config.preserveExternalRequestId) {
+      headers.set('x-request-id', randomUUID());
+    }
+  }
+  if (config.via !== '') headers.add('via', config.via);
+  return internal;
+}
+
+/** Whether a header name holds an underscore, for `headers_with_underscores_action`. */
+export function hasUnderscoreName(head: RequestHead): boolean {
+  const { headers } = head;
+  for (let i = 0; i < headers.count; i++) if (headers.nameAt(i).includes('_')) return true;
+  return false;
+}
+
+function cleanEnvoyHeaders(head: RequestHead, internal: boolean, edge: boolean, manager: ConnectionManager): void {
+  const { headers } = head;
+  if (internal) return;
+  if (edge || !manager.config.useRemoteAddress) for (const name of STEERING_HEADERS) headers.remove(name);
+}
+
+function scan(head: RequestHead): void {
+  found.forwardedFor = -1;
+  found.forwardedProto = -1;
+  found.requestId = -1;
+  found.envoy = false;
+  const { headers } = head;
+  const { raw, offsets, count } = headers;
+  for (let i = 0; i < count; i++) {
+    const start = offsets[i * 4]!;
+    const c = raw.charCodeAt(start);
+    if ((c !== 0x78 && c !== 0x58) || raw.charCodeAt(start + 1) !== 0x2d) continue;
+    switch (offsets[i * 4 + 1]! - start) {
+      case 12:
+        if (headers.lineIs(i, 'x-request-id')) found.requestId = i;
+        break;
+      case 15:
+        if (headers.lineIs(i, 'x-forwarded-for')) found.forwardedFor = i;
+        break;
+      case 17:
+        if (headers.lineIs(i, 'x-forwarded-proto')) found.forwardedProto = i;
+        break;
+      default:
+    }
+    const e = raw.charCodeAt(start + 2);
+    if (e === 0x65 || e === 0x45) found.envoy = true;
+  }
+}
+
+/** The `index`-th address of X-Forwarded-For counted from its end; the peer when there are fewer. */
+function hopFromEnd(forwardedFor: string, index: number, peer: string): string {
+  let end = forwardedFor.length;
+  for (let i = 0; ; i++) {
+    const comma = forwardedFor.lastIndexOf(',', end - 1);
+    if (i === index) return forwardedFor.slice(comma + 1, end).trim() || peer;
+    if (comma <= 0) return peer;
+    end = comma;
+  }
+}

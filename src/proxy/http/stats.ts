@@ -1,0 +1,68 @@
+import type { StatStore } from '../telemetry/metrics/store.ts';
+
+/** Slots of Envoy's `http.<stat_prefix>.*` stats. */
+export class HttpStats {
+  readonly #store: StatStore;
+  readonly #requests: number;
+  readonly #active: number;
+  readonly #time: number;
+  readonly #byClass: readonly number[];
+  readonly connectionsTotal: number;
+  readonly connectionsActive: number;
+  readonly protocolErrors: number;
+  readonly idleTimeouts: number;
+  readonly drained: number;
+  readonly #noRoute: number;
+  readonly #noCluster: number;
+  readonly #resetByClient: number;
+
+  constructor(store: StatStore, prefix: string) {
+    this.#store = store;
+    const labels = { envoy_http_conn_manager_prefix: prefix };
+    const counter = (name: string, extra: Record<string, string> = {}, dotted = name): number =>
+      store.counter(`envoy_http_${name}`, { ...extra, ...labels }, `http.${prefix}.${dotted}`);
+    this.#requests = counter('downstream_rq_total');
+    this.#active = store.gauge('envoy_http_downstream_rq_active', labels, `http.${prefix}.downstream_rq_active`);
+    this.#time = store.histogram('envoy_http_downstream_rq_time', labels, `http.${prefix}.downstream_rq_time`);
+    this.#byClass = [1, 2, 3, 4, 5].map((digit) =>
+      counter('downstream_rq_xx', { envoy_response_code_class: String(digit) }, `downstream_rq_${digit}xx`),
+    );
+    this.connectionsTotal = counter('downstream_cx_total');
+    this.connectionsActive = store.gauge('envoy_http_downstream_cx_active', labels, `http.${prefix}.downstream_cx_active`);
+    this.protocolErrors = counter('downstream_cx_protocol_error');
+    this.idleTimeouts = counter('downstream_rq_idle_timeout');
+    this.drained = counter('downstream_cx_drain_close');
+    this.#resetByClient = counter('downstream_rq_rx_reset');
+    this.#noRoute = counter('no_route');
+    this.#noCluster = counter('no_cluster');
+  }
+
+  opened(): void {
+    this.#store.inc(this.connectionsTotal);
+    this.#store.inc(this.connectionsActive);
+  }
+  closed(): void {
+    this.#store.add(this.connectionsActive, -1);
+  }
+  started(): void {
+    this.#store.inc(this.#requests);
+    this.#store.inc(this.#active);
+  }
+  /** `status` 0: the client went away before an answer. */
+  ended(status: number, durationMs: number): void {
+    this.#store.add(this.#active, -1);
+    this.#store.observe(this.#time, durationMs);
+    const slot = this.#byClass[((status / 100) | 0) - 1];
+    if (slot === undefined) this.#store.inc(this.#resetByClient);
+    else this.#store.inc(slot);
+  }
+  count(slot: number): void {
+    this.#store.inc(slot);
+  }
+  noRoute(): void {
+    this.#store.inc(this.#noRoute);
+  }
+  noCluster(): void {
+    this.#store.inc(this.#noCluster);
+  }
+}

@@ -1,0 +1,113 @@
+import type { Clock } from '../../base/clock.ts';
+import type { Logger } from '../../base/log.ts';
+import type { Random } from '../../base/random.ts';
+import type { Registry } from '../../base/registry.ts';
+import { TimerWheel } from '../../base/timer-wheel.ts';
+import type { HttpConnectionManager } from '../../model/http-connection-manager.ts';
+import type { HeaderMatcher } from '../../model/matcher.ts';
+import type { HttpFilterType, RuntimeValues } from '../filters/filter.ts';
+import type { HttpEnvironment } from '../http/connection-manager.ts';
+import type { ListenerEnvironment } from '../listener/listener.ts';
+import { compileHeaderMatcher, type HeaderTest } from '../router/header-match.ts';
+import { type AccessLogger, compileAccessLogs } from '../telemetry/accesslog/logger.ts';
+import type { LogSinks } from '../telemetry/accesslog/sink.ts';
+import type { StatStore } from '../telemetry/metrics/store.ts';
+import type { StreamInfo } from '../telemetry/stream-info.ts';
+import type { UpstreamCluster, UpstreamEnvironment } from '../upstream/cluster.ts';
+import type { Resolver } from '../upstream/dns.ts';
+import type { BalancerType } from '../upstream/lb/balancer.ts';
+import { ClusterManager } from '../upstream/manager.ts';
+
+export interface EnvironmentParts {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly stats: StatStore;
+  readonly sinks: LogSinks;
+  readonly runtime: RuntimeValues;
+  readonly filterTypes: Registry<HttpFilterType>;
+  readonly balancers: Registry<BalancerType>;
+  readonly resolve: Resolver;
+  readonly record: (info: StreamInfo) => void;
+  /** Local replies say why in their bodies. */
+  readonly explain: boolean;
+}
+
+/** What one proxy process gives its parts: each part sees only the interface it declares. */
+export class ProxyEnvironment implements HttpEnvironment, ListenerEnvironment, UpstreamEnvironment {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly stats: StatStore;
+  readonly runtime: RuntimeValues;
+  readonly filterTypes: Registry<HttpFilterType>;
+  readonly balancers: Registry<BalancerType>;
+  readonly resolve: Resolver;
+  readonly record: (info: StreamInfo) => void;
+  readonly explain: boolean;
+  readonly wheel: TimerWheel;
+  readonly clusters: ClusterManager;
+  readonly headerMatcher: (matcher: HeaderMatcher) => HeaderTest = compileHeaderMatcher;
+  readonly acceptStats: ListenerEnvironment['acceptStats'];
+  /** True once the process drains: responses say `Connection: close`. */
+  draining = false;
+  readonly #sinks: LogSinks;
+  #connectionId = 0;
+
+  constructor(parts: EnvironmentParts) {
+    this.clock = parts.clock;
+    this.random = parts.random;
+    this.log = parts.log;
+    this.stats = parts.stats;
+    this.runtime = parts.runtime;
+    this.filterTypes = parts.filterTypes;
+    this.balancers = parts.balancers;
+    this.resolve = parts.resolve;
+    this.record = parts.record;
+    this.explain = parts.explain;
+    this.#sinks = parts.sinks;
+    this.wheel = new TimerWheel(parts.clock);
+    this.clusters = new ClusterManager(this);
+    this.acceptStats = listenerStats(parts.stats);
+  }
+
+  cluster(name: string): UpstreamCluster | undefined {
+    return this.clusters.get(name);
+  }
+  nextConnectionId(): number {
+    return ++this.#connectionId;
+  }
+  compileAccessLogs(config: HttpConnectionManager): AccessLogger | null {
+    return compileAccessLogs(config.accessLog, {
+      sinks: this.#sinks,
+      random: this.random,
+      runtime: this.runtime,
+      headerMatcher: this.headerMatcher,
+      warn: (warning) => this.log.warn(`${config.statPrefix}: ${warning}`),
+    });
+  }
+}
+
+/** Envoy's `listener.<name>.*` stats. */
+function listenerStats(store: StatStore): ListenerEnvironment['acceptStats'] {
+  const slot = (name: string, listener: string): number =>
+    store.counter(`envoy_listener_${name}`, { envoy_listener_address: listener }, `listener.${listener}.${name}`);
+  const active = (listener: string): number =>
+    store.gauge(
+      'envoy_listener_downstream_cx_active',
+      { envoy_listener_address: listener },
+      `listener.${listener}.downstream_cx_active`,
+    );
+  return {
+    accepted(listener) {
+      store.inc(slot('downstream_cx_total', listener));
+      store.inc(active(listener));
+    },
+    closed(listener) {
+      store.add(active(listener), -1);
+    },
+    noChain(listener) {
+      store.inc(slot('no_filter_chain_match', listener));
+    },
+  };
+}

@@ -1,0 +1,237 @@
+import type { Socket } from 'node:net';
+import { errorCode } from '../../../base/errors.ts';
+import { WheelTimer } from '../../../base/timer-wheel.ts';
+import type { Headers } from '../../../protocol/http/headers.ts';
+import { Framing, type ResponseHead } from '../../../protocol/http/message.ts';
+import type { MessageEvents } from '../../../protocol/http1/events.ts';
+import type { HeadNotes, ParseError } from '../../../protocol/http1/framing.ts';
+import { ResponseParser } from '../../../protocol/http1/parser.ts';
+import { Output } from '../../io/output.ts';
+import type { Http1Pool } from './http1-pool.ts';
+
+/** How an attempt at an upstream ended without a whole response. */
+export type ResetReason =
+  /** No connection could be made. */
+  | 'connection-failure'
+  | 'connection-timeout'
+  /** The connection closed or was reset while the attempt was on it. */
+  | 'connection-termination'
+  /** The server answered something that is not HTTP. */
+  | 'protocol-error';
+
+/**
+ * What a request wants to hear of the connection it is on. All calls are synchronous. After `onEnd` or
+ * `onReset` nothing more comes.
+ */
+export interface ResponseReader {
+  onHead(head: ResponseHead): void;
+  onData(chunk: Buffer, start: number, end: number): void;
+  onTrailers(trailers: Headers): void;
+  onEnd(): void;
+  onReset(reason: ResetReason, detail: string): void;
+  /** The end of one turn's reads: what the reader gathered should be sent. */
+  onFlush(): void;
+  /** The connection can take more of the request's body. */
+  onWritable(): void;
+  /** After a 101 or a 2xx to CONNECT: raw bytes. */
+  onTunnelData(chunk: Buffer): void;
+  onTunnelEnd(): void;
+}
+
+/** One HTTP/1.1 connection to an endpoint, serving one request at a time. */
+export class Http1Connection implements MessageEvents<ResponseHead> {
+  readonly socket: Socket;
+  readonly output: Output;
+  readonly #pool: Http1Pool;
+  readonly #parser: ResponseParser;
+  readonly idleTimer: WheelTimer;
+  /** The request it serves; null while idle. */
+  reader: ResponseReader | null = null;
+  /** Requests sent on it, the present one included. */
+  requests = 0;
+  connected = false;
+  /** The request on it has been sent whole. */
+  requestEnded = false;
+  /** Any byte of the present response has arrived. */
+  responseStarted = false;
+  /** Ms of idleness after which the peer may close it, by its own `Keep-Alive: timeout=`. */
+  peerIdleMs = Number.POSITIVE_INFINITY;
+  openedAt = 0;
+  #reusable = true;
+  #closed = false;
+  #tunnel = false;
+  #failure = '';
+  #responseEnded = true;
+
+  constructor(socket: Socket, pool: Http1Pool) {
+    this.socket = socket;
+    this.#pool = pool;
+    this.output = new Output(socket);
+    this.#parser = new ResponseParser(this, pool.limits);
+    this.idleTimer = new WheelTimer(() => this.destroy());
+    socket.on('connect', this.#onConnect);
+    socket.on('data', this.#onData);
+    socket.on('end', this.#onEndOfInput);
+    socket.on('drain', this.#onDrain);
+    socket.on('error', this.#onError);
+    socket.on('close', this.#onClose);
+  }
+
+  /** Begins a request: the reader hears of its response. */
+  begin(reader: ResponseReader, method: string, upgrade: boolean): void {
+    this.reader = reader;
+    this.requests++;
+    this.requestEnded = false;
+    this.responseStarted = false;
+    this.#responseEnded = false;
+    this.#parser.expect(method, upgrade);
+  }
+
+  /** The request has been written whole. */
+  endRequest(): void {
+    this.requestEnded = true;
+    if (this.#responseEnded) this.#finish();
+  }
+
+  /** Whether it is safe to put a new request on it now. */
+  get usable(): boolean {
+    return !this.#closed && this.#reusable && this.socket.writable && !this.socket.readableEnded;
+  }
+
+  /** No request after this one. */
+  stopReuse(): void {
+    this.#reusable = false;
+    if (this.reader === null) this.destroy();
+  }
+
+  /** Gives the request up: the connection cannot be used again, its reader hears nothing more. */
+  abandon(): void {
+    this.reader = null;
+    this.destroy();
+  }
+
+  destroy(): void {
+    this.#reusable = false;
+    this.socket.destroy();
+  }
+
+  /** Destroys it with a reason of ours. */
+  fail(detail: string): void {
+    this.#failure = detail;
+    this.destroy();
+  }
+
+  /** What the parser noted about the present response's head. */
+  get notes(): HeadNotes {
+    return this.#parser.notes;
+  }
+
+  pause(): void {
+    this.socket.pause();
+  }
+  resume(): void {
+    this.socket.resume();
+  }
+
+  // === MessageEvents ===
+
+  onHead(head: ResponseHead): void {
+    if (head.framing === Framing.Tunnel) this.#tunnel = true;
+    if (!head.keepAlive && head.status >= 200) this.#reusable = false;
+    if (head.keepAliveTimeoutMs >= 0) this.peerIdleMs = head.keepAliveTimeoutMs;
+    this.reader?.onHead(head);
+  }
+  onData(chunk: Buffer, start: number, end: number): void {
+    this.reader?.onData(chunk, start, end);
+  }
+  onTrailers(trailers: Headers): void {
+    this.reader?.onTrailers(trailers);
+  }
+  onEnd(): void {
+    // An interim response is a message of its own; the request is not answered yet.
+    if (this.#parser.head.status < 200) return;
+    this.#responseEnded = true;
+    const reader = this.reader;
+    if (this.requestEnded) this.#finish();
+    else this.#reusable = false;
+    reader?.onEnd();
+  }
+  onError(error: ParseError): void {
+    this.#reusable = false;
+    const early = error.code === 'no_response' || error.code === 'truncated';
+    this.#reset(early ? 'connection-termination' : 'protocol-error', error.reason);
+    this.socket.destroy();
+  }
+
+  // === socket events ===
+
+  readonly #onConnect = (): void => {
+    this.connected = true;
+    this.#pool.onConnected(this);
+  };
+
+  readonly #onData = (chunk: Buffer): void => {
+    const reader = this.reader;
+    if (reader === null) {
+      // Nothing was asked: a server that speaks out of turn cannot be trusted with the next request.
+      this.destroy();
+      return;
+    }
+    if (this.#tunnel) {
+      reader.onTunnelData(chunk);
+      return;
+    }
+    this.responseStarted = true;
+    this.#parser.execute(chunk);
+    if (this.#tunnel && !this.#closed) {
+      const rest = this.#parser.takeRest();
+      if (rest !== null) reader.onTunnelData(rest);
+    }
+    reader.onFlush();
+  };
+
+  readonly #onEndOfInput = (): void => {
+    this.#reusable = false;
+    if (this.#tunnel) {
+      this.reader?.onTunnelEnd();
+      return;
+    }
+    const reader = this.reader;
+    if (reader !== null) {
+      this.#parser.finish();
+      reader.onFlush();
+    }
+    // A half-closed server has said all it will; nothing we write would be answered.
+    if (!this.socket.destroyed) this.socket.destroy();
+  };
+
+  readonly #onDrain = (): void => {
+    this.reader?.onWritable();
+  };
+
+  readonly #onError = (error: Error): void => {
+    this.#failure = errorCode(error) ?? error.message;
+  };
+
+  readonly #onClose = (): void => {
+    this.#closed = true;
+    this.#reusable = false;
+    const detail = this.#failure === '' ? 'the server closed the connection' : this.#failure;
+    this.#pool.onClosed(this, detail);
+    this.#reset(this.connected ? 'connection-termination' : 'connection-failure', detail);
+  };
+
+  #reset(reason: ResetReason, detail: string): void {
+    const reader = this.reader;
+    if (reader === null) return;
+    this.reader = null;
+    reader.onReset(reason, detail);
+  }
+
+  /** Request and response are whole: free for the next request, or closed. */
+  #finish(): void {
+    this.reader = null;
+    if (this.usable) this.#pool.release(this);
+    else this.socket.destroy();
+  }
+}

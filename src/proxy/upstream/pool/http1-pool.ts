@@ -1,0 +1,209 @@
+import type { Clock } from '../../../base/clock.ts';
+import { type TimerWheel, WheelTimer } from '../../../base/timer-wheel.ts';
+import type { ParserLimits } from '../../../protocol/http1/framing.ts';
+import type { UpstreamCluster } from '../cluster.ts';
+import { connectTo } from '../connect.ts';
+import type { UpstreamEndpoint } from '../endpoint.ts';
+import { Http1Connection, type ResetReason } from './http1-connection.ts';
+import type { EndpointPool } from './pool.ts';
+
+/** Why no connection could be had: the pool's own reasons besides those of a failed connection. */
+export type PoolFailure = ResetReason | 'overflow' | 'drained';
+
+/** A request that waits for a connection. The pool calls exactly one of the two, unless it is cancelled before. */
+export interface PendingRequest {
+  readonly priority: 'DEFAULT' | 'HIGH';
+  onConnection(connection: Http1Connection): void;
+  onPoolFailure(failure: PoolFailure, detail: string): void;
+}
+
+export interface PoolEnvironment {
+  readonly clock: Clock;
+  readonly wheel: TimerWheel;
+}
+
+/** Upstream response heads may be larger than what we accept from clients. */
+const LIMITS: ParserLimits = { maxHeadBytes: 96 * 1024, maxHeaders: 200 };
+
+/** A peer that says `Keep-Alive: timeout=5` may close at 5 s sharp; a request sent then would meet the FIN on its way. */
+const PEER_IDLE_MARGIN_MS = 500;
+
+/**
+ * The HTTP/1.1 connections to one endpoint. Free ones are a stack: the warmest is used first, the coldest
+ * reach their idle timeout. A request that finds none opens one and waits in line; any connection that
+ * becomes free or connected serves the head of the line.
+ */
+export class Http1Pool implements EndpointPool {
+  readonly limits = LIMITS;
+  readonly #endpoint: UpstreamEndpoint;
+  #cluster: UpstreamCluster;
+  readonly #env: PoolEnvironment;
+  readonly #free: Http1Connection[] = [];
+  readonly #all = new Map<Http1Connection, 'DEFAULT' | 'HIGH'>();
+  /** Connections being opened, with their deadlines. */
+  readonly #opening = new Map<Http1Connection, WheelTimer>();
+  readonly #waiting: PendingRequest[] = [];
+  #draining = false;
+
+  constructor(endpoint: UpstreamEndpoint, cluster: UpstreamCluster, env: PoolEnvironment) {
+    this.#endpoint = endpoint;
+    this.#cluster = cluster;
+    this.#env = env;
+  }
+
+  get connections(): number {
+    return this.#all.size;
+  }
+
+  /** `cluster` is the one the request came through: after a config change it may be newer than the pool. */
+  acquire(request: PendingRequest, cluster: UpstreamCluster): void {
+    this.#cluster = cluster;
+    const { wheel } = this.#env;
+    const free = this.#free;
+    while (free.length > 0) {
+      const connection = free.pop()!;
+      wheel.disarm(connection.idleTimer);
+      if (connection.usable && !this.#tooOld(connection)) {
+        request.onConnection(connection);
+        return;
+      }
+      connection.destroy();
+    }
+    this.#open(request);
+  }
+
+  /** Takes a waiting request out of the line. */
+  cancel(request: PendingRequest): void {
+    const at = this.#waiting.indexOf(request);
+    if (at < 0) return;
+    this.#waiting.splice(at, 1);
+    this.#left(request);
+  }
+
+  /** A connection is free again. */
+  release(connection: Http1Connection): void {
+    const limit = this.#cluster.config.maxRequestsPerConnection;
+    if (this.#draining || (limit > 0 && connection.requests >= limit)) {
+      connection.destroy();
+      return;
+    }
+    if (this.#waiting.length > 0) {
+      this.#serve(connection);
+      return;
+    }
+    const idle = this.#idleMs(connection);
+    if (idle <= 0) {
+      connection.destroy();
+      return;
+    }
+    this.#free.push(connection);
+    if (idle !== Number.POSITIVE_INFINITY) this.#env.wheel.arm(connection.idleTimer, idle);
+  }
+
+  onConnected(connection: Http1Connection): void {
+    this.#settle(connection);
+    connection.openedAt = this.#env.clock.now();
+    if (this.#waiting.length > 0) this.#serve(connection);
+    else this.release(connection);
+  }
+
+  onClosed(connection: Http1Connection, detail: string): void {
+    const opening = this.#settle(connection);
+    const priority = this.#all.get(connection);
+    if (priority === undefined) return;
+    this.#all.delete(connection);
+    this.#env.wheel.release(connection.idleTimer);
+    this.#cluster.breakers[priority].connections.release();
+    const { stats } = this.#cluster;
+    stats.connectionClosed();
+    stats.store.add(stats.upstreamCxRxBytesTotal, connection.socket.bytesRead);
+    stats.store.add(stats.upstreamCxTxBytesTotal, connection.socket.bytesWritten);
+    const at = this.#free.indexOf(connection);
+    if (at >= 0) this.#free.splice(at, 1);
+    if (!opening) {
+      // Those who waited for it to become free need another one.
+      if (this.#waiting.length > this.#opening.size && !this.#draining) this.#connect(this.#waiting[0]!.priority);
+      return;
+    }
+    const timedOut = detail === CONNECT_TIMEOUT;
+    stats.connectFailed(timedOut);
+    const request = this.#waiting.shift();
+    if (request === undefined) return;
+    this.#left(request);
+    request.onPoolFailure(timedOut ? 'connection-timeout' : 'connection-failure', detail);
+  }
+
+  drain(): void {
+    this.#draining = true;
+    for (const connection of [...this.#free]) connection.destroy();
+    for (const connection of this.#all.keys()) if (!this.#opening.has(connection)) connection.stopReuse();
+  }
+
+  destroy(): void {
+    this.#draining = true;
+    for (const connection of [...this.#all.keys()]) connection.destroy();
+  }
+
+  #open(request: PendingRequest): void {
+    const breaker = this.#cluster.breakers[request.priority];
+    if (!breaker.pendingRequests.acquire()) {
+      this.#cluster.stats.pendingOverflow();
+      request.onPoolFailure('overflow', `max_pending_requests ${breaker.pendingRequests.limit} reached`);
+      return;
+    }
+    this.#waiting.push(request);
+    this.#cluster.stats.pendingStarted();
+    this.#connect(request.priority);
+    // At the limit it may still wait for a connection that this endpoint already has.
+    if (this.#all.size > 0) return;
+    this.cancel(request);
+    request.onPoolFailure('overflow', `max_connections ${breaker.connections.limit} reached`);
+  }
+
+  #connect(priority: 'DEFAULT' | 'HIGH'): void {
+    if (!this.#cluster.breakers[priority].connections.acquire()) {
+      this.#cluster.stats.connectionOverflow();
+      return;
+    }
+    const connection = new Http1Connection(connectTo(this.#endpoint, this.#cluster.config), this);
+    const timer = new WheelTimer(() => connection.fail(CONNECT_TIMEOUT));
+    this.#all.set(connection, priority);
+    this.#opening.set(connection, timer);
+    this.#cluster.stats.connectionOpened();
+    this.#env.wheel.arm(timer, this.#cluster.config.connectTimeoutMs);
+  }
+
+  /** A request is no longer in line. */
+  #left(request: PendingRequest): void {
+    this.#cluster.breakers[request.priority].pendingRequests.release();
+    this.#cluster.stats.pendingEnded();
+  }
+
+  #serve(connection: Http1Connection): void {
+    const request = this.#waiting.shift()!;
+    this.#left(request);
+    request.onConnection(connection);
+  }
+
+  /** No longer being opened; true when it was. */
+  #settle(connection: Http1Connection): boolean {
+    const timer = this.#opening.get(connection);
+    if (timer === undefined) return false;
+    this.#opening.delete(connection);
+    this.#env.wheel.release(timer);
+    return true;
+  }
+
+  #idleMs(connection: Http1Connection): number {
+    const own = this.#cluster.config.idleTimeoutMs;
+    const peer = connection.peerIdleMs - PEER_IDLE_MARGIN_MS;
+    return Math.min(own === 0 ? Number.POSITIVE_INFINITY : own, peer);
+  }
+
+  #tooOld(connection: Http1Connection): boolean {
+    const limit = this.#cluster.config.maxConnectionDurationMs;
+    return limit > 0 && this.#env.clock.now() - connection.openedAt > limit;
+  }
+}
+
+const CONNECT_TIMEOUT = 'connect timeout';
