@@ -117,7 +117,8 @@ export class TimerWheel {
   #sleepUntil(tick: number): void {
     this.#wake?.cancel();
     this.#wakeTick = tick;
-    this.#wake = this.#clock.after(Math.max(0, tick * this.#tickMs - this.#clock.now()), this.#onWake);
+    // Whole ms: the platform cuts fractions off and would wake us just before the tick, for nothing.
+    this.#wake = this.#clock.after(Math.ceil(Math.max(0, tick * this.#tickMs - this.#clock.now())), this.#onWake);
   }
 
   readonly #onWake = (): void => {
@@ -128,7 +129,9 @@ export class TimerWheel {
       this.#advance();
     } finally {
       this.#advancing = false;
-      this.#sleepUntilNext();
+      // An expiry threw: those that were due with it must not wait for somebody to arm another timer.
+      if (this.#due.length > 0) this.#sleepUntil(this.#cursor);
+      else this.#sleepUntilNext();
     }
   };
 

@@ -1,15 +1,19 @@
 import { Command } from 'commander';
-import { messageOf } from '../base/errors.ts';
-import { ConfigError } from '../base/errors.ts';
+import { ConfigError, messageOf } from '../base/errors.ts';
+import { controlCommand } from './control.ts';
+import { demoCommand } from './demo/index.ts';
 import { proxyCommand } from './proxy.ts';
+import { runCommand } from './run.ts';
+import { VERSION } from './version.ts';
 
 /** Reads argv, runs one verb. Errors are one line on stderr: exit 2 for bad config, 1 for everything else. */
 export async function main(): Promise<void> {
   const program = new Command('remora')
     .description('A service mesh: data plane and control server')
-    .version('0.1.0')
+    .version(VERSION)
     .showHelpAfterError('(add --help for usage)');
-  program.addCommand(proxyCommand());
+  program.enablePositionalOptions();
+  for (const command of [proxyCommand(), controlCommand(), runCommand(), demoCommand()]) program.addCommand(command);
   try {
     await program.parseAsync();
   } catch (error) {

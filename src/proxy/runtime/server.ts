@@ -1,9 +1,12 @@
 import type { Clock } from '../../base/clock.ts';
+import { messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Random } from '../../base/random.ts';
 import { Registry } from '../../base/registry.ts';
+import { formatAddress, type SocketAddress } from '../../model/address.ts';
 import { EMPTY_SNAPSHOT, type Snapshot } from '../../model/snapshot.ts';
-import type { Bootstrap } from '../../xds/bootstrap/bootstrap.ts';
+import type { AdsSource, Bootstrap } from '../../xds/bootstrap/bootstrap.ts';
+import type { DynamicConfig } from '../../xds/client/dynamic-config.ts';
 import { HTTP_FILTER_TYPES } from '../filters/standard.ts';
 import { LogSinks } from '../telemetry/accesslog/sink.ts';
 import { StatStore } from '../telemetry/metrics/store.ts';
@@ -20,6 +23,10 @@ export interface ProxyOptions {
   readonly log: Logger;
   readonly stdout: NodeJS.WritableStream;
   readonly stderr: NodeJS.WritableStream;
+  /** This build, as discovery and `/server_info` name it. */
+  readonly version: string;
+  /** File that keeps the last good config for a start without the control server; absent: none. */
+  readonly lastGoodPath?: string;
 }
 
 /** One running proxy. This file is where its parts meet, and the only one. */
@@ -28,6 +35,9 @@ export class Proxy {
   readonly applier: SnapshotApplier;
   readonly #options: ProxyOptions;
   readonly #sinks: LogSinks;
+  #discovery: DynamicConfig | null = null;
+  /** True once the first whole config is in force. */
+  ready = false;
 
   constructor(options: ProxyOptions) {
     const { clock, random, log, bootstrap } = options;
@@ -58,21 +68,64 @@ export class Proxy {
     this.applier = new SnapshotApplier(this.env);
   }
 
-  /** Binds what the bootstrap says and resolves when it serves. */
+  /**
+   * Binds what the bootstrap says, follows its discovery, and resolves when the first whole config is in
+   * force. Rejects when that cannot be: an address in use, say.
+   */
   async start(): Promise<void> {
-    await this.applier.apply(staticSnapshot(this.#options.bootstrap));
+    const { bootstrap } = this.#options;
+    const statics = staticSnapshot(bootstrap);
+    if (bootstrap.ads === null) await this.applier.apply(statics);
+    else await this.#followDiscovery(bootstrap.ads, statics);
+    this.ready = true;
     for (const listener of this.applier.listeners.values()) {
-      for (const { host, port } of listener.addresses) {
-        this.#options.log.info(`listening`, { listener: listener.name, address: `${host}:${port}` });
+      for (const address of listener.addresses) {
+        this.#options.log.info('listening', { listener: listener.name, address: formatAddress(address) });
       }
     }
   }
 
+  /** Where a listener really listens (port 0 resolved), or undefined when there is no such listener. */
+  addressOf(listener: string): SocketAddress | undefined {
+    return this.applier.listeners.get(listener)?.addresses[0];
+  }
+
+  get discovery(): DynamicConfig | null {
+    return this.#discovery;
+  }
+
   /** Cuts every connection and frees everything. */
   async close(): Promise<void> {
+    await this.#discovery?.close();
     this.applier.close();
     this.env.wheel.close();
     await this.#sinks.close();
+  }
+
+  async #followDiscovery(ads: AdsSource, statics: Snapshot): Promise<void> {
+    const { bootstrap, version, lastGoodPath } = this.#options;
+    // gRPC and HTTP/2 cost a fifth of the process's memory: only a proxy that asks somebody loads them.
+    const { startDiscovery } = await import('./xds-bridge.ts');
+    if (statics.listeners.size > 0) await this.applier.apply(statics);
+    const discovery = startDiscovery(bootstrap, ads, statics, this.env, version, lastGoodPath);
+    this.#discovery = discovery;
+    await new Promise<void>((resolve, reject) => {
+      let first = true;
+      discovery.snapshot.subscribe((snapshot) => {
+        const applied = this.applier.apply(snapshot);
+        if (first && discovery.ready.value) {
+          first = false;
+          applied.then(resolve, reject);
+        } else {
+          applied.catch((error) => this.#options.log.error(messageOf(error)));
+        }
+      });
+      discovery.ready.subscribe((ready) => {
+        if (!ready || !first) return;
+        first = false;
+        this.applier.apply(discovery.snapshot.value).then(resolve, reject);
+      });
+    });
   }
 }
 

@@ -1,0 +1,72 @@
+import { Command } from 'commander';
+import { systemClock } from '../base/clock.ts';
+import { ConfigError } from '../base/errors.ts';
+import { LogRoot } from '../base/log.ts';
+import { formatAddress, type SocketAddress } from '../model/address.ts';
+import { sweepInstances } from './instance.ts';
+import { makeInstancesFolder, publishMesh } from './mesh-state.ts';
+import { logLevel, parseAddress } from './proxy.ts';
+import { VERSION } from './version.ts';
+
+interface ControlFlags {
+  readonly files: readonly string[];
+  readonly instances?: string;
+  readonly xds: SocketAddress;
+  readonly http: SocketAddress;
+  readonly logLevel: string;
+}
+
+/** How often announcements of dead processes are looked for. */
+const SWEEP_MS = 1000;
+
+export function controlCommand(): Command {
+  return new Command('control')
+    .description('the control server: reads Kubernetes and Istio YAML, pushes xDS')
+    .option('--files <folder>', 'folder or file of YAML to watch, may be repeated', collect, [])
+    .option('--instances <folder>', 'folder where `remora run` announces programs; one is made when absent')
+    .option('--xds <address>', 'address of the xDS server', parseAddress, { host: '127.0.0.1', port: 15010 })
+    .option('--http <address>', 'address of status and debugging', parseAddress, { host: '127.0.0.1', port: 15014 })
+    .option('--log-level <level>', 'log level', 'info')
+    .addHelpText('after', '\nExample:\n  remora control --files config/bookinfo')
+    .action(runControl);
+}
+
+function collect(value: string, before: readonly string[]): string[] {
+  return [...before, value];
+}
+
+async function runControl(flags: ControlFlags): Promise<void> {
+  if (flags.files.length === 0) throw new ConfigError('nothing to watch: name a folder with --files DIR');
+  // gRPC, the codec and the translators are heavy: only this verb loads them.
+  const { ControlServer } = await import('../control/runtime/server.ts');
+  const log = new LogRoot(systemClock, (line) => process.stderr.write(line), logLevel(flags.logLevel)).logger();
+  const instances = makeInstancesFolder(flags.instances);
+  const server = new ControlServer({
+    paths: [...flags.files, instances],
+    xds: flags.xds,
+    http: flags.http,
+    clock: systemClock,
+    log,
+    version: VERSION,
+  });
+  await server.start();
+  const retract = publishMesh({
+    xds: formatAddress(server.xdsAddress),
+    http: formatAddress(server.httpAddress),
+    files: flags.files,
+    instances,
+    pid: process.pid,
+  });
+  const sweep = (): void => {
+    sweepInstances(instances);
+    timer = systemClock.after(SWEEP_MS, sweep);
+  };
+  let timer = systemClock.after(SWEEP_MS, sweep);
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => {
+      timer.cancel();
+      retract();
+      void server.close().then(() => process.exit(0));
+    });
+  }
+}

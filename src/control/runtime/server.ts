@@ -1,0 +1,77 @@
+import type { Clock } from '../../base/clock.ts';
+import type { Logger } from '../../base/log.ts';
+import { AdsServer } from '../serve/ads.ts';
+import { formatFinding } from '../source/collection.ts';
+import { FileSource } from '../source/files/watch.ts';
+import { StatusServer } from './http.ts';
+import { MeshSnapshotSource } from './snapshot-source.ts';
+
+export interface ControlOptions {
+  /** Folders and files of YAML. */
+  readonly paths: readonly string[];
+  readonly xds: { readonly host: string; readonly port: number };
+  readonly http: { readonly host: string; readonly port: number };
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly version: string;
+}
+
+/** One control server. This file is where its parts meet, and the only one. */
+export class ControlServer {
+  readonly #options: ControlOptions;
+  readonly #files: FileSource;
+  readonly #snapshots: MeshSnapshotSource;
+  readonly #ads: AdsServer;
+  readonly #status: StatusServer;
+
+  constructor(options: ControlOptions) {
+    const { clock, log } = options;
+    this.#options = options;
+    // What people wrote, with its places.
+    this.#files = new FileSource({ paths: options.paths, clock, logger: log.child('files') });
+    // From objects to the mesh, and from the mesh to each proxy's resources.
+    this.#snapshots = new MeshSnapshotSource(this.#files, log.child('mesh'));
+    // Out to the proxies.
+    this.#ads = new AdsServer({
+      source: this.#snapshots,
+      clock,
+      log: log.child('xds'),
+      host: options.xds.host,
+      port: options.xds.port,
+      identifier: `remora/${options.version}`,
+    });
+    // For people and scripts.
+    this.#status = new StatusServer({
+      '/ready': () => ({ status: 200, body: 'LIVE\n' }),
+      '/findings': () => ({
+        status: 200,
+        body: this.#snapshots.findings.map((one) => ({ ...one, text: formatFinding(one) })),
+      }),
+      '/proxies': () => ({ status: 200, body: this.#ads.clients.list() }),
+      '/mesh': () => ({ status: 200, body: { services: [...this.#snapshots.mesh.services.keys()] } }),
+    });
+  }
+
+  get xdsAddress(): { host: string; port: number } {
+    return { host: this.#options.xds.host, port: this.#ads.port };
+  }
+  get httpAddress(): { host: string; port: number } {
+    return { host: this.#options.http.host, port: this.#status.port };
+  }
+
+  /** Reads everything once, then serves. */
+  async start(): Promise<void> {
+    const { log, http } = this.#options;
+    await this.#snapshots.start();
+    await this.#ads.listen();
+    await this.#status.listen(http.host, http.port);
+    log.info('serving', { xds: this.#ads.address, http: `${http.host}:${this.#status.port}` });
+  }
+
+  async close(): Promise<void> {
+    await this.#status.close();
+    await this.#ads.close();
+    await this.#snapshots.close();
+    await this.#files.close();
+  }
+}

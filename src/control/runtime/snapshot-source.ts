@@ -1,0 +1,132 @@
+import { messageOf } from '../../base/errors.ts';
+import type { Logger } from '../../base/log.ts';
+import type { Mesh } from '../mesh/mesh.ts';
+import type { ProxyNode } from '../serve/node.ts';
+import type { ProxySnapshot } from '../serve/snapshot.ts';
+import type { ChangeScope, SnapshotSource } from '../serve/source.ts';
+import { type ConfigSource, type Finding, formatFinding } from '../source/collection.ts';
+import { DecodedStore } from '../translate/decode.ts';
+import { changeScope } from '../translate/emit/change.ts';
+import { type EmitNote, MeshEmitter } from '../translate/emit/snapshot.ts';
+import { type Translation, translate } from '../translate/istio/mesh.ts';
+
+/** Proxies may come and go for long; what was said of them is forgotten some time. */
+const MAX_NOTES = 10_000;
+
+const EMPTY: Mesh = {
+  services: new Map(),
+  workloads: [],
+  routes: [],
+  policies: [],
+  gateways: [],
+  rateLimits: [],
+  domain: 'cluster.local',
+};
+
+/**
+ * The way of config through the control server: objects of a source are decoded, translated to the mesh, and emitted
+ * for each proxy that asks. What is wrong is said once when it appears and once when it is cured; meanwhile the last
+ * good form of what it is wrong with stays in force.
+ */
+export class MeshSnapshotSource implements SnapshotSource {
+  readonly #source: ConfigSource;
+  readonly #log: Logger;
+  readonly #store = new DecodedStore();
+  readonly #emitter: MeshEmitter;
+  readonly #listeners = new Set<(scope: ChangeScope) => void>();
+  readonly #notes = new Set<string>();
+  #translation: Translation | undefined;
+  /** The last mesh of which a snapshot could be made. */
+  #good: Mesh = EMPTY;
+  #findings: ReadonlyMap<string, Finding> = new Map();
+  #unsubscribe: (() => void) | null = null;
+
+  constructor(source: ConfigSource, log: Logger) {
+    this.#source = source;
+    this.#log = log;
+    this.#emitter = new MeshEmitter((note) => this.#noted(note));
+  }
+
+  get mesh(): Mesh {
+    return this.#translation?.mesh ?? EMPTY;
+  }
+  /** Everything that is wrong at present. */
+  get findings(): readonly Finding[] {
+    return [...this.#findings.values()];
+  }
+
+  /** Reads everything once; serve proxies only after that, or they are told that there is nothing. */
+  async start(): Promise<void> {
+    await this.#source.start();
+    this.#unsubscribe = this.#source.onChange(() => this.#refresh());
+    this.#refresh();
+  }
+
+  async close(): Promise<void> {
+    this.#unsubscribe?.();
+    this.#unsubscribe = null;
+    await this.#source.close();
+  }
+
+  snapshotFor(node: ProxyNode): ProxySnapshot {
+    const { mesh } = this;
+    try {
+      const snapshot = this.#emitter.emit(mesh, node);
+      this.#good = mesh;
+      return snapshot;
+    } catch (error) {
+      // A fault of ours: proxies keep what they have.
+      this.#noted({
+        proxy: node.id,
+        message: `the mesh cannot be emitted, its last form is kept: ${messageOf(error)}`,
+      });
+      return this.#emitter.emit(this.#good, node);
+    }
+  }
+
+  onChange(cb: (scope: ChangeScope) => void): () => void {
+    this.#listeners.add(cb);
+    return () => this.#listeners.delete(cb);
+  }
+
+  #refresh(): void {
+    const before = this.mesh;
+    const { objects, findings } = this.#source.state;
+    const decoded = this.#store.update(objects);
+    const all = [...findings, ...decoded.findings];
+    try {
+      this.#translation = translate(decoded.objects, this.#translation);
+    } catch (error) {
+      this.#log.error(`the config cannot be translated, the last mesh is kept: ${messageOf(error)}`);
+    }
+    this.#report([...all, ...(this.#translation?.findings ?? [])]);
+    const scope = changeScope(before, this.mesh);
+    if (scope === null) return;
+    // Endpoints do not wait for the weights that they shift; but what somebody wrote goes out as one.
+    const written = before.routes !== this.mesh.routes || before.policies !== this.mesh.policies;
+    for (const listener of this.#listeners) {
+      if (!written) listener('endpoints');
+      if (scope === 'config') listener('config');
+    }
+  }
+
+  #report(findings: readonly Finding[]): void {
+    const now = new Map(findings.map((finding) => [formatFinding(finding), finding]));
+    const before = this.#findings;
+    this.#findings = now;
+    for (const [text, { severity }] of now) {
+      if (before.has(text)) continue;
+      if (severity === 'error') this.#log.error(text);
+      else this.#log.warn(text);
+    }
+    for (const text of before.keys()) if (!now.has(text)) this.#log.info(`cured: ${text}`);
+  }
+
+  #noted({ proxy, message }: EmitNote): void {
+    const text = `${proxy}: ${message}`;
+    if (this.#notes.has(text)) return;
+    if (this.#notes.size >= MAX_NOTES) this.#notes.clear();
+    this.#notes.add(text);
+    this.#log.warn(message, { proxy });
+  }
+}

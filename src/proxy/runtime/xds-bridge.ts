@@ -1,0 +1,54 @@
+import { ConfigError } from '../../base/errors.ts';
+import { formatAddress } from '../../model/address.ts';
+import type { Snapshot } from '../../model/snapshot.ts';
+import type { AdsSource, Bootstrap } from '../../xds/bootstrap/bootstrap.ts';
+import { encodeNode } from '../../xds/bootstrap/node.ts';
+import { DynamicConfig } from '../../xds/client/dynamic-config.ts';
+import { GrpcTransport } from '../../xds/client/grpc-transport.ts';
+import { decodersOf } from '../../xds/client/resource-decoder.ts';
+import { standardResourceTypes } from '../../xds/resources/standard.ts';
+import type { ProxyEnvironment } from './environment.ts';
+import { proxyDecodeContext } from './extensions.ts';
+
+/** Starts discovery as the bootstrap says. Loaded only by a proxy that has an ADS server. */
+export function startDiscovery(
+  bootstrap: Bootstrap,
+  ads: AdsSource,
+  statics: Snapshot,
+  env: ProxyEnvironment,
+  version: string,
+  lastGoodPath: string | undefined,
+): DynamicConfig {
+  const log = env.log.child('xds');
+  const dynamic = new DynamicConfig({
+    transports: targetsOf(bootstrap, ads).map(
+      (target) => new GrpcTransport({ target, log, ...(ads.authority === '' ? {} : { authority: ads.authority }) }),
+    ),
+    mode: ads.delta ? 'delta' : 'sotw',
+    node: encodeNode(bootstrap.node, version),
+    decoders: decodersOf(standardResourceTypes, { ...proxyDecodeContext(), runtime: bootstrap.runtime }),
+    clock: env.clock,
+    random: env.random,
+    log,
+    statics,
+    dynamic: { listeners: bootstrap.listenerSource?.kind === 'ads', clusters: bootstrap.clusterSource?.kind === 'ads' },
+    ...(lastGoodPath === undefined ? {} : { lastGoodPath }),
+  });
+  dynamic.start();
+  return dynamic;
+}
+
+/** Addresses of the ADS server: of a static cluster's endpoints, or the URI that the bootstrap names. */
+function targetsOf(bootstrap: Bootstrap, { target }: AdsSource): string[] {
+  if (target.kind === 'uri') return [target.uri];
+  const cluster = bootstrap.clusters.find(({ name }) => name === target.name);
+  const discovery = cluster?.discovery;
+  if (discovery === undefined || !('assignment' in discovery)) {
+    throw new ConfigError(`the ADS cluster ${JSON.stringify(target.name)} must name its endpoints in the bootstrap`);
+  }
+  const targets = discovery.assignment.localities.flatMap(({ endpoints }) =>
+    endpoints.map(({ address }) => formatAddress(address)),
+  );
+  if (targets.length === 0) throw new ConfigError(`the ADS cluster ${JSON.stringify(target.name)} has no endpoint`);
+  return targets;
+}

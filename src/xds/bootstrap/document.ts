@@ -1,0 +1,203 @@
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isPair,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  type Pair,
+  parseDocument,
+  visit,
+  type YAMLParseError,
+} from 'yaml';
+import { messageOf } from '../../base/errors.ts';
+import type { Problem, Problems } from '../proto/codec.ts';
+
+/** A problem with the place in the file that it is about; 0 when it is about the file as a whole. */
+export interface LocatedProblem extends Problem {
+  readonly line: number;
+  readonly column: number;
+}
+
+/** Aliases may repeat what they name, so that a small text can stand for a huge tree; and the parser looks for each from the top. */
+const MAX_NODES = 1_000_000;
+const MAX_ALIASES = 2000;
+const MAX_DEPTH = 1000;
+
+/** A YAML or JSON text (JSON is YAML) as plain data, with the positions of all that is in it. */
+export class ConfigDocument {
+  readonly value: unknown;
+  readonly #root: Document.Parsed | null;
+  readonly #lines: LineCounter;
+
+  constructor(value: unknown, root: Document.Parsed | null, lines: LineCounter) {
+    this.value = value;
+    this.#root = root;
+    this.#lines = lines;
+  }
+
+  /** The place of a field path such as `static_resources.listeners[0].name`, or of what is nearest above it. */
+  locate(path: string): { line: number; column: number } {
+    let node: Node | null = this.#root?.contents ?? null;
+    let offset = node?.range?.[0] ?? 0;
+    for (const step of stepsOf(path)) {
+      node = this.#resolve(node);
+      const pair: Pair | undefined = isMap(node) ? this.#pairOf(node, step) : undefined;
+      const next: unknown = pair?.value ?? (isSeq(node) ? node.items[Number(step)] : undefined);
+      const at: unknown = pair?.key ?? next;
+      offset = isNode(at) ? (at.range?.[0] ?? offset) : offset;
+      node = isNode(next) ? next : null;
+      if (node === null) break;
+    }
+    const { line, col } = this.#lines.linePos(offset);
+    return { line, column: col };
+  }
+
+  /** The data at a field path; undefined when there is none. */
+  get(path: string): unknown {
+    let value: unknown = this.value;
+    for (const step of stepsOf(path)) {
+      if (typeof value !== 'object' || value === null) return undefined;
+      const key = Object.keys(value).find((name) => name === step || snakeCase(name) === step);
+      value = key === undefined ? undefined : (value as Record<string, unknown>)[key];
+    }
+    return value;
+  }
+
+  #resolve(node: Node | null): Node | null {
+    return isAlias(node) && this.#root !== null ? (node.resolve(this.#root) ?? null) : node;
+  }
+
+  /** By either name of a field, also out of merged maps (`<<`). */
+  #pairOf(map: { items: unknown[] }, step: string, depth = 0): Pair | undefined {
+    let merged: Pair | undefined;
+    for (const item of map.items) {
+      if (!isPair(item)) continue;
+      const key = keyText(item.key);
+      if (key === step || snakeCase(key) === step) return item;
+      if (key === '<<' && depth < 10) {
+        const from = this.#resolve(isNode(item.value) ? item.value : null);
+        for (const source of isSeq(from) ? from.items : [from]) {
+          const found = isNode(source) ? this.#resolve(source) : null;
+          if (isMap(found)) merged ??= this.#pairOf(found, step, depth + 1);
+        }
+      }
+    }
+    return merged;
+  }
+}
+
+/** A merge key's value is a symbol. */
+function keyText(key: unknown): string {
+  if (!isScalar(key)) return '';
+  return typeof key.value === 'symbol' ? (key.value.description ?? '') : String(key.value);
+}
+
+function isNode(value: unknown): value is Node {
+  return typeof value === 'object' && value !== null && 'range' in value;
+}
+
+function snakeCase(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}
+
+/** `a.b[0]["x.y"]` → a, b, 0, x.y */
+function stepsOf(path: string): string[] {
+  return [...path.matchAll(/\["((?:[^"]|"(?!\]))*)"\]|\[(\d+)\]|([^.[\]]+)/g)].map((m) => m[1] ?? m[2] ?? m[3] ?? '');
+}
+
+/** Reads a text; when anything is wrong with it, the problems say so and there is no document. */
+export function readDocument(text: string, problems: LocatedProblem[]): ConfigDocument | undefined {
+  const lines = new LineCounter();
+  const fail = (reason: string, offset: number): undefined => {
+    const { line, col } = lines.linePos(offset);
+    const deep = reason.startsWith('Maximum call stack size');
+    problems.push({ path: '', reason: deep ? 'nested too deeply' : reason, line, column: col });
+    return undefined;
+  };
+  try {
+    if (tooDeep(text)) return fail(`nested deeper than ${MAX_DEPTH}`, 0);
+    const root = parseDocument(text, { lineCounter: lines, prettyErrors: false, merge: true, logLevel: 'error' });
+    for (const { code, message, pos } of firstOfEachLine(root.errors, lines)) {
+      fail(code === 'DUPLICATE_KEY' ? `${keyAt(text, pos[0])} stands twice in one map` : message, pos[0]);
+    }
+    if (root.errors.length > 0) return undefined;
+    if (countAliases(root) > MAX_ALIASES) return fail(`more than ${MAX_ALIASES} aliases`, 0);
+    const value: unknown = root.toJS({ maxAliasCount: MAX_ALIASES });
+    if (countNodes(value, MAX_NODES) > MAX_NODES) return fail('aliases blow the file up beyond all measure', 0);
+    return new ConfigDocument(value, root, lines);
+  } catch (error) {
+    return fail(messageOf(error), 0);
+  }
+}
+
+/** One fault makes a parser complain of much; what it says first is what helps. */
+function firstOfEachLine(errors: readonly YAMLParseError[], lines: LineCounter): YAMLParseError[] {
+  const seen = new Set<number>();
+  return errors.filter(({ pos }) => {
+    const { line } = lines.linePos(pos[0]);
+    return seen.has(line) ? false : seen.add(line).size <= 20;
+  });
+}
+
+function keyAt(text: string, offset: number): string {
+  const key = /^(?:"[^"\n]*"|[^\s:,]+)/.exec(text.slice(offset, offset + 100))?.[0] ?? '';
+  return key.startsWith('"') ? key : JSON.stringify(key);
+}
+
+/** Brackets that no config needs, found before the parser, which recurses, sees them. */
+function tooDeep(text: string): boolean {
+  let depth = 0;
+  for (let i = 0; i < text.length; i++) {
+    const c = text.charCodeAt(i);
+    if (c === 0x5b || c === 0x7b) depth++;
+    else if (c === 0x5d || c === 0x7d) depth = Math.max(0, depth - 1);
+    if (depth > MAX_DEPTH) return true;
+  }
+  return false;
+}
+
+function countAliases(root: Document.Parsed): number {
+  let count = 0;
+  visit(root, { Alias: () => (++count > MAX_ALIASES ? visit.BREAK : undefined) });
+  return count;
+}
+
+/** Counts what a walk would visit, and stops at the limit. A tree that goes in circles reaches it. */
+function countNodes(root: unknown, limit: number): number {
+  const stack: unknown[] = [root];
+  let count = 0;
+  while (stack.length > 0 && count <= limit) {
+    const value = stack.pop();
+    count++;
+    if (typeof value !== 'object' || value === null) continue;
+    for (const item of Object.values(value)) stack.push(item);
+  }
+  return count;
+}
+
+/** Gives each problem its place, and puts them in the order of the file. */
+export function locateAll(problems: Problems, document: ConfigDocument): LocatedProblem[] {
+  return problems.list
+    .map((problem) => ({ ...problem, ...document.locate(problem.path) }))
+    .sort((a, b) => a.line - b.line || a.column - b.column);
+}
+
+/** One line for each: `bootstrap.yaml:14:9 static_resources.listeners[0]: unknown field "filtres": did you mean "filters"?` */
+export function describeProblems(file: string, problems: readonly (Problem & Partial<LocatedProblem>)[]): string[] {
+  return problems.map(({ path, reason, line = 0, column = 0 }) => {
+    const where = line > 0 ? `${file}:${line}:${column}` : file;
+    const shown = parentOfUnknown(path, reason);
+    return shown === '' ? `${where}: ${reason}` : `${where} ${shown}: ${reason}`;
+  });
+}
+
+/** An unknown field is named in the reason; the path is that of the message it stands in. */
+function parentOfUnknown(path: string, reason: string): string {
+  const name = /^unknown field "([^"]+)"/.exec(reason)?.[1];
+  if (name === undefined) return path;
+  if (path === name) return '';
+  return path.endsWith(`.${name}`) ? path.slice(0, -name.length - 1) : path;
+}

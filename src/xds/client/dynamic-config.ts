@@ -1,0 +1,133 @@
+import type { Clock, TimerHandle } from '../../base/clock.ts';
+import type { Logger } from '../../base/log.ts';
+import type { Random } from '../../base/random.ts';
+import type { Snapshot } from '../../model/snapshot.ts';
+import type { Node } from '../proto/gen/envoy/config/core/v3.ts';
+import { AdsClient, type AdsStatus } from './ads.ts';
+import type { BackoffOptions } from './backoff.ts';
+import { LastGoodFile } from './last-good.ts';
+import type { ResourceDecoder, ResourceUpdate } from './resource-decoder.ts';
+import { ResourceStore, type StoreOptions, type Warming } from './resource-store.ts';
+import { WILDCARD } from './subscription.ts';
+import type { AdsMode, AdsTransport } from './transport.ts';
+import { CLUSTER, LISTENER, shortName } from './type-urls.ts';
+
+export interface DynamicConfigOptions {
+  readonly transports: readonly AdsTransport[];
+  readonly mode: AdsMode;
+  readonly node: Node;
+  readonly decoders: readonly ResourceDecoder[];
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Logger;
+  readonly backoff?: BackoffOptions;
+  /** What the bootstrap has of its own. */
+  readonly statics?: Snapshot;
+  /** Which of listeners and clusters the bootstrap says come over ADS; default both. */
+  readonly dynamic?: { readonly listeners: boolean; readonly clusters: boolean };
+  readonly secretsOf?: NonNullable<StoreOptions['secretsOf']>;
+  readonly limits?: Pick<StoreOptions, 'warmingMs' | 'missingClusterMs' | 'retainMs'>;
+  /** Where the last good config is kept; none by default. */
+  readonly lastGoodPath?: string;
+  /** How long a start waits for the server before it goes on with the last good config; 1 s. */
+  readonly serverGraceMs?: number;
+}
+
+/** Where the config in force came from, and how old it is. */
+export interface DynamicConfigStatus {
+  readonly source: 'none' | 'server' | 'disk';
+  /** Wall time of the last accepted response, or of the save that was loaded; 0 none. */
+  readonly asOf: number;
+  readonly ads: AdsStatus;
+  readonly warming: readonly Warming[];
+}
+
+/**
+ * The proxy's config as it comes over ADS: client, store and last good file, wired. Read `snapshot`,
+ * subscribe to it, and start serving when `ready` is true.
+ */
+export class DynamicConfig {
+  readonly #options: DynamicConfigOptions;
+  readonly #file: LastGoodFile | null;
+  readonly client: AdsClient;
+  readonly store: ResourceStore;
+  #source: DynamicConfigStatus['source'] = 'none';
+  #asOf = 0;
+  #grace: TimerHandle | null = null;
+
+  constructor(options: DynamicConfigOptions) {
+    this.#options = options;
+    const { clock, log, node, decoders, lastGoodPath } = options;
+    const known = new Set(decoders.map((decoder) => decoder.typeUrl));
+    this.client = new AdsClient({ ...options, onUpdate: (update) => this.#onUpdate(update) });
+    this.store = new ResourceStore({
+      clock,
+      log,
+      ...options.limits,
+      ...(options.statics === undefined ? {} : { statics: options.statics }),
+      ...(options.dynamic === undefined ? {} : { dynamic: options.dynamic }),
+      ...(options.secretsOf === undefined ? {} : { secretsOf: options.secretsOf }),
+      subscribe: (typeUrl, names) => {
+        if (known.has(typeUrl)) this.client.subscribe(typeUrl, names);
+      },
+    });
+    this.#file =
+      lastGoodPath === undefined
+        ? null
+        : new LastGoodFile({ path: lastGoodPath, nodeId: node.id ?? '', clock, log, decoders });
+  }
+
+  get snapshot(): ResourceStore['snapshot'] {
+    return this.store.snapshot;
+  }
+  get ready(): ResourceStore['ready'] {
+    return this.store.ready;
+  }
+  get status(): DynamicConfigStatus {
+    return { source: this.#source, asOf: this.#asOf, ads: this.client.status, warming: this.store.warming };
+  }
+
+  start(): void {
+    const { dynamic = { listeners: true, clusters: true }, clock, serverGraceMs = 1000 } = this.#options;
+    if (dynamic.clusters) this.client.subscribe(CLUSTER, [WILDCARD]);
+    if (dynamic.listeners) this.client.subscribe(LISTENER, [WILDCARD]);
+    this.store.start();
+    this.client.start();
+    if (this.#file !== null) this.#grace = clock.after(serverGraceMs, () => this.#fallBack(this.#file));
+  }
+
+  /** Stops asking. The last good config is saved as it stands. */
+  async close(): Promise<void> {
+    this.#grace?.cancel();
+    await this.#file?.close(this.client);
+    this.client.close();
+    this.store.close();
+  }
+
+  #onUpdate(update: ResourceUpdate): void {
+    this.#source = 'server';
+    this.#asOf = this.#options.clock.wall();
+    this.store.apply(update);
+    // Half a config must not replace a whole one.
+    if (this.store.ready.value && (update.updated.length > 0 || update.removed.length > 0))
+      this.#file?.schedule(this.client);
+  }
+
+  /** The server has not answered in time: what an earlier process last had is better than nothing. */
+  #fallBack(file: LastGoodFile | null): void {
+    this.#grace = null;
+    if (this.store.ready.value || this.#source === 'server') return;
+    const saved = file?.load() ?? null;
+    if (saved === null) return;
+    this.#source = 'disk';
+    this.#asOf = saved.savedAt;
+    for (const { typeUrl, version, resources } of saved.types) {
+      const updated = this.client.restore(typeUrl, version, resources);
+      this.#options.log.info('restored from the last good config', {
+        type: shortName(typeUrl),
+        resources: updated.length,
+      });
+      this.store.apply({ typeUrl, updated, removed: [], rejected: [], source: 'disk' });
+    }
+  }
+}

@@ -1,0 +1,63 @@
+import type { Cluster } from '../../model/cluster.ts';
+import type { Listener } from '../../model/listener.ts';
+import type { ClusterSpecifier, RouteConfig } from '../../model/route.ts';
+
+/** What a listener cannot go live without. */
+export interface ListenerReferences {
+  /** Names of route configurations. */
+  readonly routes: ReadonlySet<string>;
+  /** Clusters of its TCP proxies and inline routes. */
+  readonly clusters: ReadonlySet<string>;
+}
+
+const ofListener = new WeakMap<Listener, ListenerReferences>();
+const ofRoutes = new WeakMap<RouteConfig, ReadonlySet<string>>();
+
+export function listenerReferences(listener: Listener): ListenerReferences {
+  let found = ofListener.get(listener);
+  if (found === undefined) {
+    found = readListener(listener);
+    ofListener.set(listener, found);
+  }
+  return found;
+}
+
+/** Every cluster that a route configuration names; those that come from a header are not known. */
+export function clustersOf(config: RouteConfig): ReadonlySet<string> {
+  let found = ofRoutes.get(config);
+  if (found === undefined) {
+    const clusters = new Set<string>();
+    for (const host of config.virtualHosts) {
+      for (const { action } of host.routes) if (action.kind === 'forward') addClusters(action.cluster, clusters);
+    }
+    found = clusters;
+    ofRoutes.set(config, found);
+  }
+  return found;
+}
+
+/** The name by which a cluster's endpoints come over EDS, or null when they come otherwise. */
+export function endpointsOf(cluster: Cluster): string | null {
+  return cluster.discovery.kind === 'EDS' ? cluster.discovery.serviceName || cluster.name : null;
+}
+
+function readListener(listener: Listener): ListenerReferences {
+  const routes = new Set<string>();
+  const clusters = new Set<string>();
+  const chains =
+    listener.defaultFilterChain === null
+      ? listener.filterChains
+      : [...listener.filterChains, listener.defaultFilterChain];
+  for (const { filter } of chains) {
+    if (filter.kind === 'tcp') for (const { name } of filter.tcp.clusters) clusters.add(name);
+    else if (filter.http.routes.kind === 'rds') routes.add(filter.http.routes.name);
+    else for (const name of clustersOf(filter.http.routes.config)) clusters.add(name);
+  }
+  return { routes, clusters };
+}
+
+function addClusters(specifier: ClusterSpecifier, clusters: Set<string>): void {
+  if (specifier.kind === 'cluster') clusters.add(specifier.name);
+  else if (specifier.kind === 'weighted')
+    for (const { name } of specifier.clusters) if (name !== '') clusters.add(name);
+}

@@ -1,0 +1,187 @@
+import type { SocketAddress } from '../../model/address.ts';
+import { formatAddress } from '../../model/address.ts';
+import type { FilterChain, FilterChainMatch, Listener, ListenerFilter, NetworkFilter } from '../../model/listener.ts';
+import type * as wire from '../proto/gen/envoy/config/listener/v3.ts';
+import { HttpInspector } from '../proto/gen/envoy/extensions/filters/listener/http_inspector/v3.ts';
+import { OriginalDst } from '../proto/gen/envoy/extensions/filters/listener/original_dst/v3.ts';
+import { TlsInspector } from '../proto/gen/envoy/extensions/filters/listener/tls_inspector/v3.ts';
+import { HttpConnectionManager } from '../proto/gen/envoy/extensions/filters/network/http_connection_manager/v3.ts';
+import { TcpProxy } from '../proto/gen/envoy/extensions/filters/network/tcp_proxy/v3.ts';
+import { decodeAccessLogs } from './access-log.ts';
+import { decodeAddress, decodeCidrs } from './address.ts';
+import type { Decoding } from './decoding.ts';
+import { decodeManager } from './http-connection-manager.ts';
+import { decodeTcpProxy } from './tcp-proxy.ts';
+import { checkTransportSocket } from './transport-socket.ts';
+
+const LISTENER_FILTERS_TIMEOUT_MS = 15_000;
+const BUFFER_LIMIT_BYTES = 1024 * 1024;
+/** The kernel cuts it down to net.core.somaxconn, which is what Envoy asks for. */
+const BACKLOG = 65_535;
+
+export function decodeListener(listener: wire.Listener, path: string, s: Decoding): Listener {
+  const at = path === '' ? '' : `${path}.`;
+  const addresses = decodeAddresses(listener, at, s);
+  const first = addresses[0] ?? { host: '', port: 0 };
+  const chains = (listener.filter_chains ?? []).map((chain, i) => decodeChain(chain, `${at}filter_chains[${i}]`, s));
+  if (chains.length === 0 && listener.default_filter_chain === undefined) {
+    s.error(`${at}filter_chains`, 'at least one filter chain is needed');
+  }
+  checkDistinct(chains, `${at}filter_chains`, s);
+  return {
+    name: listener.name || formatAddress(first),
+    addresses,
+    statPrefix: listener.stat_prefix || `${first.host}_${first.port}`,
+    bindToPort: listener.bind_to_port ?? listener.deprecated_v1?.bind_to_port ?? true,
+    useOriginalDst: listener.use_original_dst ?? false,
+    trafficDirection: listener.traffic_direction ?? 'UNSPECIFIED',
+    tcpBacklog: listener.tcp_backlog_size ?? BACKLOG,
+    perConnectionBufferLimitBytes: listener.per_connection_buffer_limit_bytes ?? BUFFER_LIMIT_BYTES,
+    listenerFilters: decodeListenerFilters(listener.listener_filters, `${at}listener_filters`, s),
+    listenerFiltersTimeoutMs: listener.listener_filters_timeout ?? LISTENER_FILTERS_TIMEOUT_MS,
+    continueOnListenerFiltersTimeout: listener.continue_on_listener_filters_timeout ?? false,
+    filterChains: chains,
+    defaultFilterChain:
+      listener.default_filter_chain === undefined
+        ? null
+        : decodeChain(listener.default_filter_chain, `${at}default_filter_chain`, s),
+    accessLog: decodeAccessLogs(listener.access_log, `${at}access_log`, s),
+  };
+}
+
+function decodeAddresses(listener: wire.Listener, at: string, s: Decoding): SocketAddress[] {
+  const more = (listener.additional_addresses ?? []).map((one, i) =>
+    decodeAddress(one.address, `${at}additional_addresses[${i}].address`, s),
+  );
+  return [decodeAddress(listener.address, `${at}address`, s), ...more];
+}
+
+const LISTENER_FILTERS = new Map<string, ListenerFilter['kind']>([
+  [OriginalDst.typeName, 'original_dst'],
+  [TlsInspector.typeName, 'tls_inspector'],
+  [HttpInspector.typeName, 'http_inspector'],
+]);
+const ORIGINAL_SRC = 'envoy.extensions.filters.listener.original_src.v3.OriginalSrc';
+
+function decodeListenerFilters(
+  filters: readonly wire.ListenerFilter[] | undefined,
+  path: string,
+  s: Decoding,
+): ListenerFilter[] {
+  const decoded: ListenerFilter[] = [];
+  for (const [i, filter] of (filters ?? []).entries()) {
+    const at = `${path}[${i}].typed_config`;
+    if (filter.typed_config === undefined) {
+      if (filter.config_discovery === undefined) s.error(at, 'is needed: its "@type" says which filter it is');
+      continue;
+    }
+    const opened = s.open(filter.typed_config, at);
+    if (opened === undefined) continue;
+    const kind = LISTENER_FILTERS.get(opened.typeName);
+    if (kind !== undefined) {
+      s.check({ typeName: opened.typeName }, opened.message, at);
+      decoded.push({ kind });
+    } else if (opened.typeName === ORIGINAL_SRC) s.noEffect(at, 'the upstream sees the address of the proxy');
+    else
+      s.error(
+        at,
+        `listener filter ${opened.typeName} is not in this version: use original_dst, tls_inspector or http_inspector`,
+      );
+  }
+  return decoded;
+}
+
+function decodeChain(chain: wire.FilterChain, path: string, s: Decoding): FilterChain {
+  checkTransportSocket(chain.transport_socket, `${path}.transport_socket`, s);
+  return {
+    name: chain.name ?? '',
+    match: decodeMatch(chain.filter_chain_match ?? {}, `${path}.filter_chain_match`, s),
+    filter: decodeNetworkFilters(chain.filters ?? [], `${path}.filters`, s),
+  };
+}
+
+function decodeMatch(match: wire.FilterChainMatch, path: string, s: Decoding): FilterChainMatch {
+  return {
+    destinationPort: match.destination_port ?? null,
+    prefixRanges: decodeCidrs(match.prefix_ranges, `${path}.prefix_ranges`, s),
+    serverNames: (match.server_names ?? []).map((name, i) => decodeServerName(name, `${path}.server_names[${i}]`, s)),
+    transportProtocol: match.transport_protocol ?? '',
+    applicationProtocols: match.application_protocols ?? [],
+    directSourcePrefixRanges: decodeCidrs(match.direct_source_prefix_ranges, `${path}.direct_source_prefix_ranges`, s),
+    sourceType: match.source_type ?? 'ANY',
+    sourcePrefixRanges: decodeCidrs(match.source_prefix_ranges, `${path}.source_prefix_ranges`, s),
+    sourcePorts: match.source_ports ?? [],
+  };
+}
+
+function decodeServerName(name: string, path: string, s: Decoding): string {
+  if (/\*/.test(name.startsWith('*.') ? name.slice(2) : name) && name !== '*') {
+    s.error(path, `${JSON.stringify(name)}: a wildcard is a whole label at the start, as in *.example.com`);
+  }
+  return name.toLowerCase();
+}
+
+function checkDistinct(chains: readonly FilterChain[], path: string, s: Decoding): void {
+  const seen = new Map<string, number>();
+  for (const [i, chain] of chains.entries()) {
+    const key = JSON.stringify(chain.match);
+    const first = seen.get(key);
+    if (first !== undefined)
+      s.error(`${path}[${i}]`, `matches the same connections as ${path}[${first}], so it would never be used`);
+    else seen.set(key, i);
+  }
+}
+
+const NOTHING: NetworkFilter = {
+  kind: 'tcp',
+  tcp: { statPrefix: '', clusters: [], idleTimeoutMs: 0, maxConnectAttempts: 1, accessLog: [] },
+};
+
+/** Filters that only watch what passes, so that a chain works without them. */
+const WATCHERS = /\.filters\.network\.(mongo_proxy|mysql_proxy|postgres_proxy|zookeeper_proxy|kafka_broker)\./;
+
+function decodeNetworkFilters(filters: readonly wire.Filter[], path: string, s: Decoding): NetworkFilter {
+  let terminal: NetworkFilter | undefined;
+  let failed = false;
+  for (const [i, filter] of filters.entries()) {
+    const at = `${path}[${i}]`;
+    if (terminal !== undefined) {
+      s.error(at, 'stands behind the filter that ends the chain, so it would never run');
+      break;
+    }
+    const decoded = decodeNetworkFilter(filter, at, s);
+    if (decoded === 'failed') failed = true;
+    else if (decoded !== 'skipped') terminal = decoded;
+  }
+  if (terminal === undefined && !failed) {
+    s.error(path, 'the chain must end in an HTTP connection manager or a TCP proxy');
+  }
+  return terminal ?? NOTHING;
+}
+
+function decodeNetworkFilter(filter: wire.Filter, path: string, s: Decoding): NetworkFilter | 'skipped' | 'failed' {
+  const at = `${path}.typed_config`;
+  if (filter.typed_config === undefined) {
+    if (filter.config_discovery === undefined) s.error(at, 'is needed: its "@type" says which filter it is');
+    return 'failed';
+  }
+  const opened = s.open(filter.typed_config, at);
+  if (opened === undefined) return 'failed';
+  if (opened.typeName === HttpConnectionManager.typeName) {
+    s.check(HttpConnectionManager, opened.message, at);
+    return { kind: 'http', http: decodeManager(opened.message as HttpConnectionManager, at, s) };
+  }
+  if (opened.typeName === TcpProxy.typeName) {
+    s.check(TcpProxy, opened.message, at);
+    return { kind: 'tcp', tcp: decodeTcpProxy(opened.message as TcpProxy, at, s) };
+  }
+  if (WATCHERS.test(opened.typeName)) {
+    s.noEffect(at, `${opened.typeName} only keeps stats of what passes, and is skipped`);
+    return 'skipped';
+  }
+  s.error(
+    at,
+    `network filter ${opened.typeName} is not in this version: a chain holds an HTTP connection manager or a TCP proxy`,
+  );
+  return 'failed';
+}

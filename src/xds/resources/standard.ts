@@ -1,0 +1,44 @@
+import type { Cluster } from '../../model/cluster.ts';
+import type { LoadAssignment } from '../../model/endpoint.ts';
+import type { Listener } from '../../model/listener.ts';
+import type { RouteConfig } from '../../model/route.ts';
+import * as wireCluster from '../proto/gen/envoy/config/cluster/v3.ts';
+import { ClusterLoadAssignment } from '../proto/gen/envoy/config/endpoint/v3.ts';
+import * as wireListener from '../proto/gen/envoy/config/listener/v3.ts';
+import { RouteConfiguration } from '../proto/gen/envoy/config/route/v3.ts';
+import * as tls from '../proto/gen/envoy/extensions/transport_sockets/tls/v3.ts';
+import { decodeCluster } from './cluster.ts';
+import { decodeAssignment } from './endpoint.ts';
+import { decodeListener } from './listener.ts';
+import { type ResourceType, resourceType } from './resource-type.ts';
+import { decodeRouteConfig } from './route.ts';
+import { decodeSecret, type Secret } from './secret.ts';
+
+export const LISTENER: ResourceType<Listener> = resourceType(
+  wireListener.Listener,
+  (m) => m.name ?? '',
+  decodeListener,
+);
+
+export const ROUTE: ResourceType<RouteConfig> = resourceType(
+  RouteConfiguration,
+  (m) => m.name ?? '',
+  (m, path, s) => decodeRouteConfig(m, path, s, false),
+);
+
+export const CLUSTER: ResourceType<Cluster> = resourceType(
+  wireCluster.Cluster,
+  (m) => m.name ?? '',
+  (m, path, s) => decodeCluster(m, path, s),
+);
+
+export const ENDPOINT: ResourceType<LoadAssignment> = resourceType(
+  ClusterLoadAssignment,
+  (m) => m.cluster_name ?? '',
+  (m, path, s) => decodeAssignment(m, path, s),
+);
+
+export const SECRET: ResourceType<Secret> = resourceType(tls.Secret, (m) => m.name ?? '', decodeSecret);
+
+/** Every kind of resource that discovery serves. */
+export const standardResourceTypes = [LISTENER, ROUTE, CLUSTER, ENDPOINT, SECRET] as const;
