@@ -116,7 +116,7 @@ function sidecar(flags: RunFlags, pod: string, control: string, port: number, ap
     admin: { host: '127.0.0.1', port: 0 },
     metadata: {
       REMORA: {
-        inbound: [{ port, bind: '127.0.0.1:0', app: `127.0.0.1:${appPort}` }],
+        inbound: [{ port, bind: '127.0.0.1:0', app: `127.0.0.1:${appPort}`, service: hostOf(flags) }],
         httpProxy: '127.0.0.1:0',
       },
     },
@@ -133,6 +133,11 @@ function sidecar(flags: RunFlags, pod: string, control: string, port: number, ap
     stderr: process.stderr,
     version: VERSION,
   });
+}
+
+/** The service as the mesh names it: what policies for it are found by. */
+function hostOf({ service, namespace }: RunFlags): string {
+  return `${service}.${namespace}.svc.cluster.local`;
 }
 
 function start(command: string[], pod: string, version: string, port: number, proxy: string): ChildProcess {

@@ -83,6 +83,8 @@ async function present(mesh: DemoMesh, wantedPort: number, interrupted: Promise<
   while (!over) {
     const visit = await visitor.reviews().catch(() => null);
     if (visit !== null) recent = [...recent.slice(-39), visit];
+    // A limited mesh is left to the people who try the limit out.
+    if (visit?.status === 429) await Promise.race([pause(15_000), interrupted]);
     // A change shows itself in the last few visits first; the long window steadies what is printed.
     const window = differs(recent) ? recent.slice(-10) : recent;
     const split = describeSplit(window);

@@ -85,6 +85,11 @@ export abstract class MessageParser<H extends RequestHead | ResponseHead> {
     return this.#state >= State.Head && this.#state <= State.End;
   }
 
+  /** Bytes given to it that it has not looked at: what waits while it is paused, or follows the message that just ended. */
+  get unread(): number {
+    return this.#chunk === null ? 0 : this.#chunk.length - this.#at;
+  }
+
   execute(chunk: Buffer): void {
     if (this.#state === State.Failed || chunk.length === 0) return;
     if (this.#chunk !== null) {

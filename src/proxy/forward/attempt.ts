@@ -3,6 +3,7 @@ import type { Headers } from '../../protocol/http/headers.ts';
 import { Framing, type RequestHead, type ResponseHead } from '../../protocol/http/message.ts';
 import type { HeadNotes } from '../../protocol/http1/framing.ts';
 import { CHUNK_END, ConnectionLine, chunkHeader, lastChunk, requestHead } from '../../protocol/http1/serializer.ts';
+import type { Resource } from '../upstream/circuit-breaker.ts';
 import type { UpstreamCluster } from '../upstream/cluster.ts';
 import type { UpstreamEndpoint } from '../upstream/endpoint.ts';
 import type { Http1Connection, ResetReason, ResponseReader } from '../upstream/pool/http1-connection.ts';
@@ -40,6 +41,8 @@ export class Attempt implements ResponseReader, PendingRequest {
   /** Header lines of this try only, each ended by CRLF. */
   extraLines = '';
   priority: 'DEFAULT' | 'HIGH' = 'DEFAULT';
+  fresh = false;
+  pendingUnit: Resource | null = null;
   /** The response's head came in. */
   responded = false;
   /** The connection had served other requests before: it may have been closed under us. */
@@ -113,7 +116,7 @@ export class Attempt implements ResponseReader, PendingRequest {
     if (!this.#active) return;
     const connection = this.connection;
     this.#release();
-    if (connection !== null) connection.abandon();
+    if (connection !== null) connection.abandon(this);
     else this.#pool?.cancel(this);
   }
 
@@ -159,10 +162,7 @@ export class Attempt implements ResponseReader, PendingRequest {
     this.#owner.attemptTrailers(trailers);
   }
   onEnd(): void {
-    const connection = this.connection;
     this.#release();
-    // The response came before the request was all sent: the rest must not go out on a connection others will use.
-    if (connection !== null && !connection.requestEnded) connection.abandon();
     this.#owner.attemptEnd(this);
   }
   onReset(reason: ResetReason, detail: string): void {
@@ -176,10 +176,10 @@ export class Attempt implements ResponseReader, PendingRequest {
     this.#owner.attemptWritable();
   }
   onTunnelData(chunk: Buffer): void {
-    this.#owner.attemptTunnelData(chunk);
+    if (this.#active) this.#owner.attemptTunnelData(chunk);
   }
   onTunnelEnd(): void {
-    this.#owner.attemptTunnelEnd();
+    if (this.#active) this.#owner.attemptTunnelEnd();
   }
 
   /** The endpoint as logs and errors print it. */

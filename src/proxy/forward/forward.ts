@@ -340,7 +340,7 @@ export class Forwarder implements AttemptOwner, PickContext {
     const plan = this.#plan!;
     const { retry } = plan;
     if (retry === null || !retryOnFailure(plan.retryOn, failure, attempt.sent)) return false;
-    return this.#retry(attempt, -1);
+    return this.#retry(attempt, -1, failure === 'connection-failure' || failure === 'connection-timeout');
   }
 
   #retryResponse(attempt: Attempt, head: ResponseHead): boolean {
@@ -348,11 +348,15 @@ export class Forwarder implements AttemptOwner, PickContext {
     const { retry } = plan;
     if (retry === null) return false;
     if (!retryOnResponse(plan.retryOn, plan.retriableStatusCodes, retry.headers, head)) return false;
-    return this.#retry(attempt, rateLimitedBackOffMs(retry.policy, head, this.#env.clock.wall()));
+    return this.#retry(attempt, rateLimitedBackOffMs(retry.policy, head, this.#env.clock.wall()), false);
   }
 
-  /** Starts another try after its back-off, if number, budget and the kept body allow it. */
-  #retry(attempt: Attempt, askedBackOffMs: number): boolean {
+  /**
+   * Starts another try after its back-off, if number, budget and the kept body allow it. Going elsewhere
+   * because nobody could be reached adds no load to any server, so a retry budget does not limit it (as
+   * gRPC's transparent retries); a fixed `max_retries` does, as in Envoy.
+   */
+  #retry(attempt: Attempt, askedBackOffMs: number, unreached: boolean): boolean {
     const plan = this.#plan!;
     const cluster = this.#cluster!;
     const { info } = this.#sink;
@@ -369,12 +373,14 @@ export class Forwarder implements AttemptOwner, PickContext {
       return false;
     }
     const { retries } = cluster.breakers[plan.priority];
-    if (!this.#heldRetry && !retries.acquire()) {
-      info.flags |= ResponseFlag.UpstreamOverflow;
-      cluster.stats.retryOverflow();
-      return false;
+    if (!this.#heldRetry && !(unreached && retries.budgeted)) {
+      if (!retries.acquire()) {
+        info.flags |= ResponseFlag.UpstreamOverflow;
+        cluster.stats.retryOverflow();
+        return false;
+      }
+      this.#heldRetry = true;
     }
-    this.#heldRetry = true;
     this.#retries++;
     cluster.stats.retried();
     (this.#tried ??= []).push(attempt.endpoint!);

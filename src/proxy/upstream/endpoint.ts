@@ -60,6 +60,8 @@ export class UpstreamEndpoint {
 
   /** May be picked outside panic: neither reported unhealthy by EDS nor ejected. */
   get isHealthy(): boolean {
-    return !this.outlier.ejected && (this.health === 'HEALTHY' || this.health === 'UNKNOWN' || this.health === 'DEGRADED');
+    return (
+      !this.outlier.ejected && (this.health === 'HEALTHY' || this.health === 'UNKNOWN' || this.health === 'DEGRADED')
+    );
   }
 }

@@ -229,6 +229,8 @@ export class AdsClient {
   #onUpdate(update: ResourceUpdate): void {
     if (update.rejected.length > 0)
       this.#options.log.warn('rejected', { reason: describe(update.typeUrl, update.rejected) });
+    if (update.warnings.length > 0)
+      this.#options.log.warn('accepted', { remark: describe(update.typeUrl, update.warnings) });
     this.#options.onUpdate(update);
   }
 }

@@ -62,7 +62,7 @@ export class DeltaProtocol implements AdsProtocol {
       if (resource.resource === undefined) continue;
       received.push({ name: resource.name, version: resource.version ?? '', any: resource.resource });
     }
-    const verdict = judge(decoder, received);
+    const verdict = judge(decoder, received, subscription.held);
     const updated = hold(subscription, verdict.accepted);
     const removed = this.#remove(subscription, response.removed_resources ?? [], verdict);
     subscription.answered = true;
@@ -79,7 +79,14 @@ export class DeltaProtocol implements AdsProtocol {
       subscription.lastNack = { version, at, reason: detail.message ?? '' };
     }
     this.#write(subscription, request, subscription.sent);
-    this.#parts.onUpdate({ typeUrl, updated, removed, rejected: verdict.rejected, source: 'server' });
+    this.#parts.onUpdate({
+      typeUrl,
+      updated,
+      removed,
+      rejected: verdict.rejected,
+      warnings: verdict.warnings,
+      source: 'server',
+    });
   }
 
   /** Says what a new stream must know. A wildcard alone is said by no names, as Envoy does. */

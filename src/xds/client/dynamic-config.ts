@@ -127,7 +127,7 @@ export class DynamicConfig {
         type: shortName(typeUrl),
         resources: updated.length,
       });
-      this.store.apply({ typeUrl, updated, removed: [], rejected: [], source: 'disk' });
+      this.store.apply({ typeUrl, updated, removed: [], rejected: [], warnings: [], source: 'disk' });
     }
   }
 }

@@ -1,13 +1,13 @@
 import type { ClientDuplexStream } from '@grpc/grpc-js';
 import type { Logger } from '../../base/log.ts';
 import { decode, encode, Problems } from '../proto/codec.ts';
-import type { MessageType } from '../proto/message-type.ts';
 import {
   DeltaDiscoveryRequest,
   DeltaDiscoveryResponse,
   DiscoveryRequest,
   DiscoveryResponse,
 } from '../proto/gen/envoy/service/discovery/v3.ts';
+import type { MessageType } from '../proto/message-type.ts';
 import type { AdsMode, AdsStream, AdsTransport, StreamEvents } from './transport.ts';
 
 const SERVICE = '/envoy.service.discovery.v3.AggregatedDiscoveryService';

@@ -1,12 +1,12 @@
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
+import type { Node } from '../proto/gen/envoy/config/core/v3.ts';
 import type {
   DeltaDiscoveryRequest,
   DeltaDiscoveryResponse,
   DiscoveryRequest,
   DiscoveryResponse,
 } from '../proto/gen/envoy/service/discovery/v3.ts';
-import type { Node } from '../proto/gen/envoy/config/core/v3.ts';
 import type { ResourceDecoder, ResourceUpdate } from './resource-decoder.ts';
 import type { Subscription } from './subscription.ts';
 

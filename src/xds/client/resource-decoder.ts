@@ -22,8 +22,8 @@ export interface HeldResource {
   readonly resource: unknown;
 }
 
-/** A resource that was refused, and why. The last good one of its name stays. */
-export interface Rejection {
+/** What there is to say of a resource: why it was refused (the last good one of its name stays), or what in it has no effect. */
+export interface Remark {
   /** '' when not even the name could be read. */
   readonly name: string;
   readonly reasons: readonly string[];
@@ -34,7 +34,8 @@ export interface ResourceUpdate {
   readonly typeUrl: string;
   readonly updated: readonly HeldResource[];
   readonly removed: readonly string[];
-  readonly rejected: readonly Rejection[];
+  readonly rejected: readonly Remark[];
+  readonly warnings: readonly Remark[];
   /** Where it came from: `disk` is the last good file. */
   readonly source: 'server' | 'disk';
 }

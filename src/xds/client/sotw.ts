@@ -54,6 +54,7 @@ export class SotwProtocol implements AdsProtocol {
     const verdict = judge(
       decoder,
       (response.resources ?? []).map((any) => ({ version, any })),
+      subscription.held,
     );
     const updated = hold(subscription, verdict.accepted);
     const removed = WHOLE_WORLD.has(typeUrl) ? this.#dropAbsent(subscription, verdict) : [];
@@ -68,7 +69,14 @@ export class SotwProtocol implements AdsProtocol {
       subscription.lastNack = { version, at, reason: detail.message ?? '' };
       this.#request(subscription, detail);
     }
-    this.#parts.onUpdate({ typeUrl, updated, removed, rejected: verdict.rejected, source: 'server' });
+    this.#parts.onUpdate({
+      typeUrl,
+      updated,
+      removed,
+      rejected: verdict.rejected,
+      warnings: verdict.warnings,
+      source: 'server',
+    });
   }
 
   #dropAbsent(subscription: Subscription, { accepted, rejected }: Verdict): string[] {

@@ -1,6 +1,6 @@
 import type { Any, Problem } from '../proto/codec.ts';
 import type { Status } from '../proto/gen/google/rpc.ts';
-import type { HeldResource, Rejection, ResourceDecoder } from './resource-decoder.ts';
+import type { HeldResource, Remark, ResourceDecoder } from './resource-decoder.ts';
 import type { Subscription } from './subscription.ts';
 import { shortName } from './type-urls.ts';
 
@@ -18,44 +18,58 @@ export interface Received {
 /** A response judged resource by resource. Nothing is applied yet. */
 export interface Verdict {
   readonly accepted: readonly HeldResource[];
-  readonly rejected: readonly Rejection[];
-  readonly warnings: readonly { readonly name: string; readonly problems: readonly Problem[] }[];
+  readonly rejected: readonly Remark[];
+  /** Accepted, but not all of it has an effect. */
+  readonly warnings: readonly Remark[];
 }
 
-/** Decodes every resource of a response; one that fails does not spoil the others. */
-export function judge(decoder: ResourceDecoder, received: readonly Received[]): Verdict {
+/**
+ * Decodes every resource of a response; one that fails does not spoil the others. What is held already,
+ * byte for byte, is not decoded again, so that nothing downstream sees a change.
+ */
+export function judge(
+  decoder: ResourceDecoder,
+  received: readonly Received[],
+  held: ReadonlyMap<string, HeldResource>,
+): Verdict {
   const accepted = new Map<string, HeldResource>();
-  const rejected: Rejection[] = [];
-  const warnings: { name: string; problems: readonly Problem[] }[] = [];
+  const rejected: Remark[] = [];
+  const warnings: Remark[] = [];
   const seen = new Set<string>();
   for (const { name: envelope, version, any } of received) {
-    const decoded = decoder.decode(any);
-    const name = (decoded.name ?? envelope) || '';
-    let reasons: readonly string[] = [];
-    if (!decoded.ok) reasons = decoded.errors.slice(0, MAX_PER_RESOURCE).map(text);
-    else if (envelope !== undefined && envelope !== '' && decoded.name !== envelope)
-      reasons = [`is named ${JSON.stringify(decoded.name)} inside`];
+    const outside = envelope || nameIn(any);
+    const before = held.get(outside);
+    if (before !== undefined && !seen.has(outside) && sameBytes(before.any, any)) {
+      seen.add(outside);
+      accepted.set(outside, { ...before, version });
+      continue;
+    }
+    // A copy, because a view would keep the whole response in memory for as long as the resource is held.
+    const own = { type_url: any.type_url, value: new Uint8Array(any.value ?? []) };
+    const decoded = decoder.decode(own);
+    const name = decoded.name || outside;
+    const reasons = decoded.ok ? [] : textsOf(decoded.errors);
+    if (decoded.ok && outside !== '' && decoded.name !== outside)
+      reasons.push(`is named ${JSON.stringify(decoded.name)} inside`);
     if (name !== '' && seen.has(name)) {
-      reasons = [...reasons, 'is in the response twice'];
+      reasons.push('is in the response twice');
       accepted.delete(name);
     }
     seen.add(name);
-    if (reasons.length > 0 || !decoded.ok) {
-      rejected.push({ name, reasons });
-      continue;
-    }
-    accepted.set(name, { name, version, any, resource: decoded.resource });
-    if (decoded.warnings.length > 0) warnings.push({ name, problems: decoded.warnings });
+    if (decoded.ok && reasons.length === 0) {
+      accepted.set(name, { name, version, any: own, resource: decoded.resource });
+      if (decoded.warnings.length > 0) warnings.push({ name, reasons: textsOf(decoded.warnings) });
+    } else rejected.push({ name, reasons });
   }
   return { accepted: [...accepted.values()], rejected, warnings };
 }
 
 /** What a NACK carries: a line for each resource with its reasons, bounded. */
-export function errorDetail(typeUrl: string, rejected: readonly Rejection[]): Status {
+export function errorDetail(typeUrl: string, rejected: readonly Remark[]): Status {
   return { code: INVALID_ARGUMENT, message: describe(typeUrl, rejected) };
 }
 
-export function describe(typeUrl: string, rejected: readonly Rejection[]): string {
+export function describe(typeUrl: string, rejected: readonly Remark[]): string {
   let message = '';
   for (const [i, { name, reasons }] of rejected.entries()) {
     const line = `${i === 0 ? '' : '\n'}${shortName(typeUrl)} ${name === '' ? '(unnamed)' : JSON.stringify(name)}: ${reasons.join('; ')}`;
@@ -68,18 +82,10 @@ export function describe(typeUrl: string, rejected: readonly Rejection[]): strin
   return message;
 }
 
-/** Keeps what was accepted and is wanted; returns what is new against what was held. */
+/** Keeps what was accepted and is wanted; returns it. */
 export function hold(subscription: Subscription, accepted: readonly HeldResource[]): HeldResource[] {
-  const updated: HeldResource[] = [];
-  for (const resource of accepted) {
-    if (!subscription.wants(resource.name)) continue;
-    const before = subscription.held.get(resource.name);
-    // The same bytes keep their decoded value, so that nothing downstream sees a change.
-    const same = before !== undefined && sameBytes(before.any, resource.any);
-    const kept = same ? { ...before, version: resource.version } : resource;
-    subscription.held.set(resource.name, kept);
-    updated.push(kept);
-  }
+  const updated = accepted.filter(({ name }) => subscription.wants(name));
+  for (const resource of updated) subscription.held.set(resource.name, resource);
   return updated;
 }
 
@@ -89,6 +95,22 @@ function sameBytes(a: Any, b: Any): boolean {
   return Buffer.compare(a.value, b.value) === 0;
 }
 
-function text(problem: Problem): string {
-  return problem.path === '' ? problem.reason : `${problem.path}: ${problem.reason}`;
+/**
+ * The name of a resource too faulty to be decoded. In every type it is field 1, and so written first;
+ * '' when it is not there.
+ */
+function nameIn({ value = new Uint8Array(0) }: Any): string {
+  if (value[0] !== 0x0a) return '';
+  let length = 0;
+  let at = 1;
+  for (let shift = 0; shift <= 14; shift += 7) {
+    const byte = value[at++] ?? 0;
+    length |= (byte & 0x7f) << shift;
+    if (byte < 0x80) return at + length <= value.length ? Buffer.from(value.subarray(at, at + length)).toString() : '';
+  }
+  return '';
+}
+
+function textsOf(problems: readonly Problem[]): string[] {
+  return problems.slice(0, MAX_PER_RESOURCE).map(({ path, reason }) => (path === '' ? reason : `${path}: ${reason}`));
 }

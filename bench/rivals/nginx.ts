@@ -1,0 +1,34 @@
+import { join } from 'node:path';
+import { nginxCommand } from '../support/origin.ts';
+import { findProgram } from '../support/programs.ts';
+import type { Peer } from './peer.ts';
+
+/** nginx with one worker, kept-alive upstream connections, retries and an access log. */
+export function nginx(): Peer {
+  const program = findProgram('nginx');
+  return {
+    name: 'nginx',
+    missing: program === null ? 'not installed (apt install nginx-light)' : null,
+    hasFeatures: false,
+    version: [program ?? '', '-v'],
+    command(site) {
+      const log = join(site.folder, 'access.log');
+      return nginxCommand(
+        program!,
+        site.folder,
+        `upstream backend { server 127.0.0.1:${site.backend}; keepalive 128; keepalive_requests 1000000000; }
+        server {
+          listen 127.0.0.1:${site.port} backlog=1024;
+          access_log ${log} combined buffer=64k flush=1s;
+          location / {
+            proxy_pass http://backend;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+            proxy_next_upstream error timeout http_503;
+          }
+        }`,
+      );
+    },
+  };
+}

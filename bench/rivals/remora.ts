@@ -1,0 +1,32 @@
+import { existsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { bootstrap } from '../support/bootstrap.ts';
+import { BUNDLE, NODE } from '../support/programs.ts';
+import type { Peer } from './peer.ts';
+
+export interface RemoraOptions {
+  readonly name?: string;
+  /** Another build's `remora.js`. */
+  readonly bundle?: string;
+  /** Node flags that the product does not use itself. */
+  readonly flags?: readonly string[];
+  /** Folder for compiled code, so that no earlier run's is read. */
+  readonly compileCache?: string;
+}
+
+/** The product as it ships: its bundle, its own CLI, no flags of ours. */
+export function remora(options: RemoraOptions = {}): Peer {
+  const bundle = options.bundle ?? BUNDLE;
+  return {
+    name: options.name ?? 'remora',
+    missing: existsSync(bundle) ? null : `${bundle} is not built (npm run setup)`,
+    hasFeatures: true,
+    env: options.compileCache === undefined ? {} : { NODE_COMPILE_CACHE: options.compileCache },
+    version: [NODE, bundle, '--version'],
+    command(site) {
+      const file = join(site.folder, 'bootstrap.yaml');
+      writeFileSync(file, bootstrap(site));
+      return [NODE, ...(options.flags ?? []), bundle, 'proxy', '-c', file, '--log-level', 'warning'];
+    },
+  };
+}

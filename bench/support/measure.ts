@@ -1,0 +1,138 @@
+import { join } from 'node:path';
+import type { Peer, Site } from '../rivals/peer.ts';
+import { firstAnswer, freePort, pause } from './ask.ts';
+import type { Load } from './load.ts';
+import { startOrigin } from './origin.ts';
+import { cpuMicros, memory } from './proc.ts';
+import { type Child, PROXY_CORE, start, stop, temporaryFolder } from './processes.ts';
+import type { Bar, Column, Report, Series } from './report.ts';
+
+export interface Settings {
+  readonly peers: readonly Peer[];
+  readonly load: Load;
+  readonly rounds: number;
+  readonly seconds: number;
+  readonly progress: (text: string) => void;
+}
+
+/** A scenario file exports one. */
+export interface Scenario {
+  readonly name: string;
+  run(settings: Settings): Promise<Report>;
+}
+
+export interface LoadScenario {
+  readonly name: string;
+  readonly title: string;
+  readonly connections: number;
+  /** Bytes of each answer's body. */
+  readonly bodyBytes: number;
+  readonly features: boolean;
+  readonly bars: readonly Bar[];
+}
+
+const WARM_UP_SECONDS = 2;
+/** From the first answer to the look at an idle proxy's memory. */
+const SETTLE_MS = 500;
+
+const COLUMNS: readonly Column[] = [
+  { metric: 'cpu', title: 'CPU µs/request', digits: 1 },
+  { metric: 'rate', title: 'requests/s', digits: 0 },
+  { metric: 'p50', title: 'p50 ms', digits: 2 },
+  { metric: 'p99', title: 'p99 ms', digits: 2 },
+  { metric: 'idleRss', title: 'RSS idle MB', digits: 0 },
+  { metric: 'rss', title: 'after load', digits: 0 },
+  { metric: 'peakRss', title: 'peak', digits: 0 },
+];
+
+/** Every proxy in turn, in another order each round, each time a fresh process. */
+export async function measureLoad(scenario: LoadScenario, settings: Settings): Promise<Report> {
+  const { load, rounds, seconds, progress } = settings;
+  const peers = settings.peers.filter((peer) => !scenario.features || peer.hasFeatures);
+  const series = peers.map(({ name }): Series => {
+    return { peer: name, samples: Object.fromEntries(COLUMNS.map(({ metric }) => [metric, []])) };
+  });
+  const failures = new Map<string, number>();
+  const origin = await startOrigin(scenario.bodyBytes);
+  try {
+    for (let round = 0; round < rounds; round++) {
+      for (let i = 0; i < peers.length; i++) {
+        const at = (i + round) % peers.length;
+        const peer = peers[at]!;
+        progress(`${scenario.name}: round ${round + 1} of ${rounds}, ${peer.name}`);
+        const { failed, ...sample } = await measureOnce(peer, scenario, origin.port, load, seconds);
+        for (const [metric, value] of Object.entries(sample)) series[at]!.samples[metric]!.push(value);
+        if (failed > 0) failures.set(peer.name, (failures.get(peer.name) ?? 0) + failed);
+      }
+    }
+  } finally {
+    await stop(origin.child);
+  }
+  return {
+    scenario: scenario.name,
+    title: `${scenario.title}, ${load.name}, backend ${origin.kind}, medians of ${rounds} × ${seconds} s`,
+    columns: COLUMNS,
+    compared: 'cpu',
+    series,
+    bars: scenario.bars,
+    notes: [...failures].map(([name, count]) => `${name} failed ${count} requests`),
+  };
+}
+
+interface Sample {
+  readonly cpu: number;
+  readonly rate: number;
+  readonly p50: number;
+  readonly p99: number;
+  readonly idleRss: number;
+  readonly rss: number;
+  readonly peakRss: number;
+  readonly failed: number;
+}
+
+async function measureOnce(
+  peer: Peer,
+  scenario: LoadScenario,
+  backend: number,
+  load: Load,
+  seconds: number,
+): Promise<Sample> {
+  return withProxy(peer, { backend, features: scenario.features }, async (child, site) => {
+    const { bodyBytes } = await firstAnswer(site.port, child);
+    if (bodyBytes !== scenario.bodyBytes) {
+      throw new Error(`${peer.name} answers ${bodyBytes} bytes, not ${scenario.bodyBytes}`);
+    }
+    await pause(SETTLE_MS);
+    const idleRss = memory(child.pid).rss;
+    await load.run(site.port, scenario.connections, WARM_UP_SECONDS);
+    const before = cpuMicros(child.pid);
+    const result = await load.run(site.port, scenario.connections, seconds);
+    if (!child.running) throw new Error(`ended under load. ${child.complaint()}`);
+    const cpu = (cpuMicros(child.pid) - before) / result.answered;
+    const { rss, peak } = memory(child.pid);
+    const { perSecond, p50, p99, failed } = result;
+    return { cpu, rate: perSecond, p50, p99, idleRss, rss, peakRss: peak, failed };
+  });
+}
+
+/** Starts a proxy on ports and a folder of its own, and ends it when `use` is through. */
+export async function withProxy<T>(
+  peer: Peer,
+  wanted: Pick<Site, 'backend' | 'features'>,
+  use: (child: Child, site: Site, startedAt: number) => Promise<T>,
+): Promise<T> {
+  const folder = temporaryFolder();
+  const site: Site = { ...wanted, folder, port: await freePort(), adminPort: await freePort() };
+  const argv = peer.command(site);
+  const startedAt = performance.now();
+  const child = start(peer.name, argv, {
+    core: PROXY_CORE,
+    ...(peer.env === undefined ? {} : { env: peer.env }),
+    ...(peer.logsToStdout ? { stdoutFile: join(folder, 'access.log') } : {}),
+  });
+  try {
+    return await use(child, site, startedAt);
+  } finally {
+    await stop(child);
+  }
+}

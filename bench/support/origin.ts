@@ -1,0 +1,73 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { firstAnswer, freePort } from './ask.ts';
+import { BACKEND_CORE, type Child, start, temporaryFolder } from './processes.ts';
+import { findProgram, NODE } from './programs.ts';
+
+/** 130 bytes, as a small service answers. */
+export const smallBody = JSON.stringify({
+  id: '4711',
+  reviewer: 'Reviewer1',
+  text: 'An extremely entertaining play by Shakespeare. The slapstick humour is!',
+  stars: 5,
+}).padEnd(130);
+
+export interface Origin {
+  readonly child: Child;
+  readonly port: number;
+  readonly kind: 'nginx' | 'node';
+}
+
+/** Starts the server behind the proxies, with answers of `bytes` bytes. */
+export async function startOrigin(bytes: number): Promise<Origin> {
+  const port = await freePort();
+  const nginx = findProgram('nginx');
+  const kind = nginx === null ? 'node' : 'nginx';
+  const argv =
+    nginx === null
+      ? [NODE, fileURLToPath(new URL('./backend.ts', import.meta.url)), String(port), String(bytes)]
+      : nginxOrigin(nginx, port, bytes);
+  const child = start(`backend (${kind})`, argv, { core: BACKEND_CORE });
+  const answer = await firstAnswer(port, child);
+  if (answer.bodyBytes !== bytes) throw new Error(`the backend answered ${answer.bodyBytes} bytes, not ${bytes}`);
+  return { child, port, kind };
+}
+
+function nginxOrigin(nginx: string, port: number, bytes: number): string[] {
+  const folder = temporaryFolder();
+  const small = bytes === smallBody.length;
+  if (!small) writeFileSync(join(folder, 'body'), Buffer.alloc(bytes, 'x'));
+  const location = small ? `return 200 '${smallBody}';` : `root ${folder}; try_files /body =404;`;
+  return nginxCommand(
+    nginx,
+    folder,
+    `server {
+      listen 127.0.0.1:${port} backlog=1024;
+      location / { default_type application/json; ${location} }
+    }`,
+  );
+}
+
+/** nginx in the foreground, one worker, with everything it writes in `folder`. */
+export function nginxCommand(nginx: string, folder: string, http: string): string[] {
+  const file = join(folder, 'nginx.conf');
+  writeFileSync(
+    file,
+    `daemon off;
+    worker_processes 1;
+    pid ${folder}/nginx.pid;
+    ${process.getuid?.() === 0 ? 'user root;' : ''}
+    events { worker_connections 4096; }
+    http {
+      access_log off;
+      sendfile on;
+      tcp_nopush on;
+      keepalive_requests 1000000000;
+      keepalive_timeout 3600s;
+      ${['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${folder}/${name};`).join(' ')}
+      ${http}
+    }\n`,
+  );
+  return [nginx, '-p', folder, '-e', 'stderr', '-c', file];
+}

@@ -1,0 +1,41 @@
+import type { Mesh } from '../../mesh/mesh.ts';
+import type { MeshService } from '../../mesh/service.ts';
+import type { ChangeScope } from '../../serve/source.ts';
+import { hostMatches } from '../names.ts';
+import { isPopulated } from './scope.ts';
+
+/**
+ * How far a change reaches: null is no change at all. Endpoints alone touch EDS alone, unless a destination became
+ * empty or got its first endpoint, which shifts weights, or endpoints are a part of the cluster, as with DNS.
+ */
+export function changeScope(before: Mesh, after: Mesh): ChangeScope | null {
+  if (before === after) return null;
+  const parts = (mesh: Mesh) => [mesh.routes, mesh.policies, mesh.gateways, mesh.rateLimits, mesh.domain];
+  const old = parts(before);
+  if (!parts(after).every((part, i) => part === old[i])) return 'config';
+  if (before.services.size !== after.services.size) return 'config';
+  let scope: ChangeScope | null = null;
+  for (const [host, service] of after.services) {
+    const previous = before.services.get(host);
+    if (previous === service) continue;
+    if (previous === undefined || service.resolution !== 'endpoints') return 'config';
+    if (outline(previous, before) !== outline(service, after)) return 'config';
+    scope = 'endpoints';
+  }
+  return scope;
+}
+
+/** All of a service but which endpoints it has. */
+export function shapeOf(service: MeshService): string {
+  return JSON.stringify({ ...service, endpoints: service.endpoints.length === 0 });
+}
+
+function outline(service: MeshService, mesh: Mesh): string {
+  const subsets = mesh.policies
+    .filter((policy) => hostMatches(policy.host, service.host))
+    .flatMap((policy) => policy.subsets.map((subset) => subset.labels));
+  const populated = service.ports.flatMap(({ number }) =>
+    [{}, ...subsets].map((labels) => (isPopulated(service, number, labels) ? '1' : '0')),
+  );
+  return `${shapeOf(service)} ${populated.join('')}`;
+}

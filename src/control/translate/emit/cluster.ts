@@ -1,0 +1,214 @@
+import { pack } from '../../../xds/proto/codec.ts';
+import type {
+  CircuitBreakers_Thresholds,
+  Cluster,
+  OutlierDetection,
+} from '../../../xds/proto/gen/envoy/config/cluster/v3.ts';
+import { HttpProtocolOptions } from '../../../xds/proto/gen/envoy/extensions/upstreams/http/v3.ts';
+import type { MeshService, PortProtocol, ServicePort } from '../../mesh/service.ts';
+import type { ConnectionPool, Outlier, PortPolicy, Subset, TrafficPolicyRule } from '../../mesh/traffic-policy.ts';
+import { loadAssignment, singleAssignment } from './endpoint.ts';
+import type { InboundPort } from './laptop.ts';
+import { istioConfig, istioService, originMetadata, originText } from './metadata.ts';
+import { inboundCluster, outboundCluster, statName } from './names.ts';
+import { portPolicy, subsetOf } from './scope.ts';
+
+const CONNECT_TIMEOUT_MS = 10_000;
+/**
+ * An idle connection is closed by us before the server does it: Node closes after 5 s, gunicorn after 2, Go and nginx
+ * after a minute or more. Most random `503 UC` are requests that met the server's close on the way (pains row 8);
+ * Istio leaves connections open for an hour.
+ */
+const UPSTREAM_IDLE_MS = 4000;
+/** Below the 350 s after which cloud load balancers forget a quiet connection. In seconds. */
+const KEEPALIVE_S = 300;
+const DNS_REFRESH_MS = 60_000;
+/** Envoy's own defaults (1024, and 3 retries) cut off healthy traffic; who wants a breaker says so. */
+const UNLIMITED = 4_294_967_295;
+const RETRY_BUDGET = { percent: 20, minRetryConcurrency: 3 };
+const HTTP_EXTENSION = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
+
+/** Every cluster for calls to a service: each port, whole and by subset. */
+export function serviceClusters(service: MeshService, policy: TrafficPolicyRule | null, http2: boolean): Cluster[] {
+  const whole = subsetOf(policy, '');
+  const subsets = whole === null ? [] : [whole, ...(policy?.subsets ?? [])];
+  return service.ports.flatMap((port) =>
+    subsets.map((subset) => outbound(service, port, subset, policy, http2)).filter((cluster) => cluster !== null),
+  );
+}
+
+/** null: nobody could ever be found for it. */
+function outbound(
+  service: MeshService,
+  port: ServicePort,
+  subset: Subset,
+  rule: TrafficPolicyRule | null,
+  http2: boolean,
+): Cluster | null {
+  const name = outboundCluster(port.number, subset.name, service.host);
+  const policy = portPolicy(subset.policy, port.number);
+  const discovery = discoveryOf(name, service, port, subset, policy);
+  if (discovery === null) return null;
+  const istio = {
+    ...(rule === null ? {} : istioConfig(rule.written.object)),
+    default_original_port: port.number,
+    services: [istioService(service)],
+    ...(subset.name === '' ? {} : { subset: subset.name }),
+  };
+  const part = subset.name === '' ? '' : `subset ${subset.name}`;
+  return {
+    name,
+    alt_stat_name: statName(name),
+    ...discovery,
+    ...connectionFields(policy, http2 ? port.protocol : 'http'),
+    ...(policy.outlierDetection === null ? {} : { outlier_detection: outlierDetection(policy.outlierDetection) }),
+    // Sending to endpoints known to be down in the hope that they are not does more harm than good with few of them.
+    common_lb_config: { healthy_panic_threshold: { value: policy.outlierDetection?.minHealthPercent ?? 0 } },
+    metadata: originMetadata(originText(rule?.written ?? service.written, part), istio),
+  };
+}
+
+type Discovery = Pick<
+  Cluster,
+  'type' | 'eds_cluster_config' | 'lb_policy' | 'load_assignment' | 'dns_lookup_family' | 'dns_refresh_rate'
+>;
+
+function discoveryOf(
+  name: string,
+  service: MeshService,
+  port: ServicePort,
+  subset: Subset,
+  { loadBalancer }: PortPolicy,
+): Discovery | null {
+  if (service.resolution === 'passthrough' || loadBalancer === 'PASSTHROUGH') {
+    return { type: 'ORIGINAL_DST', lb_policy: 'CLUSTER_PROVIDED' };
+  }
+  const lb_policy = loadBalancer ?? 'LEAST_REQUEST';
+  if (service.resolution === 'endpoints') return { ...discovered(name), lb_policy };
+  const own = service.endpoints.length === 0;
+  if (own && service.host.startsWith('*')) return null;
+  const load_assignment = own
+    ? singleAssignment(name, service.host, port.number)
+    : loadAssignment(name, service, port.number, subset.labels);
+  const names = load_assignment.endpoints?.flatMap((locality) => locality.lb_endpoints ?? []).length ?? 0;
+  return {
+    // LOGICAL_DNS takes one name only.
+    type: service.resolution === 'dns-round-robin' && names === 1 ? 'LOGICAL_DNS' : 'STRICT_DNS',
+    lb_policy,
+    load_assignment,
+    dns_lookup_family: 'V4_PREFERRED',
+    dns_refresh_rate: DNS_REFRESH_MS,
+  };
+}
+
+function discovered(name: string) {
+  return {
+    type: 'EDS',
+    eds_cluster_config: { eds_config: { ads: {}, resource_api_version: 'V3' }, service_name: name },
+  } as const;
+}
+
+/**
+ * Stands in for a cluster that a route names and nobody defined, so that a snapshot is whole: 503 UH, and its origin
+ * says why.
+ */
+export function emptyCluster(name: string, reason: string): Cluster {
+  return {
+    name,
+    alt_stat_name: statName(name),
+    ...discovered(name),
+    lb_policy: 'LEAST_REQUEST',
+    connect_timeout: CONNECT_TIMEOUT_MS,
+    metadata: originMetadata(reason, {}),
+  };
+}
+
+/** To the app beside the proxy. */
+export function inboundAppCluster(inbound: InboundPort, service: MeshService | undefined): Cluster {
+  const name = inboundCluster(inbound.port);
+  const istio = service === undefined ? {} : { services: [istioService(service)] };
+  return {
+    name,
+    alt_stat_name: statName(name),
+    type: 'STATIC',
+    lb_policy: 'ROUND_ROBIN',
+    load_assignment: singleAssignment(name, inbound.app.address, inbound.app.port),
+    connect_timeout: CONNECT_TIMEOUT_MS,
+    circuit_breakers: { thresholds: [unlimited()] },
+    typed_extension_protocol_options: { [HTTP_EXTENSION]: httpOptions(null, 'http') },
+    common_lb_config: { healthy_panic_threshold: { value: 0 } },
+    metadata: originMetadata(`inbound port ${inbound.port}`, istio),
+  };
+}
+
+function connectionFields({ connectionPool: pool, retryBudget }: PortPolicy, protocol: PortProtocol) {
+  return {
+    connect_timeout: pool?.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
+    circuit_breakers: { thresholds: [thresholds(pool, retryBudget)] },
+    typed_extension_protocol_options: { [HTTP_EXTENSION]: httpOptions(pool, protocol) },
+    upstream_connection_options: { tcp_keepalive: { keepalive_time: KEEPALIVE_S } },
+  } satisfies Partial<Cluster>;
+}
+
+function httpOptions(pool: ConnectionPool | null, protocol: PortProtocol) {
+  const maxRequests = pool?.maxRequestsPerConnection ?? null;
+  return pack(HttpProtocolOptions, {
+    common_http_protocol_options: {
+      idle_timeout: pool?.httpIdleTimeoutMs ?? pool?.tcpIdleTimeoutMs ?? UPSTREAM_IDLE_MS,
+      ...(maxRequests === null ? {} : { max_requests_per_connection: maxRequests }),
+    },
+    explicit_http_config:
+      protocol === 'http2' || protocol === 'grpc' ? { http2_protocol_options: {} } : { http_protocol_options: {} },
+  });
+}
+
+function unlimited(): CircuitBreakers_Thresholds {
+  return {
+    max_connections: UNLIMITED,
+    max_pending_requests: UNLIMITED,
+    max_requests: UNLIMITED,
+    max_retries: UNLIMITED,
+  };
+}
+
+/** A budget overrides a number of retries in Envoy, so who sets the number gets no budget that he did not ask for. */
+function thresholds(pool: ConnectionPool | null, budget: PortPolicy['retryBudget']): CircuitBreakers_Thresholds {
+  const { percent, minRetryConcurrency } = budget ?? RETRY_BUDGET;
+  const counted = budget === null && pool?.maxRetries != null;
+  return {
+    max_connections: pool?.maxConnections ?? UNLIMITED,
+    max_pending_requests: pool?.maxPendingRequests ?? UNLIMITED,
+    max_requests: pool?.maxRequests ?? UNLIMITED,
+    max_retries: pool?.maxRetries ?? UNLIMITED,
+    ...(counted
+      ? {}
+      : { retry_budget: { budget_percent: { value: percent }, min_retry_concurrency: minRetryConcurrency } }),
+  };
+}
+
+/** A count that is given is enforced; 0 turns its detector off. */
+function outlierDetection(outlier: Outlier): OutlierDetection {
+  const out: OutlierDetection = {
+    // Ejection by success rate is no part of the API.
+    enforcing_success_rate: 0,
+    interval: outlier.intervalMs,
+    base_ejection_time: outlier.baseEjectionTimeMs,
+    max_ejection_percent: outlier.maxEjectionPercent,
+  };
+  if (outlier.consecutive5xx !== null) {
+    out.consecutive_5xx = outlier.consecutive5xx;
+    out.enforcing_consecutive_5xx = outlier.consecutive5xx > 0 ? 100 : 0;
+  }
+  if (outlier.consecutiveGatewayErrors !== null) {
+    out.consecutive_gateway_failure = outlier.consecutiveGatewayErrors;
+    out.enforcing_consecutive_gateway_failure = outlier.consecutiveGatewayErrors > 0 ? 100 : 0;
+  }
+  if (!outlier.splitExternalLocalOriginErrors) return out;
+  out.split_external_local_origin_errors = true;
+  out.enforcing_local_origin_success_rate = 0;
+  if ((outlier.consecutiveLocalOriginFailures ?? 0) > 0) {
+    out.consecutive_local_origin_failure = outlier.consecutiveLocalOriginFailures ?? 0;
+    out.enforcing_consecutive_local_origin_failure = 100;
+  }
+  return out;
+}

@@ -1,0 +1,84 @@
+import type {
+  ClusterLoadAssignment,
+  LbEndpoint,
+  LocalityLbEndpoints,
+} from '../../../xds/proto/gen/envoy/config/endpoint/v3.ts';
+import type { MeshService, ServiceEndpoint } from '../../mesh/service.ts';
+import { compareText, labelsMatch } from '../names.ts';
+
+const HEALTH = { healthy: 'HEALTHY', unhealthy: 'UNHEALTHY', draining: 'DRAINING' } as const;
+
+/** The endpoints of one cluster: those that serve the port and carry the subset's labels, by locality. */
+export function loadAssignment(
+  cluster: string,
+  service: MeshService,
+  port: number,
+  labels: Readonly<Record<string, string>>,
+): ClusterLoadAssignment {
+  const serving = service.endpoints.filter(
+    (endpoint) => endpoint.ports.has(port) && labelsMatch(labels, endpoint.labels),
+  );
+  const byLocality = Map.groupBy(serving, (endpoint) => endpoint.locality);
+  const localities = [...byLocality].sort(([a], [b]) => compareText(a, b));
+  return {
+    cluster_name: cluster,
+    endpoints: localities.map(([locality, list]) => localityEndpoints(locality, list, port)),
+  };
+}
+
+/** One endpoint, for clusters that are not discovered. */
+export function singleAssignment(cluster: string, address: string, port: number): ClusterLoadAssignment {
+  return { cluster_name: cluster, endpoints: [{ lb_endpoints: [{ endpoint: { address: socket(address, port) } }] }] };
+}
+
+export function socket(address: string, port: number) {
+  return { socket_address: { address, port_value: port } };
+}
+
+function localityEndpoints(locality: string, endpoints: readonly ServiceEndpoint[], port: number): LocalityLbEndpoints {
+  const [region = '', zone = '', sub_zone = ''] = locality.split('/');
+  const sorted = endpoints.toSorted((a, b) => compareText(sortKey(a, port), sortKey(b, port)));
+  return {
+    ...(locality === '' ? {} : { locality: { region, zone, sub_zone } }),
+    lb_endpoints: sorted.map((endpoint) => lbEndpoint(endpoint, port)),
+    load_balancing_weight: sorted.reduce((sum, endpoint) => sum + weightOf(endpoint), 0),
+  };
+}
+
+/** Slices list endpoints in any order; an order of our own keeps bytes the same when nothing changed. */
+function sortKey(endpoint: ServiceEndpoint, port: number): string {
+  return `${endpoint.address}:${endpoint.ports.get(port) ?? port}`;
+}
+
+function weightOf(endpoint: ServiceEndpoint): number {
+  return Math.max(1, endpoint.weight);
+}
+
+function lbEndpoint(endpoint: ServiceEndpoint, port: number): LbEndpoint {
+  const workload = workloadText(endpoint);
+  return {
+    endpoint: { address: socket(endpoint.address, endpoint.ports.get(port) ?? port) },
+    health_status: HEALTH[endpoint.health],
+    load_balancing_weight: weightOf(endpoint),
+    ...(workload === '' ? {} : { metadata: { filter_metadata: { istio: { workload } } } }),
+  };
+}
+
+/** `reviews-v1;default;reviews;v1;Kubernetes`: workload, namespace, canonical service and revision, and cluster. */
+function workloadText({ workload, labels }: ServiceEndpoint): string {
+  if (workload === '') return '';
+  const dot = workload.lastIndexOf('.');
+  const pod = dot < 0 ? workload : workload.slice(0, dot);
+  const namespace = dot < 0 ? '' : workload.slice(dot + 1);
+  const name = workloadName(pod, labels['pod-template-hash'] ?? '');
+  const canonical = labels['service.istio.io/canonical-name'] ?? labels['app.kubernetes.io/name'] ?? labels.app ?? name;
+  const revision =
+    labels['service.istio.io/canonical-revision'] ?? labels['app.kubernetes.io/version'] ?? labels.version ?? '';
+  return [name, namespace, canonical, revision, 'Kubernetes'].join(';');
+}
+
+/** A Deployment's name, from a pod of its ReplicaSet (`reviews-v1-7d4f8b-x2x9p`); any other pod's own. */
+function workloadName(pod: string, hash: string): string {
+  const at = hash === '' ? -1 : pod.lastIndexOf(`-${hash}-`);
+  return at > 0 ? pod.slice(0, at) : pod;
+}

@@ -1,0 +1,163 @@
+import type { JsonObject } from '../../../xds/proto/codec.ts';
+import type { Mesh } from '../../mesh/mesh.ts';
+import type { RouteTableRule } from '../../mesh/route-rule.ts';
+import type { MeshService, PortProtocol, ServicePort } from '../../mesh/service.ts';
+import type { PortPolicy, Subset, TrafficPolicy, TrafficPolicyRule } from '../../mesh/traffic-policy.ts';
+import { hostMatches, visibleTo } from '../names.ts';
+
+/** What emission asks of a proxy; `ProxyNode` of serve is one. */
+export interface EmitNode {
+  readonly id: string;
+  readonly kind: 'sidecar' | 'router' | 'other';
+  readonly namespace: string;
+  readonly labels: ReadonlyMap<string, string>;
+  readonly key: string;
+  /** `envoy/1.40.0` */
+  readonly userAgent: string;
+  /** As the proxy sent it; only `REMORA` is read. */
+  readonly metadata?: JsonObject;
+}
+
+/** Istio's root namespace: its DestinationRules hold where neither the caller's nor the service's namespace has one. */
+const ROOT_NAMESPACE = 'istio-system';
+
+const HTTP: ReadonlySet<PortProtocol> = new Set(['http', 'http2', 'grpc', 'auto']);
+
+/** Ports that an explicit HTTP proxy can reach; what is not said to be something else is tried as HTTP. */
+export function httpPorts(service: MeshService): readonly ServicePort[] {
+  return service.ports.filter((port) => HTTP.has(port.protocol));
+}
+
+/**
+ * The mesh as the proxies of one kind, one namespace and one set of relevant labels see it. Everything that is
+ * emitted for them but their own listeners follows from it.
+ */
+export class Scope {
+  readonly mesh: Mesh;
+  readonly namespace: string;
+  readonly labels: ReadonlyMap<string, string>;
+  /** False for proxies that refuse a cluster which asks for HTTP/2. */
+  readonly http2: boolean;
+  /** Visible services, by host. */
+  readonly services: ReadonlyMap<string, MeshService>;
+  readonly #policies = new Map<MeshService, TrafficPolicyRule | null>();
+  readonly #tables = new Map<string, TableIndex>();
+
+  constructor(mesh: Mesh, namespace: string, labels: ReadonlyMap<string, string>, http2 = true) {
+    this.mesh = mesh;
+    this.http2 = http2;
+    this.namespace = namespace;
+    this.labels = labels;
+    this.services = new Map([...mesh.services].filter(([, service]) => visibleTo(service.exportTo, namespace)));
+  }
+
+  /** The DestinationRule for calls to a service: the caller's namespace comes first, then the service's, then the root. */
+  policyOf(service: MeshService): TrafficPolicyRule | null {
+    let policy = this.#policies.get(service);
+    if (policy === undefined) {
+      const candidates = this.mesh.policies.filter(
+        (rule) =>
+          hostMatches(rule.host, service.host) &&
+          visibleTo(rule.exportTo, this.namespace) &&
+          selects(rule.workloadSelector, this.labels),
+      );
+      const rank = (rule: TrafficPolicyRule): number =>
+        [this.namespace, service.namespace, ROOT_NAMESPACE, rule.namespace].indexOf(rule.namespace) * 2 +
+        (Object.keys(rule.workloadSelector).length > 0 ? 0 : 1);
+      // Stable: of the same rank the most specific host stays first.
+      policy = candidates.sort((a, b) => rank(a) - rank(b))[0] ?? null;
+      this.#policies.set(service, policy);
+    }
+    return policy;
+  }
+
+  /** The routing rules for a host, from those bound to `gateway`; undefined when there are none. */
+  tableFor(host: string, gateway: string): RouteTableRule | undefined {
+    return this.tables(gateway).find(host);
+  }
+
+  /** The tables bound to `gateway`, or to `mesh`. */
+  tables(gateway: string): TableIndex {
+    let index = this.#tables.get(gateway);
+    if (index === undefined) {
+      const visible = this.mesh.routes.filter(
+        (table) => table.gateways.includes(gateway) && visibleTo(table.exportTo, this.namespace),
+      );
+      index = new TableIndex(visible);
+      this.#tables.set(gateway, index);
+    }
+    return index;
+  }
+}
+
+/** Route tables by host. For each host the first table is the whole truth (see `translate/istio/merge.ts`). */
+export class TableIndex {
+  readonly hosts = new Map<string, RouteTableRule>();
+  readonly #wildcards: readonly string[];
+
+  constructor(tables: readonly RouteTableRule[]) {
+    for (const table of tables) {
+      for (const host of table.hosts) if (!this.hosts.has(host)) this.hosts.set(host, table);
+    }
+    this.#wildcards = [...this.hosts.keys()].filter((host) => host.startsWith('*')).sort((a, b) => b.length - a.length);
+  }
+
+  find(host: string): RouteTableRule | undefined {
+    const exact = this.hosts.get(host);
+    if (exact !== undefined) return exact;
+    const wildcard = this.#wildcards.find((pattern) => hostMatches(pattern, host));
+    return wildcard === undefined ? undefined : this.hosts.get(wildcard);
+  }
+}
+
+/** Our own proxy speaks HTTP/1.1 only, so far; every other does what its config says. */
+export function speaksHttp2({ userAgent }: EmitNode): boolean {
+  return !userAgent.startsWith('remora/');
+}
+
+export function selects(selector: Readonly<Record<string, string>>, labels: ReadonlyMap<string, string>): boolean {
+  return Object.entries(selector).every(([key, value]) => labels.get(key) === value);
+}
+
+/** The subset of that name; null for a subset that nobody defined. '' is the whole service. */
+export function subsetOf(policy: TrafficPolicyRule | null, name: string): Subset | null {
+  if (name === '') return { name: '', labels: {}, policy: policy?.policy ?? NO_POLICY };
+  return policy?.subsets.find((subset) => subset.name === name) ?? null;
+}
+
+export function portPolicy(policy: TrafficPolicy, port: number): PortPolicy {
+  const own = policy.ports.get(port);
+  if (own === undefined) return policy.base;
+  // The retry budget is the one section without a port level.
+  return own.retryBudget === null ? { ...own, retryBudget: policy.base.retryBudget } : own;
+}
+
+const NO_POLICY: TrafficPolicy = {
+  base: { loadBalancer: null, connectionPool: null, outlierDetection: null, tls: null, retryBudget: null },
+  ports: new Map(),
+};
+
+/** Whether a request to the destination would find anybody. */
+export function isPopulated(service: MeshService, port: number, labels: Readonly<Record<string, string>>): boolean {
+  if (service.resolution === 'passthrough') return true;
+  if (service.resolution !== 'endpoints' && service.endpoints.length === 0) return !service.host.startsWith('*');
+  return service.endpoints.some(
+    (endpoint) =>
+      endpoint.health === 'healthy' &&
+      endpoint.ports.has(port) &&
+      Object.entries(labels).every(([key, value]) => endpoint.labels[key] === value),
+  );
+}
+
+/** Labels of proxies that can make a difference: those that any selector asks for. */
+export function relevantLabels(mesh: Mesh): ReadonlySet<string> {
+  const keys = new Set<string>();
+  for (const policy of mesh.policies) for (const key in policy.workloadSelector) keys.add(key);
+  for (const table of mesh.routes) {
+    for (const rule of table.rules) {
+      for (const match of rule.matches) for (const key in match.sourceLabels) keys.add(key);
+    }
+  }
+  for (const server of mesh.gateways) for (const key in server.selector) keys.add(key);
+  return keys;
+}

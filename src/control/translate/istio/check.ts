@@ -1,0 +1,68 @@
+import { RE2JS } from 're2js';
+import { messageOf } from '../../../base/errors.ts';
+import type { Path, Sink } from '../../source/schema/type.ts';
+
+/** Istio's own limit for a regular expression. */
+const LONGEST_REGEX = 1024;
+
+/** `regex` in RE2's syntax, as Istio and Envoy have it: no backreferences, no lookaround, linear time. */
+export function checkRegex(regex: string, path: Path, sink: Sink): void {
+  const problem = regexProblem(regex);
+  if (problem !== '') sink.error('invalid-regex', path, problem);
+}
+
+function regexProblem(regex: string): string {
+  if (regex === '') return 'the regular expression is empty';
+  if (regex.length > LONGEST_REGEX) return `the regular expression is longer than ${LONGEST_REGEX} characters`;
+  try {
+    RE2JS.compile(regex);
+    return '';
+  } catch (error) {
+    return `not a regular expression of RE2: ${messageOf(error)}`;
+  }
+}
+
+export function checkPort(port: number | undefined, path: Path, sink: Sink): void {
+  if (port !== undefined && (port < 1 || port > 65535)) {
+    sink.error('out-of-range', path, `expected a port from 1 to 65535, got ${port}`);
+  }
+}
+
+export function checkRange(value: number | undefined, low: number, high: number, path: Path, sink: Sink): void {
+  if (value !== undefined && (value < low || value > high)) {
+    sink.error('out-of-range', path, `expected ${low} to ${high}, got ${value}`);
+  }
+}
+
+const LABEL = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
+
+/** A name of Kubernetes without dots: lower case letters, digits and `-`. */
+export function isLabel(text: string): boolean {
+  return LABEL.test(text);
+}
+
+/** A host, `*`, or `*.rest`; letters of either case. */
+export function isWildcardHost(host: string): boolean {
+  if (host === '*') return true;
+  const name = host.startsWith('*.') ? host.slice(2) : host;
+  return (
+    name.length <= 255 && name.split('.').every((part) => /^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$/.test(part))
+  );
+}
+
+const HEADER_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+
+export function isHeaderName(name: string): boolean {
+  return HEADER_NAME.test(name);
+}
+
+/** `.`, `*`, `~` or a namespace; `~` and `*` stand alone. */
+export function checkExportTo(exportTo: readonly string[] | undefined, path: Path, sink: Sink): void {
+  for (const [i, space] of (exportTo ?? []).entries()) {
+    if (space !== '.' && space !== '*' && space !== '~' && !isLabel(space)) {
+      sink.error('invalid-value', [...path, i], `expected ".", "*", "~" or a namespace, got ${JSON.stringify(space)}`);
+    } else if ((space === '*' || space === '~') && (exportTo?.length ?? 0) > 1) {
+      sink.error('invalid-value', [...path, i], `${JSON.stringify(space)} excludes every other value`);
+    }
+  }
+}

@@ -1,0 +1,102 @@
+import type { GatewayServer } from '../../mesh/gateway.ts';
+import { objectName } from '../../source/collection.ts';
+import { placeOf } from '../../source/finding.ts';
+import type { Path, Sink } from '../../source/schema/type.ts';
+import type { Decoded } from '../decoded.ts';
+import { isAddress } from '../names.ts';
+import { checkPort, isLabel, isWildcardHost } from './check.ts';
+import type { GatewaySpec } from './fields/gateway.ts';
+
+const PROTOCOLS: Readonly<Record<string, GatewayServer['protocol']>> = {
+  HTTP: 'HTTP',
+  HTTPS: 'HTTPS',
+  HTTP2: 'HTTP2',
+  GRPC: 'GRPC',
+  'GRPC-WEB': 'HTTP',
+  TCP: 'TCP',
+  MONGO: 'TCP',
+  MYSQL: 'TCP',
+  REDIS: 'TCP',
+  TLS: 'TLS',
+};
+
+export function checkGateway(spec: GatewaySpec, sink: Sink): void {
+  if (spec.servers.length === 0) sink.error('missing-field', ['spec', 'servers'], 'at least one server is required');
+  const names = new Map<string, number>();
+  for (const [i, server] of spec.servers.entries()) {
+    const path = ['spec', 'servers', i];
+    checkPort(server.port.number, [...path, 'port', 'number'], sink);
+    checkServerName(server.name ?? '', i, names, [...path, 'name'], sink);
+    if (server.bind !== undefined && server.bind !== '' && !isAddress(server.bind)) {
+      sink.error('invalid-value', [...path, 'bind'], `expected an IP address, got ${JSON.stringify(server.bind)}`);
+    }
+    if (server.hosts.length === 0) sink.error('missing-field', [...path, 'hosts'], 'at least one host is required');
+    for (const [j, host] of server.hosts.entries()) checkHost(host, [...path, 'hosts', j], sink);
+    checkProtocol(server, path, sink);
+  }
+}
+
+function checkServerName(name: string, index: number, names: Map<string, number>, path: Path, sink: Sink): void {
+  if (name === '') return;
+  const other = names.get(name);
+  if (other === undefined) names.set(name, index);
+  else sink.error('duplicate-name', path, `servers[${other}] has the same name ${JSON.stringify(name)}`);
+}
+
+function checkHost(text: string, path: Path, sink: Sink): void {
+  const slash = text.indexOf('/');
+  const space = slash < 0 ? '*' : text.slice(0, slash);
+  const host = text.slice(slash + 1);
+  if (space !== '*' && space !== '.' && !isLabel(space)) {
+    sink.error('invalid-host', path, `expected ".", "*" or a namespace before "/", got ${JSON.stringify(space)}`);
+  }
+  if (!isWildcardHost(host) && !isAddress(host)) {
+    sink.error('invalid-host', path, `${JSON.stringify(host)} is not a host: write a name, *.name or *`);
+  }
+}
+
+function checkProtocol(server: GatewaySpec['servers'][number], path: Path, sink: Sink): void {
+  const protocol = PROTOCOLS[server.port.protocol.toUpperCase()];
+  const at = [...path, 'port', 'protocol'];
+  if (protocol === undefined) {
+    sink.error(
+      'invalid-value',
+      at,
+      `expected one of ${Object.keys(PROTOCOLS).join(', ')}, got ${JSON.stringify(server.port.protocol)}`,
+    );
+  } else if (protocol === 'HTTPS' || protocol === 'TLS') {
+    sink.error(
+      'refused-value',
+      at,
+      `${protocol} is refused: gateways do not terminate TLS yet, and without it the server would speak plain text`,
+    );
+  } else if (protocol === 'TCP') {
+    sink.warning(
+      'no-effect',
+      at,
+      `${server.port.protocol} has no effect: gateways do not forward TCP yet, and the port stays closed`,
+    );
+  }
+  if (server.tls?.httpsRedirect === true && (protocol === 'TCP' || protocol === 'TLS')) {
+    sink.warning('no-effect', [...path, 'tls', 'httpsRedirect'], 'only HTTP can be redirected');
+  }
+}
+
+/** The servers of a Gateway. `./host` names hosts of its own namespace's objects, `host` those of all. */
+export function gatewayServers({ object, value }: Decoded<'Gateway'>): readonly GatewayServer[] {
+  return value.servers.map((server, i) => ({
+    gateway: `${object.namespace}/${object.name}`,
+    selector: value.selector ?? {},
+    port: server.port.number,
+    portName: server.port.name ?? '',
+    protocol: PROTOCOLS[server.port.protocol.toUpperCase()] ?? 'TCP',
+    bind: server.bind ?? '',
+    hosts: server.hosts.map((text) => {
+      const slash = text.indexOf('/');
+      const space = slash < 0 ? '*' : text.slice(0, slash);
+      return { namespace: space === '.' ? object.namespace : space, host: text.slice(slash + 1).toLowerCase() };
+    }),
+    httpsRedirect: server.tls?.httpsRedirect ?? false,
+    written: { object: objectName(object), place: placeOf(object, ['spec', 'servers', i]) },
+  }));
+}

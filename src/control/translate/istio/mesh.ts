@@ -1,0 +1,236 @@
+import type { GatewayServer } from '../../mesh/gateway.ts';
+import type { Mesh } from '../../mesh/mesh.ts';
+import type { RouteTableRule } from '../../mesh/route-rule.ts';
+import type { MeshService, Workload } from '../../mesh/service.ts';
+import type { TrafficPolicyRule } from '../../mesh/traffic-policy.ts';
+import { type Finding, objectName } from '../../source/collection.ts';
+import { findingAt } from '../../source/finding.ts';
+import type { Decoded, KindName } from '../decoded.ts';
+import { mirrorEndpoints, SERVICE_NAME, sliceEndpoints } from '../kubernetes/endpoint-slice.ts';
+import { PodIndex, podWorkload } from '../kubernetes/pod.ts';
+import { meshService, serviceHost, servicePorts } from '../kubernetes/service.ts';
+import { compareAge, compareText, DOMAIN, hostMatches, visibleTo } from '../names.ts';
+import { delegatedRules, delegateOf } from './delegate.ts';
+import { trafficPolicies } from './destination-rule.ts';
+import { gatewayServers } from './gateway.ts';
+import { Memo } from './memo.ts';
+import { mergeRoutes, type TranslatedVirtualService } from './merge.ts';
+import { rateLimits } from './resilience-policy.ts';
+import { entryWorkload, serviceEntryServices } from './service-entry.ts';
+import { type RouteContext, routeRule } from './virtual-service.ts';
+
+export interface Translation {
+  readonly mesh: Mesh;
+  /** About objects that are in force; what could not be decoded is in the decoder's findings. */
+  readonly findings: readonly Finding[];
+  /** For the next translation. */
+  readonly memo: Memo;
+}
+
+/**
+ * The mesh that the objects describe. Pure; given the previous translation, parts whose objects did not change are the
+ * very same values as before (a service whose endpoints did not change, all routes where only endpoints did).
+ */
+export function translate(objects: readonly Decoded[], previous?: Translation): Translation {
+  const memo = new Memo(previous?.memo);
+  const by = new ByKind(objects);
+  const findings: Finding[] = [];
+  const services = translateServices(by, memo, findings);
+  const policies = memo.get('policies', by.all('DestinationRule'), () => trafficPolicies(by.all('DestinationRule')));
+  const gateways = memo.get('gateways', by.all('Gateway'), () => by.all('Gateway').flatMap(gatewayServers));
+  const routes = translateRoutes(by, policies.policies, gateways, memo);
+  const limits = memo.get('limits', by.all('ResiliencePolicy'), () => by.all('ResiliencePolicy').flatMap(rateLimits));
+  const workloads = translateWorkloads(by, memo);
+  findings.push(...policies.findings, ...routes.findings);
+  const parts = [services, workloads, routes.routes, policies.policies, gateways, limits] as const;
+  const mesh = memo.get('mesh', parts, (): Mesh => {
+    return {
+      services,
+      workloads,
+      routes: routes.routes,
+      policies: policies.policies,
+      gateways,
+      rateLimits: limits,
+      domain: DOMAIN,
+    };
+  });
+  return { mesh, findings, memo };
+}
+
+/** Objects of each kind, oldest first, so that nothing depends on the order of files. */
+class ByKind {
+  readonly #lists = new Map<KindName, Decoded[]>();
+
+  constructor(objects: readonly Decoded[]) {
+    for (const decoded of objects) {
+      const list = this.#lists.get(decoded.kind);
+      if (list === undefined) this.#lists.set(decoded.kind, [decoded]);
+      else list.push(decoded);
+    }
+    for (const list of this.#lists.values()) list.sort((a, b) => compareAge(a.object, b.object));
+  }
+  all<K extends KindName>(kind: K): readonly Decoded<K>[] {
+    return (this.#lists.get(kind) ?? []) as unknown as readonly Decoded<K>[];
+  }
+}
+
+function translateServices(by: ByKind, memo: Memo, findings: Finding[]): ReadonlyMap<string, MeshService> {
+  const pods = new PodIndex(by.all('Pod'));
+  const slices = Map.groupBy(
+    by.all('EndpointSlice'),
+    (slice) => `${slice.object.namespace}/${slice.object.labels[SERVICE_NAME] ?? ''}`,
+  );
+  const endpoints = new Map(by.all('Endpoints').map((one) => [`${one.object.namespace}/${one.object.name}`, one]));
+  const services = new Map<string, MeshService>();
+  for (const service of by.all('Service')) {
+    const key = `${service.object.namespace}/${service.object.name}`;
+    const own = slices.get(key) ?? [];
+    const older = own.length === 0 ? endpoints.get(key) : undefined;
+    const sources = older === undefined ? own : memo.get(`mirror ${key}`, [older], () => mirrorEndpoints(older));
+    const inputs = [service, ...sources, ...sources.flatMap((slice) => podsBehind(slice, pods))];
+    const made = memo.get(`service ${key}`, inputs, () => {
+      const found = sliceEndpoints(
+        sources,
+        servicePorts(service),
+        pods,
+        service.value.spec.publishNotReadyAddresses ?? false,
+      );
+      return { service: meshService(service, found.endpoints), findings: found.findings };
+    });
+    services.set(serviceHost(service), made.service);
+    findings.push(...made.findings);
+  }
+  for (const entry of by.all('ServiceEntry')) addServiceEntry(entry, by, memo, services, findings);
+  resolveAliases(services, memo);
+  const sorted = [...services].sort(([a], [b]) => compareText(a, b));
+  return memo.get(
+    'services',
+    sorted.map(([, service]) => service),
+    () => new Map(sorted),
+  );
+}
+
+function podsBehind(slice: Decoded<'EndpointSlice'>, pods: PodIndex): readonly (Decoded<'Pod'> | undefined)[] {
+  return (slice.value.endpoints ?? []).map(({ targetRef, addresses }) => {
+    const name = targetRef?.name;
+    if (name !== undefined) return pods.named(targetRef?.namespace || slice.object.namespace, name);
+    return pods.at(addresses[0] ?? '');
+  });
+}
+
+function addServiceEntry(
+  entry: Decoded<'ServiceEntry'>,
+  by: ByKind,
+  memo: Memo,
+  services: Map<string, MeshService>,
+  findings: Finding[],
+): void {
+  const selects = entry.value.workloadSelector !== undefined;
+  const near = <K extends 'Pod' | 'WorkloadEntry'>(kind: K): readonly Decoded<K>[] =>
+    selects ? by.all(kind).filter(({ object }) => object.namespace === entry.object.namespace) : [];
+  const pods = near('Pod');
+  const entries = near('WorkloadEntry');
+  const key = `entry ${entry.object.namespace}/${entry.object.name}`;
+  const made = memo.get(key, [entry, ...pods, ...entries], () => serviceEntryServices(entry, pods, entries));
+  for (const [i, service] of made.entries()) {
+    const other = services.get(service.host);
+    if (other === undefined) {
+      services.set(service.host, service);
+      continue;
+    }
+    const message = `${service.host} is ${other.written.object} (${other.written.place}) already, which counts; this host of the ServiceEntry has no effect`;
+    findings.push(findingAt(entry.object, 'warning', 'conflicting-host', ['spec', 'hosts', i], message));
+  }
+}
+
+/** An ExternalName that names a service of the mesh is that service by another name. */
+function resolveAliases(services: Map<string, MeshService>, memo: Memo): void {
+  for (const [host, service] of services) {
+    const target = service.external && service.resolution === 'dns' ? service.endpoints[0]?.address : undefined;
+    const real = target === undefined || target === host ? undefined : services.get(target);
+    if (real === undefined || !service.written.object.startsWith('Service ')) continue;
+    const alias = memo.get(`alias ${host}`, [service, real], (): MeshService => {
+      const ports = service.ports.length === 0 ? real.ports : service.ports;
+      return { ...service, ports, resolution: real.resolution, external: real.external, endpoints: real.endpoints };
+    });
+    services.set(host, alias);
+  }
+}
+
+function translateWorkloads(by: ByKind, memo: Memo): readonly Workload[] {
+  const inputs = [...by.all('Pod'), ...by.all('WorkloadEntry')];
+  return memo.get('workloads', inputs, () => [
+    ...by.all('Pod').flatMap((pod) => podWorkload(pod) ?? []),
+    ...by.all('WorkloadEntry').map(entryWorkload),
+  ]);
+}
+
+function translateRoutes(
+  by: ByKind,
+  policies: readonly TrafficPolicyRule[],
+  gateways: readonly GatewayServer[],
+  memo: Memo,
+): { readonly routes: readonly RouteTableRule[]; readonly findings: readonly Finding[] } {
+  const delegates = new Map<string, Decoded<'VirtualService'>>();
+  const roots: Decoded<'VirtualService'>[] = [];
+  for (const one of by.all('VirtualService')) {
+    if ((one.value.hosts ?? []).length > 0) roots.push(one);
+    else delegates.set(`${one.object.namespace}/${one.object.name}`, one);
+  }
+  const subsets = memo.get('subsets', [policies], () => new SubsetIndex(policies));
+  const translated = roots.map((source) => {
+    const used = (source.value.http ?? []).map((route) => delegateOf(source, route, delegates));
+    return memo.get(`routes ${objectName(source.object)}`, [source, policies, ...used], () => {
+      const context: RouteContext = { ...subsets.lookup, findings: [] };
+      return { source, rules: rulesOf(source, delegates, context), findings: context.findings };
+    });
+  });
+  return memo.get('routes', [gateways, ...translated], () => {
+    const merged = mergeRoutes(translated, gateways);
+    // A delegate's findings are met once for each of its roots.
+    const all = [...translated.flatMap((one) => one.findings), ...merged.findings];
+    const findings = [...new Map(all.map((one) => [JSON.stringify(one), one])).values()];
+    return { routes: merged.routes, findings };
+  });
+}
+
+function rulesOf(
+  source: Decoded<'VirtualService'>,
+  delegates: ReadonlyMap<string, Decoded<'VirtualService'>>,
+  context: RouteContext,
+): TranslatedVirtualService['rules'] {
+  return (source.value.http ?? []).flatMap((route, i) =>
+    route.delegate === undefined
+      ? [routeRule(route, source.object, ['spec', 'http', i], context)]
+      : delegatedRules(source, i, route, delegates, context),
+  );
+}
+
+/** Which subsets a route may name: those of the most specific host that a DestinationRule has for it. */
+class SubsetIndex {
+  readonly #byHost: ReadonlyMap<string, readonly TrafficPolicyRule[]>;
+  /** Most specific first, as the policies are. */
+  readonly #wildcards: readonly string[];
+
+  constructor(policies: readonly TrafficPolicyRule[]) {
+    this.#byHost = Map.groupBy(policies, (policy) => policy.host);
+    this.#wildcards = [...this.#byHost.keys()].filter((host) => host.startsWith('*'));
+  }
+  get lookup(): Pick<RouteContext, 'hasSubset' | 'subsetsOf'> {
+    return {
+      hasSubset: (host, subset, namespace) => this.#subsets(host, namespace).includes(subset),
+      subsetsOf: (host, namespace) => this.#subsets(host, namespace),
+    };
+  }
+
+  #subsets(host: string, namespace: string): readonly string[] {
+    const home = host.split('.')[1] ?? '';
+    for (const pattern of [host, ...this.#wildcards.filter((wildcard) => hostMatches(wildcard, host))]) {
+      const visible = (this.#byHost.get(pattern) ?? []).filter(
+        ({ exportTo }) => visibleTo(exportTo, namespace) || visibleTo(exportTo, home),
+      );
+      if (visible.length > 0) return visible.flatMap((policy) => policy.subsets.map((subset) => subset.name));
+    }
+    return [];
+  }
+}

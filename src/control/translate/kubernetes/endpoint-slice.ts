@@ -1,0 +1,136 @@
+import type { ServiceEndpoint, ServicePort } from '../../mesh/service.ts';
+import type { Finding } from '../../source/collection.ts';
+import { findingAt } from '../../source/finding.ts';
+import type { Decoded } from '../decoded.ts';
+import { compareText } from '../names.ts';
+import type { EndpointSliceValue } from './fields.ts';
+import { localityOf, type PodIndex } from './pod.ts';
+
+type EndpointSlice = Decoded<'EndpointSlice'>;
+type Endpoints = Decoded<'Endpoints'>;
+
+/** The label that ties a slice to its Service. */
+export const SERVICE_NAME = 'kubernetes.io/service-name';
+
+interface Context {
+  readonly ports: readonly ServicePort[];
+  readonly pods: PodIndex;
+  readonly publishNotReady: boolean;
+  readonly findings: Finding[];
+}
+
+/** The endpoints of a Service. Each slice has its own ports, so several may share an address with different ports. */
+export function sliceEndpoints(
+  slices: readonly EndpointSlice[],
+  ports: readonly ServicePort[],
+  pods: PodIndex,
+  publishNotReady: boolean,
+): { readonly endpoints: readonly ServiceEndpoint[]; readonly findings: readonly Finding[] } {
+  const context: Context = { ports, pods, publishNotReady, findings: [] };
+  const found = new Map<string, ServiceEndpoint>();
+  const ordered = slices.toSorted((a, b) => compareText(a.object.name, b.object.name));
+  for (const slice of ordered) {
+    if (slice.value.addressType === 'FQDN') {
+      context.findings.push(
+        findingAt(
+          slice.object,
+          'warning',
+          'no-effect',
+          ['addressType'],
+          'FQDN endpoints are not resolved: write a ServiceEntry with resolution: DNS',
+        ),
+      );
+      continue;
+    }
+    const portMap = matchPorts(slice, context);
+    for (const endpoint of slice.value.endpoints ?? [])
+      addEndpoint(endpoint, portMap, slice.object.namespace, context, found);
+  }
+  return { endpoints: [...found.values()], findings: context.findings };
+}
+
+/** Endpoint port by service port: matched by name, as Kubernetes does; a port without a name serves an only port. */
+function matchPorts(slice: EndpointSlice, { ports, findings }: Context): ReadonlyMap<number, number> {
+  const map = new Map<number, number>();
+  for (const [i, port] of (slice.value.ports ?? []).entries()) {
+    if (port.port === undefined || port.protocol === 'UDP' || port.protocol === 'SCTP') continue;
+    const name = port.name ?? '';
+    const only = ports.length === 1 && (name === '' || ports[0]?.name === '') ? ports[0] : undefined;
+    const served = ports.find((candidate) => candidate.name === name) ?? only;
+    if (served !== undefined) map.set(served.number, port.port);
+    else
+      findings.push(
+        findingAt(
+          slice.object,
+          'warning',
+          'unknown-port',
+          ['ports', i],
+          `the Service has no port named ${JSON.stringify(name)}${names(ports)}`,
+        ),
+      );
+  }
+  return map;
+}
+
+function names(ports: readonly ServicePort[]): string {
+  return ports.length === 0 ? '' : `: it has ${ports.map((port) => port.name || port.number).join(', ')}`;
+}
+
+function addEndpoint(
+  endpoint: NonNullable<EndpointSliceValue['endpoints']>[number],
+  ports: ReadonlyMap<number, number>,
+  namespace: string,
+  { pods, publishNotReady }: Context,
+  found: Map<string, ServiceEndpoint>,
+): void {
+  // All addresses of an endpoint are the same instance; the first is used, as Kubernetes' own proxy does.
+  const [address] = endpoint.addresses;
+  if (address === undefined || ports.size === 0) return;
+  const health = endpointHealth(endpoint.conditions, publishNotReady);
+  if (health === null) return;
+  const { targetRef } = endpoint;
+  const named = targetRef?.kind === 'Pod' || (targetRef !== undefined && targetRef.kind === undefined);
+  const pod = named ? pods.named(targetRef?.namespace || namespace, targetRef?.name ?? '') : pods.at(address);
+  const key = `${address}|${[...ports.values()].join(',')}`;
+  if (found.get(key)?.health === 'healthy') return;
+  found.set(key, {
+    address,
+    ports,
+    labels: pod?.object.labels ?? {},
+    health,
+    weight: 1,
+    locality: localityOf(pod?.object.labels ?? {}, endpoint.zone),
+    workload:
+      pod === undefined
+        ? named
+          ? `${targetRef?.name ?? ''}.${targetRef?.namespace || namespace}`
+          : ''
+        : `${pod.object.name}.${pod.object.namespace}`,
+  });
+}
+
+/** null: the endpoint is gone. Conditions that are not given count as fulfilled, as Kubernetes asks of its readers. */
+function endpointHealth(
+  conditions: NonNullable<EndpointSliceValue['endpoints']>[number]['conditions'],
+  publishNotReady: boolean,
+): ServiceEndpoint['health'] | null {
+  const ready = conditions?.ready ?? true;
+  if (conditions?.terminating === true) return (conditions.serving ?? ready) ? 'draining' : null;
+  return ready || publishNotReady ? 'healthy' : 'unhealthy';
+}
+
+/** The older Endpoints object, as the slices that Kubernetes would mirror it into: one for each subset. */
+export function mirrorEndpoints({ object, value }: Endpoints): readonly EndpointSlice[] {
+  return (value.subsets ?? []).map((subset) => {
+    const endpoint = (ready: boolean) => (entry: NonNullable<typeof subset.addresses>[number]) => ({
+      addresses: [entry.ip],
+      conditions: { ready },
+      ...(entry.targetRef === undefined ? {} : { targetRef: entry.targetRef }),
+    });
+    const endpoints = [
+      ...(subset.addresses ?? []).map(endpoint(true)),
+      ...(subset.notReadyAddresses ?? []).map(endpoint(false)),
+    ];
+    return { kind: 'EndpointSlice', object, value: { endpoints, ports: subset.ports ?? [] } };
+  });
+}

@@ -1,0 +1,153 @@
+import { list, map, message } from '../../source/schema/message.ts';
+import { bool, int32, intOrString, string } from '../../source/schema/scalar.ts';
+import { effective, type Read, required } from '../../source/schema/type.ts';
+
+/**
+ * What is read of Kubernetes' own objects. They are open: most of their fields are the kubelet's or the scheduler's
+ * business, so unknown ones are no mistake; the types of those read here are checked all the same.
+ */
+const open = { open: true } as const;
+
+const servicePort = message(
+  'ServicePort',
+  {
+    name: effective(string),
+    port: required(int32),
+    protocol: effective(string),
+    appProtocol: effective(string),
+    targetPort: effective(intOrString),
+  },
+  open,
+);
+
+export const service = message(
+  'Service',
+  {
+    spec: required(
+      message(
+        'ServiceSpec',
+        {
+          type: effective(string),
+          clusterIP: effective(string),
+          clusterIPs: effective(list(string)),
+          externalName: effective(string),
+          selector: effective(map(string)),
+          ports: effective(list(servicePort)),
+          publishNotReadyAddresses: effective(bool),
+        },
+        open,
+      ),
+    ),
+  },
+  open,
+);
+
+const targetRef = message(
+  'ObjectReference',
+  { kind: effective(string), name: effective(string), namespace: effective(string) },
+  open,
+);
+
+export const endpointSlice = message(
+  'EndpointSlice',
+  {
+    addressType: effective(string),
+    endpoints: effective(
+      list(
+        message(
+          'Endpoint',
+          {
+            addresses: required(list(string)),
+            conditions: effective(
+              message(
+                'EndpointConditions',
+                { ready: effective(bool), serving: effective(bool), terminating: effective(bool) },
+                open,
+              ),
+            ),
+            targetRef: effective(targetRef),
+            zone: effective(string),
+          },
+          open,
+        ),
+      ),
+    ),
+    ports: effective(
+      list(
+        message('EndpointPort', { name: effective(string), port: effective(int32), protocol: effective(string) }, open),
+      ),
+    ),
+  },
+  open,
+);
+
+const endpointAddress = message('EndpointAddress', { ip: required(string), targetRef: effective(targetRef) }, open);
+
+export const endpoints = message(
+  'Endpoints',
+  {
+    subsets: effective(
+      list(
+        message(
+          'EndpointSubset',
+          {
+            addresses: effective(list(endpointAddress)),
+            notReadyAddresses: effective(list(endpointAddress)),
+            ports: effective(
+              list(
+                message(
+                  'EndpointPort',
+                  { name: effective(string), port: required(int32), protocol: effective(string) },
+                  open,
+                ),
+              ),
+            ),
+          },
+          open,
+        ),
+      ),
+    ),
+  },
+  open,
+);
+
+const containerPort = message(
+  'ContainerPort',
+  { name: effective(string), containerPort: required(int32), protocol: effective(string) },
+  open,
+);
+
+export const pod = message(
+  'Pod',
+  {
+    spec: effective(
+      message(
+        'PodSpec',
+        {
+          serviceAccountName: effective(string),
+          containers: effective(list(message('Container', { ports: effective(list(containerPort)) }, open))),
+        },
+        open,
+      ),
+    ),
+    status: effective(
+      message(
+        'PodStatus',
+        {
+          phase: effective(string),
+          podIP: effective(string),
+          podIPs: effective(list(message('PodIP', { ip: effective(string) }, open))),
+        },
+        open,
+      ),
+    ),
+  },
+  open,
+);
+
+export const namespace = message('Namespace', {}, open);
+
+export type ServiceValue = Read<typeof service>;
+export type EndpointSliceValue = Read<typeof endpointSlice>;
+export type EndpointsValue = Read<typeof endpoints>;
+export type PodValue = Read<typeof pod>;

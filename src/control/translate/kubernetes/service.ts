@@ -1,0 +1,61 @@
+import type { MeshService, ServiceEndpoint, ServicePort } from '../../mesh/service.ts';
+import { objectName } from '../../source/collection.ts';
+import { placeOf } from '../../source/finding.ts';
+import type { Decoded } from '../decoded.ts';
+import { DOMAIN, exportedTo } from '../names.ts';
+import { portProtocol } from '../protocol.ts';
+
+type Service = Decoded<'Service'>;
+
+/** Istio's annotation for Services, which have no field for it. */
+const EXPORT_TO = 'networking.istio.io/exportTo';
+
+export function servicePorts({ value }: Service): readonly ServicePort[] {
+  const ports: ServicePort[] = [];
+  for (const port of value.spec.ports ?? []) {
+    const protocol = portProtocol(port.port, port.name ?? '', port.protocol ?? 'TCP', port.appProtocol);
+    if (protocol !== null) ports.push({ number: port.port, name: port.name ?? '', protocol });
+  }
+  return ports;
+}
+
+export function serviceHost({ object }: Service): string {
+  return `${object.name}.${object.namespace}.svc.${DOMAIN}`.toLowerCase();
+}
+
+/** A Service with its endpoints; an ExternalName is a name to resolve. */
+export function meshService(service: Service, endpoints: readonly ServiceEndpoint[]): MeshService {
+  const { object } = service;
+  const { spec } = service.value;
+  const external = spec.type === 'ExternalName';
+  const ports = servicePorts(service);
+  const addresses = [...new Set([spec.clusterIP ?? '', ...(spec.clusterIPs ?? [])])].filter(
+    (address) => address !== '' && address !== 'None',
+  );
+  const written = object.annotations[EXPORT_TO];
+  return {
+    host: serviceHost(service),
+    name: object.name,
+    namespace: object.namespace,
+    ports,
+    resolution: external ? 'dns' : 'endpoints',
+    external,
+    addresses: external ? [] : addresses,
+    endpoints: external ? externalEndpoint(spec.externalName ?? '', ports) : endpoints,
+    exportTo: exportedTo(
+      written
+        ?.split(',')
+        .map((space) => space.trim())
+        .filter(Boolean),
+      object.namespace,
+    ),
+    written: { object: objectName(object), place: placeOf(object) },
+  };
+}
+
+function externalEndpoint(name: string, ports: readonly ServicePort[]): readonly ServiceEndpoint[] {
+  if (name === '') return [];
+  const address = name.toLowerCase().replace(/\.$/, '');
+  const same = new Map(ports.map((port) => [port.number, port.number]));
+  return [{ address, ports: same, labels: {}, health: 'healthy', weight: 1, locality: '', workload: '' }];
+}

@@ -1,0 +1,166 @@
+import { TokenBucket } from '../../../base/token-bucket.ts';
+import type { LocalRateLimit as WireLimit } from '../../../xds/proto/gen/envoy/extensions/filters/http/local_ratelimit/v3.ts';
+import type { StatStore } from '../../telemetry/metrics/store.ts';
+import { ResponseFlag } from '../../telemetry/response-flags.ts';
+import type { ConnectionInfo, StreamInfo } from '../../telemetry/stream-info.ts';
+import {
+  type FilterContext,
+  FilterResult,
+  type FilterStream,
+  type HttpFilter,
+  type HttpFilterType,
+} from '../filter.ts';
+import { isEnabled } from '../fraction.ts';
+import { HeaderOption } from '../header-option.ts';
+import { decodeLocalRateLimit, type LocalRateLimitConfig } from './config.ts';
+
+const RESOURCE_EXHAUSTED = 8;
+
+export const localRateLimit: HttpFilterType<LocalRateLimitConfig, Limit> = {
+  kind: 'local_rate_limit',
+  configType: 'envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit',
+  routeConfigType: 'envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit',
+  decode: (message, problems, warnings, path) =>
+    decodeLocalRateLimit(message as WireLimit, problems, warnings, path, false),
+  decodeRoute: (message, problems, warnings, path) =>
+    new Limit(decodeLocalRateLimit(message as WireLimit, problems, warnings, path, true)),
+  create: (config, context) => new LocalRateLimitFilter(config, context),
+};
+
+interface Slots {
+  readonly enabled: number;
+  readonly ok: number;
+  readonly rateLimited: number;
+  readonly enforced: number;
+}
+
+/**
+ * One limit with its bucket: the filter's own, or that of a route or virtual host, where all requests under that
+ * config share it, whatever listener they came by.
+ */
+export class Limit {
+  readonly config: LocalRateLimitConfig;
+  readonly responseHeaders: readonly HeaderOption[];
+  readonly requestHeaders: readonly HeaderOption[];
+  readonly #shared: TokenBucket | null;
+  readonly #perConnection: WeakMap<ConnectionInfo, TokenBucket> | null;
+  #slots: Slots | null = null;
+
+  constructor(config: LocalRateLimitConfig) {
+    this.config = config;
+    this.responseHeaders = config.responseHeaders.map((option) => new HeaderOption(option));
+    this.requestHeaders = config.requestHeadersWhenNotEnforced.map((option) => new HeaderOption(option));
+    this.#shared = config.perConnection ? null : makeBucket(config);
+    this.#perConnection = config.perConnection ? new WeakMap() : null;
+  }
+
+  /** The bucket a request takes from; null: no limit. */
+  bucketFor(info: StreamInfo): TokenBucket | null {
+    if (this.#perConnection === null) return this.#shared;
+    let bucket = this.#perConnection.get(info.connection) ?? null;
+    if (bucket === null) {
+      bucket = makeBucket(this.config);
+      if (bucket !== null) this.#perConnection.set(info.connection, bucket);
+    }
+    return bucket;
+  }
+
+  slots(stats: StatStore): Slots {
+    this.#slots ??= makeSlots(stats, this.config.statPrefix);
+    return this.#slots;
+  }
+}
+
+function makeBucket({ bucket }: LocalRateLimitConfig): TokenBucket | null {
+  return bucket === null ? null : new TokenBucket(bucket.maxTokens, bucket.tokensPerFill, bucket.fillIntervalMs);
+}
+
+function makeSlots(stats: StatStore, prefix: string): Slots {
+  const counter = (stat: string): number =>
+    stats.counter(
+      `envoy_http_local_rate_limit_${stat}`,
+      { envoy_local_http_ratelimit_prefix: prefix },
+      `${prefix}.http_local_rate_limit.${stat}`,
+    );
+  return {
+    enabled: counter('enabled'),
+    ok: counter('ok'),
+    rateLimited: counter('rate_limited'),
+    enforced: counter('enforced'),
+  };
+}
+
+class LocalRateLimitFilter implements HttpFilter<Limit> {
+  readonly #own: Limit;
+  readonly #context: FilterContext;
+
+  constructor(config: LocalRateLimitConfig, context: FilterContext) {
+    this.#own = new Limit(config);
+    this.#context = context;
+  }
+
+  onRequestHead(stream: FilterStream, route: Limit | null): FilterResult {
+    const limit = route ?? this.#own;
+    const { config } = limit;
+    const context = this.#context;
+    if (!isEnabled(config.enabled, false, context)) return FilterResult.Next;
+    const bucket = limit.bucketFor(stream.info);
+    if (bucket === null) return FilterResult.Next;
+    const { stats } = context;
+    const slots = limit.slots(stats);
+    stats.inc(slots.enabled);
+    if (config.rateLimitHeaders) stream.slots[context.slot] = bucket;
+    if (bucket.take(context.clock.now())) {
+      stats.inc(slots.ok);
+      return FilterResult.Next;
+    }
+    stats.inc(slots.rateLimited);
+    if (!isEnabled(config.enforced, false, context)) {
+      for (const option of limit.requestHeaders) option.apply(stream.request.headers, stream.info);
+      return FilterResult.Next;
+    }
+    stats.inc(slots.enforced);
+    this.#refuse(stream, limit);
+    return FilterResult.Replied;
+  }
+
+  onResponseHead(stream: FilterStream): FilterResult {
+    const bucket = stream.slots[this.#context.slot] as TokenBucket | undefined;
+    if (bucket === undefined) return FilterResult.Next;
+    const now = this.#context.clock.now();
+    const { headers } = stream.response;
+    headers.set('x-ratelimit-limit', String(bucket.maxTokens));
+    headers.set('x-ratelimit-remaining', String(bucket.remaining(now)));
+    headers.set('x-ratelimit-reset', String(Math.ceil(bucket.msUntilFill(now) / 1000)));
+    return FilterResult.Next;
+  }
+
+  #refuse(stream: FilterStream, limit: Limit): void {
+    const { config } = limit;
+    const { info } = stream;
+    const headers: [string, string][] = [];
+    for (const option of limit.responseHeaders) {
+      const value = option.value(info);
+      if (value !== null) headers.push([option.name, value]);
+    }
+    stream.reply({
+      status: config.status,
+      body: 'local_rate_limited',
+      details: 'local_rate_limited',
+      flags: ResponseFlag.RateLimited,
+      reason: reasonOf(config, info),
+      headers,
+      ...(config.resourceExhausted ? { grpcStatus: RESOURCE_EXHAUSTED } : {}),
+    });
+  }
+}
+
+function reasonOf({ bucket, perConnection, statPrefix }: LocalRateLimitConfig, info: StreamInfo): string {
+  const { maxTokens, tokensPerFill, fillIntervalMs } = bucket!;
+  const interval = fillIntervalMs % 1000 === 0 ? `${fillIntervalMs / 1000} s` : `${fillIntervalMs} ms`;
+  const origin = info.route?.origin ?? '';
+  return (
+    `Local rate limit ${JSON.stringify(statPrefix)}: ${tokensPerFill} requests every ${interval}, at most ${maxTokens} at once, ` +
+    `${perConnection ? 'on each connection to' : 'in'} this proxy${origin === '' ? '' : ` (route: ${origin})`}.`
+  );
+}

@@ -1,0 +1,239 @@
+import { ConfigError } from '../../base/errors.ts';
+import type { Random } from '../../base/random.ts';
+import { compileRegex, toOctets } from '../../base/regex.ts';
+import type { QueryParameterMatcher, StringMatcher } from '../../model/matcher.ts';
+import type { RouteMatch } from '../../model/route.ts';
+import { RequestHead } from '../../protocol/http/message.ts';
+import type { RuntimeValues } from '../filters/filter.ts';
+import { compileHeaderMatcher, compileStringMatcher, lowerAscii } from './header-match.ts';
+
+/** What the route table asks about a request besides its head; one object a connection will do. */
+export interface MatchContext {
+  /** The scheme the client used, as X-Forwarded-Proto tells where that is trusted. For `require_tls`. */
+  readonly scheme: string;
+  /** The request is from an internal caller. For `require_tls: EXTERNAL_ONLY`. */
+  readonly internal: boolean;
+  /** The downstream connection is TLS. */
+  readonly tls: boolean;
+  /** The peer presented a certificate. */
+  readonly peerPresented: boolean;
+  /** The certificate was verified. */
+  readonly peerValidated: boolean;
+}
+
+export const PLAINTEXT: MatchContext = {
+  scheme: 'http',
+  internal: false,
+  tls: false,
+  peerPresented: false,
+  peerValidated: false,
+};
+
+/** What predicates need to be compiled. */
+export interface MatchDeps {
+  readonly random: Random;
+  readonly runtime: RuntimeValues;
+}
+
+/**
+ * The request as predicates see it. One reused object a table: it is filled at the start of a match and read
+ * until its end, never kept.
+ */
+export class MatchInput {
+  head: RequestHead = NO_HEAD;
+  context: MatchContext = PLAINTEXT;
+  /** Where the path ends and query or fragment begin. */
+  pathEnd = 0;
+  #draw = -1;
+
+  fill(head: RequestHead, context: MatchContext): void {
+    this.head = head;
+    this.context = context;
+    this.pathEnd = endOfPath(head.path);
+    this.#draw = -1;
+  }
+
+  /** Lets go of the request. */
+  clear(): void {
+    this.head = NO_HEAD;
+    this.context = PLAINTEXT;
+  }
+
+  /** The path without query. */
+  get path(): string {
+    const { path } = this.head;
+    return this.pathEnd === path.length ? path : path.substring(0, this.pathEnd);
+  }
+
+  /** One number in [0, 1,000,000) a match: as in Envoy, all routes with a runtime fraction see the same draw. */
+  draw(random: Random): number {
+    if (this.#draw < 0) this.#draw = random.int(1_000_000);
+    return this.#draw;
+  }
+}
+
+const NO_HEAD = new RequestHead();
+
+/** One condition of a route: the test, and the words for {@link explain}. */
+export interface Predicate {
+  test(input: MatchInput): boolean;
+  describe(): string;
+  /** Why it failed for this request; only asked for when it did. */
+  failure(input: MatchInput): string;
+}
+
+/** Where a path ends: at its query or fragment, or with the text. */
+export function endOfPath(path: string): number {
+  const query = path.indexOf('?');
+  const fragment = path.indexOf('#');
+  if (query < 0) return fragment < 0 ? path.length : fragment;
+  return fragment < 0 || query < fragment ? query : fragment;
+}
+
+/** The condition on the path. The tree of `route-index.ts` answers the same question for many routes at once. */
+export function compilePath(match: RouteMatch): Predicate {
+  const { path, caseSensitive } = match;
+  if (path.kind === 'connect') return CONNECT;
+  const shown = JSON.stringify(path.value);
+  if (path.kind === 'regex') {
+    const { ok: regex, error } = compileRegex(path.value);
+    if (regex === undefined) throw new ConfigError(`path regex ${shown}: ${error}`);
+    return pathPredicate((input) => regex.matches(input.path), `matches regex ${shown}`);
+  }
+  const value = caseSensitive ? toOctets(path.value) : lowerAscii(toOctets(path.value));
+  const folded = caseSensitive ? '' : ' (in any case)';
+  const begins = caseSensitive
+    ? (input: MatchInput) => input.pathEnd >= value.length && input.head.path.startsWith(value)
+    : (input: MatchInput) =>
+        input.pathEnd >= value.length && lowerAscii(input.head.path.substring(0, value.length)) === value;
+  switch (path.kind) {
+    case 'path':
+      return pathPredicate((input) => input.pathEnd === value.length && begins(input), `is ${shown}${folded}`);
+    case 'prefix':
+      return pathPredicate(begins, `begins with ${shown}${folded}`);
+    case 'pathSeparatedPrefix':
+      return pathPredicate(
+        (input) => begins(input) && endsSegment(input, value.length),
+        `is ${shown} or below it${folded}`,
+      );
+  }
+}
+
+/** Whether a path segment ends at `length`. */
+export function endsSegment(input: MatchInput, length: number): boolean {
+  return input.pathEnd === length || input.head.path.charCodeAt(length) === 0x2f;
+}
+
+function pathPredicate(test: (input: MatchInput) => boolean, words: string): Predicate {
+  return {
+    // A request without a path (CONNECT) is only for routes that match CONNECT.
+    test: (input) => input.head.path !== '' && test(input),
+    describe: () => `path ${words}`,
+    failure: (input) =>
+      input.head.path === ''
+        ? `a ${input.head.method} request has no path`
+        : `the path is ${JSON.stringify(input.path)}`,
+  };
+}
+
+const CONNECT: Predicate = {
+  test: (input) => input.head.method === 'CONNECT',
+  describe: () => 'method is CONNECT',
+  failure: (input) => `the method is ${input.head.method}`,
+};
+
+/** All conditions of a route but the path, in the order they are tested. */
+export function compileConditions(match: RouteMatch, deps: MatchDeps): Predicate[] {
+  const conditions: Predicate[] = [];
+  if (match.runtimeFraction !== null) conditions.push(fraction(match.runtimeFraction, deps));
+  if (match.grpc) conditions.push(GRPC);
+  for (const header of match.headers) {
+    const { test, describe, seen } = compileHeaderMatcher(header);
+    conditions.push({
+      test: (input) => test(input.head),
+      describe: () => describe,
+      failure: (input) => seen(input.head),
+    });
+  }
+  for (const parameter of match.queryParameters) conditions.push(queryParameter(parameter));
+  if (match.tls !== null) conditions.push(...tlsConditions(match.tls));
+  return conditions;
+}
+
+function fraction(share: { partsPerMillion: number; runtimeKey: string }, deps: MatchDeps): Predicate {
+  const { random, runtime } = deps;
+  const { runtimeKey, partsPerMillion } = share;
+  // A runtime value is a percentage; Envoy reads an integer as so many of a hundred.
+  const limit = (): number =>
+    runtimeKey === '' ? partsPerMillion : runtime.number(runtimeKey, partsPerMillion / 10_000) * 10_000;
+  return {
+    test: (input) => input.draw(random) < limit(),
+    describe: () => `falls into ${limit() / 10_000}% of requests${runtimeKey === '' ? '' : ` (runtime ${runtimeKey})`}`,
+    failure: (input) => `the draw was ${input.draw(random) / 10_000}%`,
+  };
+}
+
+const GRPC: Predicate = {
+  test: (input) => isGrpc(input.head),
+  describe: () => 'is a gRPC request',
+  failure: (input) => {
+    const type = input.head.headers.get('content-type');
+    return type === undefined ? 'there is no content-type' : `the content-type is ${JSON.stringify(type)}`;
+  },
+};
+
+/** Whether a head is a gRPC request's: content type `application/grpc`, perhaps with `+codec`. */
+export function isGrpc(head: RequestHead): boolean {
+  const type = head.headers.get('content-type');
+  if (type === undefined || !type.startsWith('application/grpc')) return false;
+  return type.length === 16 || type.charCodeAt(16) === 0x2b;
+}
+
+function queryParameter(parameter: QueryParameterMatcher): Predicate {
+  const name = toOctets(parameter.name);
+  const value = parameter.matcher === null ? null : compileStringMatcher(parameter.matcher as StringMatcher);
+  return {
+    test: (input) => {
+      const found = queryValue(input.head.path, name);
+      return found !== undefined && (value === null || value.test(found));
+    },
+    describe: () => `query parameter ${parameter.name} ${value === null ? 'is present' : value.describe}`,
+    failure: (input) => {
+      const found = queryValue(input.head.path, name);
+      return found === undefined ? 'it is absent' : `it is ${JSON.stringify(found)}`;
+    },
+  };
+}
+
+/** The first value of a query parameter as it stands in the path: Envoy's route matching decodes nothing. */
+export function queryValue(path: string, name: string): string | undefined {
+  let start = path.indexOf('?') + 1;
+  if (start === 0) return undefined;
+  while (start < path.length) {
+    let end = path.indexOf('&', start);
+    if (end < 0) end = path.length;
+    if (path.startsWith(name, start)) {
+      const after = start + name.length;
+      if (after === end) return '';
+      if (after < end && path.charCodeAt(after) === 0x3d) return path.substring(after + 1, end);
+    }
+    start = end + 1;
+  }
+  return undefined;
+}
+
+/** On a plaintext connection no certificate was presented or validated, as Envoy has it. */
+function tlsConditions(tls: { presented: boolean | null; validated: boolean | null }): Predicate[] {
+  const conditions: Predicate[] = [];
+  const add = (wanted: boolean | null, word: string, read: (context: MatchContext) => boolean): void => {
+    if (wanted === null) return;
+    conditions.push({
+      test: (input) => (input.context.tls && read(input.context)) === wanted,
+      describe: () => `the client's certificate was ${wanted ? '' : 'not '}${word}`,
+      failure: (input) => (input.context.tls ? `it was ${wanted ? 'not ' : ''}${word}` : 'the connection is not TLS'),
+    });
+  };
+  add(tls.presented, 'presented', (context) => context.peerPresented);
+  add(tls.validated, 'validated', (context) => context.peerValidated);
+  return conditions;
+}

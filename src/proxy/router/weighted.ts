@@ -1,0 +1,64 @@
+import type { Random } from '../../base/random.ts';
+import type { PerFilterConfig } from '../../model/route.ts';
+import type { RequestHead } from '../../protocol/http/message.ts';
+import type { HeaderMutator } from './header-ops.ts';
+import type { HostRewriter } from './rewrite.ts';
+
+/** Where a forwarded request goes, with all that depends on which of the weighted clusters it is. */
+export interface ClusterTarget {
+  /** '' when `clusterHeader` names the request header that holds the name. */
+  readonly cluster: string;
+  /** Lower case; '' for none. */
+  readonly clusterHeader: string;
+  readonly requestMutations: HeaderMutator | null;
+  readonly responseMutations: HeaderMutator | null;
+  readonly hostRewrite: HostRewriter | null;
+  /** By filter name, the most specific level's entry: weighted cluster, route, virtual host, route table. */
+  readonly perFilterConfig: PerFilterConfig;
+}
+
+/** Chooses the target of a request. null: the weights sum to 0, and the caller answers 503. */
+export interface TargetPicker {
+  pick(head: RequestHead, random: Random): ClusterTarget | null;
+  readonly targets: readonly { readonly target: ClusterTarget; readonly weight: number }[];
+}
+
+export function singleTarget(target: ClusterTarget): TargetPicker {
+  return { pick: () => target, targets: [{ target, weight: 1 }] };
+}
+
+/**
+ * Chooses by weight. With a header name, a header that holds one unsigned 64-bit number takes the place of
+ * the random value, so that several proxies in a row choose alike.
+ */
+export function weightedTargets(targets: TargetPicker['targets'], headerName: string): TargetPicker {
+  const bounds: number[] = [];
+  let total = 0;
+  for (const { weight } of targets) {
+    total += weight;
+    bounds.push(total);
+  }
+  if (total === 0) return { pick: () => null, targets };
+  return {
+    targets,
+    pick: (head, random) => {
+      let value = headerName === '' ? -1 : headerValue(head.headers.getJoined(headerName), total);
+      if (value < 0) value = random.int(total);
+      let i = 0;
+      while (bounds[i]! <= value) i++;
+      return targets[i]!.target;
+    },
+  };
+}
+
+/** The cluster's name for this request; '' when the header that should hold it is absent. */
+export function clusterName(target: ClusterTarget, head: RequestHead): string {
+  return target.clusterHeader === '' ? target.cluster : (head.headers.get(target.clusterHeader) ?? '');
+}
+
+function headerValue(text: string | undefined, modulus: number): number {
+  if (text === undefined || !/^\d{1,20}$/.test(text)) return -1;
+  if (text.length <= 15) return Number(text) % modulus;
+  const value = BigInt(text);
+  return value > 0xffff_ffff_ffff_ffffn ? -1 : Number(value % BigInt(modulus));
+}

@@ -1,0 +1,338 @@
+import { toOctets } from '../../../base/regex.ts';
+import { formatAddress, type SocketAddress } from '../../../model/address.ts';
+import type { RequestHead, ResponseHead } from '../../../protocol/http/message.ts';
+import { formatResponseFlags, formatResponseFlagsLong } from '../response-flags.ts';
+import type { StreamInfo } from '../stream-info.ts';
+import { compileTimeFormat, formatIsoTime } from './time.ts';
+
+/** What command operators may know beyond the stream. */
+export interface FormatEnvironment {
+  /** For `%HOSTNAME%`. */
+  readonly hostname?: string;
+  /** For `%ENVIRONMENT(X)%`; only what is in here can be seen. */
+  readonly environment?: ReadonlyMap<string, string>;
+}
+
+/** One command operator of a format, with its argument bound. Texts are octets as latin1 characters. */
+export interface Operator {
+  /** The value as text; undefined when there is none (printed as `-`). */
+  readonly text: (info: StreamInfo) => string | undefined;
+  /** The value as JSON has it; undefined when there is none. */
+  readonly value: (info: StreamInfo) => unknown;
+  /** Nothing here ever gives it a value. */
+  readonly neverKnown?: boolean;
+}
+
+export type OperatorResult =
+  | { readonly ok: Operator; readonly error?: never }
+  | { readonly ok?: never; readonly error: string };
+
+type Text = (info: StreamInfo) => string | undefined;
+type Factory = (argument: string | null, environment: FormatEnvironment) => OperatorResult;
+
+/** The operator of a name, bound to its argument; null for a name that does not exist. */
+export function makeOperator(
+  name: string,
+  argument: string | null,
+  environment: FormatEnvironment,
+): OperatorResult | null {
+  if (Object.hasOwn(FACTORIES, name)) return FACTORIES[name]!(argument, environment);
+  return NEVER_KNOWN.has(name) ? { ok: NOTHING } : null;
+}
+
+const NOTHING: Operator = { text: () => undefined, value: () => undefined, neverKnown: true };
+
+/** Operators of Envoy's whose facts a stream does not carry here: accepted, printed as `-`, reported. */
+const NEVER_KNOWN: ReadonlySet<string> = new Set([
+  'ACCESS_LOG_TYPE',
+  'CONNECTION_TERMINATION_DETAILS',
+  'CLUSTER_METADATA',
+  'DOWNSTREAM_HANDSHAKE_DURATION',
+  'DOWNSTREAM_HEADER_BYTES_RECEIVED',
+  'DOWNSTREAM_HEADER_BYTES_SENT',
+  'DOWNSTREAM_LOCAL_SUBJECT',
+  'DOWNSTREAM_LOCAL_URI_SAN',
+  'DOWNSTREAM_PEER_FINGERPRINT_256',
+  'DOWNSTREAM_PEER_ISSUER',
+  'DOWNSTREAM_PEER_SERIAL',
+  'DOWNSTREAM_PEER_SUBJECT',
+  'DOWNSTREAM_PEER_URI_SAN',
+  'DOWNSTREAM_TLS_CIPHER',
+  'DOWNSTREAM_TLS_SESSION_ID',
+  'DOWNSTREAM_TRANSPORT_FAILURE_REASON',
+  'DOWNSTREAM_WIRE_BYTES_RECEIVED',
+  'DOWNSTREAM_WIRE_BYTES_SENT',
+  'FILTER_CHAIN_NAME',
+  'FILTER_STATE',
+  'GRPC_STATUS',
+  'GRPC_STATUS_NUMBER',
+  'LISTENER_METADATA',
+  'ROUTE_METADATA',
+  'TRACE_ID',
+  'TRAILER',
+  'UPSTREAM_CONNECTION_ID',
+  'UPSTREAM_FILTER_STATE',
+  'UPSTREAM_HEADER_BYTES_RECEIVED',
+  'UPSTREAM_HEADER_BYTES_SENT',
+  'UPSTREAM_LOCAL_ADDRESS',
+  'UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT',
+  'UPSTREAM_LOCAL_PORT',
+  'UPSTREAM_METADATA',
+  'UPSTREAM_PEER_SUBJECT',
+  'UPSTREAM_PEER_URI_SAN',
+  'UPSTREAM_PROTOCOL',
+  'UPSTREAM_TLS_VERSION',
+  'UPSTREAM_WIRE_BYTES_RECEIVED',
+  'UPSTREAM_WIRE_BYTES_SENT',
+  'VIRTUAL_CLUSTER_NAME',
+]);
+
+/** An operator without argument whose value is text; '' counts as none. */
+function text(read: (info: StreamInfo) => string | undefined): Factory {
+  const present: Text = (info) => read(info) || undefined;
+  return noArgument({ text: present, value: present });
+}
+
+/** One whose text comes from config or the proxy itself and may hold any character. */
+function named(read: (info: StreamInfo) => string | undefined): Factory {
+  return text((info) => {
+    const found = read(info);
+    return found === undefined ? undefined : toOctets(found);
+  });
+}
+
+function number(read: (info: StreamInfo) => number | undefined): Factory {
+  return noArgument({
+    text: (info) => {
+      const found = read(info);
+      return found === undefined ? undefined : String(found);
+    },
+    value: read,
+  });
+}
+
+function noArgument(operator: Operator): Factory {
+  return (argument) => (argument === null ? { ok: operator } : { error: 'takes no argument' });
+}
+
+/** Whole milliseconds between two times; undefined while one is unknown. */
+function span(from: number, to: number): number | undefined {
+  return from < 0 || to < 0 ? undefined : Math.max(0, Math.floor(to - from));
+}
+
+type Reader<H> = (head: H, info: StreamInfo) => string | undefined;
+
+function requestReader(name: string): Reader<RequestHead> {
+  switch (name) {
+    case ':method':
+      return (head) => head.method || undefined;
+    case ':path':
+      return (head) => head.path || undefined;
+    case ':authority':
+    case 'host':
+      return (head) => head.authority || undefined;
+    case ':scheme':
+      return (head) => head.scheme || undefined;
+    case 'x-envoy-original-path':
+      return (head, info) => info.originalPath || head.headers.get(name);
+    default:
+      return (head) => head.headers.get(name);
+  }
+}
+
+function responseReader(name: string): Reader<ResponseHead> {
+  return name === ':status'
+    ? (head, info) => String(head.status || info.responseCode)
+    : (head) => head.headers.get(name);
+}
+
+/** `REQ(X?Y)`: the first value of header X, or of Y where X is absent. */
+function header<H>(
+  reader: (name: string) => Reader<H>,
+  headOf: (info: StreamInfo) => H,
+  shape?: (value: string) => string,
+): Factory {
+  return (argument) => {
+    const names = (argument ?? '').split('?').map((name) => name.trim().toLowerCase());
+    if (names[0] === '' || names[0] === undefined) return { error: 'needs the name of a header' };
+    if (names.length > 2) return { error: 'takes one alternative header, not several' };
+    const first = reader(names[0]);
+    const second = names[1] === undefined || names[1] === '' ? null : reader(names[1]);
+    const find: Text =
+      second === null
+        ? (info) => first(headOf(info), info)
+        : (info) => first(headOf(info), info) ?? second(headOf(info), info);
+    if (shape === undefined) return { ok: { text: find, value: find } };
+    const shaped: Text = (info) => {
+      const found = find(info);
+      return found === undefined ? undefined : shape(found);
+    };
+    return { ok: { text: shaped, value: shaped } };
+  };
+}
+
+const withoutQuery = (path: string): string => {
+  const query = path.indexOf('?');
+  return query < 0 ? path : path.substring(0, query);
+};
+
+function startTime(local: boolean): Factory {
+  return (argument) => {
+    if (argument === null && !local) {
+      const iso: Text = (info) => formatIsoTime(info.startWall);
+      return { ok: { text: iso, value: iso } };
+    }
+    const { ok: format, error } = compileTimeFormat(argument ?? '%Y-%m-%dT%H:%M:%E3S%z', local);
+    if (format === undefined) return { error };
+    const formatted: Text = (info) => format(info.startWall);
+    return { ok: { text: formatted, value: formatted } };
+  };
+}
+
+/** Moments that COMMON_DURATION may name. */
+const MOMENTS: Readonly<Record<string, (info: StreamInfo) => number>> = {
+  DS_RX_BEG: (info) => info.start,
+  DS_RX_END: (info) => info.requestEnd,
+  US_TX_BEG: (info) => info.upstreamFirstByteSent,
+  US_TX_END: (info) => requestSent(info) ?? -1,
+  US_RX_BEG: (info) => info.upstreamFirstByteReceived,
+  US_RX_END: (info) => info.upstreamLastByteReceived,
+  DS_TX_BEG: (info) => info.responseStart,
+  DS_TX_END: (info) => info.end,
+};
+
+/** When the request was sent upstream whole: bodies stream through, so when both its end had come and sending had begun. */
+function requestSent(info: StreamInfo): number | undefined {
+  if (info.upstreamFirstByteSent < 0 || info.requestEnd < 0) return undefined;
+  return Math.max(info.upstreamFirstByteSent, info.requestEnd);
+}
+
+const commonDuration: Factory = (argument) => {
+  const [from = '', to = '', precision = 'ms', ...rest] = (argument ?? '').split(':');
+  const start = Object.hasOwn(MOMENTS, from) ? MOMENTS[from]! : null;
+  const end = Object.hasOwn(MOMENTS, to) ? MOMENTS[to]! : null;
+  const factor = { ms: 1, us: 1e3, ns: 1e6 }[precision];
+  if (start === null || end === null || factor === undefined || rest.length > 0) {
+    return { error: `wants (START:END:ms|us|ns) of ${Object.keys(MOMENTS).join(', ')}` };
+  }
+  const read = (info: StreamInfo): number | undefined => {
+    const a = start(info);
+    const b = end(info);
+    return a < 0 || b < 0 ? undefined : Math.floor((b - a) * factor);
+  };
+  return number(read)(null, {});
+};
+
+/** The host of the trusted client address; a port is only known when that is the direct peer. */
+function remoteAddress(info: StreamInfo): SocketAddress {
+  const { directRemote } = info.connection;
+  return info.remote === '' || info.remote === directRemote.host ? directRemote : { host: info.remote, port: 0 };
+}
+
+function addressFactories(name: string, read: (info: StreamInfo) => SocketAddress): Record<string, Factory> {
+  return {
+    [`${name}_ADDRESS`]: text((info) => present(read(info), formatAddress)),
+    [`${name}_ADDRESS_WITHOUT_PORT`]: text((info) => read(info).host),
+    [`${name}_PORT`]: number((info) => present(read(info), (address) => address.port)),
+  };
+}
+
+function present<R>(address: SocketAddress, use: (address: SocketAddress) => R): R | undefined {
+  return address.host === '' ? undefined : use(address);
+}
+
+/** `host:port` taken apart, for the upstream address, which is kept as text. */
+function upstreamPart(info: StreamInfo, part: 'host' | 'port'): string | undefined {
+  const address = info.upstream?.address;
+  if (address === undefined) return undefined;
+  const colon = address.lastIndexOf(':');
+  if (part === 'port') return address.slice(colon + 1);
+  return address.slice(0, colon).replace(/^\[(.*)\]$/, '$1');
+}
+
+/** `DYNAMIC_METADATA(namespace:key:key…)` */
+const dynamicMetadata: Factory = (argument) => {
+  const [namespace = '', ...keys] = (argument ?? '').split(':');
+  if (namespace === '') return { error: 'needs a namespace' };
+  const read = (info: StreamInfo): unknown => {
+    let value: unknown = info.metadata?.get(namespace);
+    for (const key of keys) {
+      if (value instanceof Map) value = value.get(key);
+      else if (typeof value === 'object' && value !== null) value = (value as Record<string, unknown>)[key];
+      else return undefined;
+    }
+    return value instanceof Map ? Object.fromEntries(value) : (value ?? undefined);
+  };
+  return {
+    ok: {
+      text: (info) => {
+        const value = read(info);
+        if (value === undefined) return undefined;
+        const printed = typeof value === 'string' ? value : (JSON.stringify(value) ?? '');
+        // A filter may have put octets of a header here, or text of its own.
+        return /[^\0-\xff]/.test(printed) ? toOctets(printed) : printed;
+      },
+      value: read,
+    },
+  };
+};
+
+/** Envoy prints details without spaces, so that a line stays easy to split. */
+const joined = (details: string): string => (/\s/.test(details) ? details.replace(/\s/g, '_') : details);
+
+const FACTORIES: Readonly<Record<string, Factory>> = {
+  REQ: header(requestReader, (info) => info.request),
+  REQ_WITHOUT_QUERY: header(requestReader, (info) => info.request, withoutQuery),
+  RESP: header(responseReader, (info) => info.response),
+  START_TIME: startTime(false),
+  START_TIME_LOCAL: startTime(true),
+  PROTOCOL: text((info) => info.protocol),
+  RESPONSE_CODE: number((info) => info.responseCode),
+  RESPONSE_CODE_DETAILS: named((info) => joined(info.responseCodeDetails)),
+  RESPONSE_FLAGS: text((info) => formatResponseFlags(info.flags)),
+  RESPONSE_FLAGS_LONG: text((info) => formatResponseFlagsLong(info.flags)),
+  BYTES_RECEIVED: number((info) => info.bytesReceived),
+  BYTES_SENT: number((info) => info.bytesSent),
+  DURATION: number((info) => span(info.start, info.end)),
+  REQUEST_DURATION: number((info) => span(info.start, info.requestEnd)),
+  REQUEST_TX_DURATION: number((info) => span(info.start, requestSent(info) ?? -1)),
+  RESPONSE_DURATION: number((info) => span(info.start, info.upstreamFirstByteReceived)),
+  RESPONSE_TX_DURATION: number((info) => span(info.upstreamFirstByteReceived, info.end)),
+  COMMON_DURATION: commonDuration,
+  UPSTREAM_HOST: text((info) => info.upstream?.address),
+  UPSTREAM_HOST_NAME: named((info) => info.upstream?.hostname || info.upstream?.address),
+  UPSTREAM_HOST_NAME_WITHOUT_PORT: named((info) => info.upstream?.hostname || upstreamPart(info, 'host')),
+  UPSTREAM_REMOTE_ADDRESS: text((info) => info.upstream?.address),
+  UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT: text((info) => upstreamPart(info, 'host')),
+  UPSTREAM_REMOTE_PORT: number((info) => {
+    const port = upstreamPart(info, 'port');
+    return port === undefined ? undefined : Number(port);
+  }),
+  UPSTREAM_CLUSTER: named((info) => info.cluster?.name),
+  UPSTREAM_CLUSTER_RAW: named((info) => info.cluster?.name),
+  UPSTREAM_TRANSPORT_FAILURE_REASON: named((info) => joined(info.upstreamFailureReason)),
+  UPSTREAM_REQUEST_ATTEMPT_COUNT: number((info) => info.attempts),
+  ...addressFactories('DOWNSTREAM_REMOTE', remoteAddress),
+  ...addressFactories('DOWNSTREAM_DIRECT_REMOTE', (info) => info.connection.directRemote),
+  ...addressFactories('DOWNSTREAM_LOCAL', (info) => info.connection.local),
+  DOWNSTREAM_TLS_VERSION: text((info) => info.connection.tlsVersion),
+  REQUESTED_SERVER_NAME: text((info) => info.connection.requestedServerName),
+  ROUTE_NAME: named((info) => info.route?.routeName),
+  VIRTUAL_HOST_NAME: named((info) => info.route?.virtualHost),
+  CONNECTION_ID: number((info) => info.connection.id),
+  STREAM_ID: text((info) => info.request.headers.get('x-request-id')),
+  LOCAL_REPLY_BODY: text((info) => info.localReplyBody),
+  REMORA_REASON: named((info) => info.reason),
+  DYNAMIC_METADATA: dynamicMetadata,
+  METADATA: (argument, environment) => {
+    const [type, ...rest] = (argument ?? '').split(':');
+    if (type === 'DYNAMIC') return dynamicMetadata(rest.join(':'), environment);
+    const known = ['CLUSTER', 'ROUTE', 'UPSTREAM_HOST', 'LISTENER', 'LISTENER_FILTER_CHAIN', 'VIRTUAL_HOST'];
+    return known.includes(type ?? '') ? { ok: NOTHING } : { error: `has no metadata of type ${JSON.stringify(type)}` };
+  },
+  HOSTNAME: (argument, { hostname }) => named(() => hostname)(argument, {}),
+  ENVIRONMENT: (argument, { environment }) =>
+    argument === null || argument === ''
+      ? { error: 'needs the name of a variable' }
+      : named(() => environment?.get(argument))(null, {}),
+};

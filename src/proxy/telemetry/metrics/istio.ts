@@ -1,0 +1,197 @@
+import { formatResponseFlags } from '../response-flags.ts';
+import type { ClusterInfo, StreamInfo } from '../stream-info.ts';
+import { identityOfEndpoint, UNKNOWN, type WorkloadIdentity } from './identity.ts';
+import { DEFAULT_BUCKETS, type Labels, type StatStore } from './store.ts';
+
+/** Slots of one label set. */
+interface RequestSeries {
+  readonly requests: number;
+  readonly duration: number;
+  readonly requestBytes: number;
+  readonly responseBytes: number;
+}
+
+/** What requests to one endpoint, or to a cluster when none was reached, are counted under. */
+interface Peer {
+  readonly cluster: ClusterInfo | null;
+  readonly workload: string;
+  readonly inbound: boolean;
+  /** By status, flags, TLS and gRPC status in one number. */
+  readonly series: Map<number, RequestSeries>;
+  lastKey: number;
+  last: RequestSeries | null;
+}
+
+/** Stand for the upstream of requests that had none. */
+const NONE_INBOUND = {};
+const NONE_OUTBOUND = {};
+const MAX_SERIES_PER_PEER = 256;
+
+const BUCKETS = Float64Array.from(DEFAULT_BUCKETS);
+const BUCKET_COUNT = BUCKETS.length;
+
+/**
+ * Istio's standard request metrics. `record` runs once a request, so it builds no string and no label set:
+ * the slots of a label set are found once and then kept beside the endpoint they belong to.
+ *
+ * The number of label sets is bounded: over `maxLabelSets` all further ones share one that says `overflow="true"`.
+ */
+export class RequestMetrics {
+  readonly #store: StatStore;
+  readonly #identity: WorkloadIdentity;
+  readonly #maxLabelSets: number;
+  /** By endpoint object, else cluster object: what the config drops goes with its key. */
+  readonly #peers = new WeakMap<object, Peer>();
+  readonly #labelSets = new Map<string, RequestSeries>();
+  #overflow: RequestSeries | null = null;
+
+  constructor(store: StatStore, identity: WorkloadIdentity, maxLabelSets = 1000) {
+    this.#store = store;
+    this.#identity = identity;
+    this.#maxLabelSets = maxLabelSets;
+  }
+
+  record(info: StreamInfo): void {
+    const { upstream, cluster, request, response } = info;
+    const inbound = info.connection.direction === 'INBOUND';
+    const workload = upstream === null ? '' : upstream.workload;
+    const object = upstream ?? cluster ?? (inbound ? NONE_INBOUND : NONE_OUTBOUND);
+    let peer = this.#peers.get(object);
+    if (peer === undefined || peer.cluster !== cluster || peer.inbound !== inbound || peer.workload !== workload) {
+      peer = { cluster, workload, inbound, series: new Map(), lastKey: -1, last: null };
+      this.#peers.set(object, peer);
+    }
+    const grpc = request.method === 'POST' ? grpcOf(info) : NOT_GRPC;
+    const key = info.flags * 0x10000 + info.responseCode + (info.connection.tlsVersion === '' ? 0 : 0x400) + grpc * 0x800;
+    let series = peer.lastKey === key ? peer.last : peer.series.get(key);
+    if (series === undefined || series === null) series = this.#find(peer, key, info, grpc);
+    peer.lastKey = key;
+    peer.last = series;
+
+    const store = this.#store;
+    store.add(series.requests, 1);
+    observe(store, series.duration, info.end - info.start);
+    observe(store, series.requestBytes, request.headers.raw.length + info.bytesReceived);
+    // The head as it came from the upstream and what was added to it: near enough, and without serializing it.
+    const { added, raw } = response.headers;
+    let size = raw.length + info.bytesSent;
+    for (let i = 0; i < added.length; i += 2) size += added[i]!.length + added[i + 1]!.length + 4;
+    observe(store, series.responseBytes, size);
+  }
+
+  /** Series of a combination that this peer has not had yet. */
+  #find(peer: Peer, key: number, info: StreamInfo, grpc: number): RequestSeries {
+    if (peer.series.size >= MAX_SERIES_PER_PEER) return this.#overflowSeries();
+    const name = `${peer.inbound} ${peer.cluster?.name} ${peer.cluster?.service?.host} ${peer.workload} ${key}`;
+    let series = this.#labelSets.get(name);
+    if (series === undefined) {
+      if (this.#labelSets.size >= this.#maxLabelSets) series = this.#overflowSeries();
+      else {
+        series = this.#slots(this.#labels(peer, info, grpc));
+        this.#labelSets.set(name, series);
+      }
+    }
+    peer.series.set(key, series);
+    return series;
+  }
+
+  #overflowSeries(): RequestSeries {
+    this.#overflow ??= this.#slots({ overflow: 'true' });
+    return this.#overflow;
+  }
+
+  #slots(labels: Labels): RequestSeries {
+    const store = this.#store;
+    return {
+      requests: store.counter('istio_requests_total', labels),
+      duration: store.histogram('istio_request_duration_milliseconds', labels),
+      requestBytes: store.histogram('istio_request_bytes', labels),
+      responseBytes: store.histogram('istio_response_bytes', labels),
+    };
+  }
+
+  /** Istio's labels, in Istio's order. */
+  #labels(peer: Peer, info: StreamInfo, grpc: number): Labels {
+    const { inbound, cluster } = peer;
+    const other = identityOfEndpoint(inbound ? '' : peer.workload);
+    const source = inbound ? other : this.#identity;
+    const destination = inbound ? this.#identity : other;
+    const service = serviceOf(cluster, destination.namespace);
+    return {
+      reporter: inbound ? 'destination' : 'source',
+      source_workload: source.workload,
+      source_canonical_service: source.canonicalService,
+      source_canonical_revision: source.canonicalRevision,
+      source_workload_namespace: source.namespace,
+      source_principal: source.principal || UNKNOWN,
+      source_app: source.app,
+      source_version: source.version,
+      source_cluster: source.cluster,
+      destination_workload: destination.workload,
+      destination_workload_namespace: destination.namespace,
+      destination_principal: destination.principal || UNKNOWN,
+      destination_app: destination.app,
+      destination_version: destination.version,
+      destination_service: service.host,
+      destination_canonical_service: destination.canonicalService,
+      destination_canonical_revision: destination.canonicalRevision,
+      destination_service_name: service.name,
+      destination_service_namespace: service.namespace,
+      destination_cluster: destination.cluster,
+      request_protocol: grpc === NOT_GRPC ? 'http' : 'grpc',
+      response_code: String(info.responseCode),
+      grpc_response_status: grpc <= GRPC_STATUS_MISSING ? '' : String(grpc - GRPC_STATUS_0),
+      response_flags: formatResponseFlags(info.flags),
+      // Who the client is, is not known here yet: TLS alone does not make it mutual.
+      connection_security_policy: inbound && info.connection.tlsVersion === '' ? 'none' : UNKNOWN,
+    };
+  }
+}
+
+/** The histogram's slots are its buckets, +Inf, then the sum. */
+function observe(store: StatStore, id: number, value: number): void {
+  let i = 0;
+  while (i < BUCKET_COUNT && value > BUCKETS[i]!) i++;
+  store.add(id + i, 1);
+  store.add(id + BUCKET_COUNT + 1, value);
+}
+
+const NOT_GRPC = 0;
+const GRPC_STATUS_MISSING = 1;
+const GRPC_STATUS_0 = 2;
+/** gRPC has 17 codes; others are no status. */
+const GRPC_STATUSES = 17;
+
+/** Whether a request is gRPC, and its status where the response's head has it. */
+function grpcOf(info: StreamInfo): number {
+  const type = info.request.headers.get('content-type');
+  if (type === undefined || !/^application\/grpc(?:$|[+;])/.test(type)) return NOT_GRPC;
+  const status = info.response.headers.get('grpc-status');
+  if (status === undefined || !/^\d{1,2}$/.test(status) || Number(status) >= GRPC_STATUSES) return GRPC_STATUS_MISSING;
+  return GRPC_STATUS_0 + Number(status);
+}
+
+/** Istio's names of the clusters that stand for no service. */
+const SPECIAL = new Set(['BlackHoleCluster', 'PassthroughCluster', 'InboundPassthroughCluster']);
+
+/**
+ * The service a cluster stands for. Where its metadata does not say, Istio takes the Host header, which any
+ * client can make up: here it is the host in a cluster name of Istio's form, else the cluster's own name.
+ */
+function serviceOf(cluster: ClusterInfo | null, namespace: string): { host: string; name: string; namespace: string } {
+  if (cluster === null) return { host: UNKNOWN, name: UNKNOWN, namespace: UNKNOWN };
+  const { name, service } = cluster;
+  if (service !== null) {
+    const { host } = service;
+    return {
+      host: host || UNKNOWN,
+      name: service.name || host || UNKNOWN,
+      namespace: service.namespace || namespace,
+    };
+  }
+  if (SPECIAL.has(name)) return { host: UNKNOWN, name, namespace: UNKNOWN };
+  const host = /^(?:in|out)bound\|\d*\|[^|]*\|([^|]+)$/.exec(name)?.[1];
+  if (host === undefined) return { host: UNKNOWN, name, namespace };
+  const kube = /^([^.]+)\.([^.]+)\.svc\./.exec(host);
+  return { host, name: kube?.[1] ?? host, namespace: kube?.[2] ?? namespace };
+}

@@ -1,0 +1,332 @@
+import type { Clock } from '../../base/clock.ts';
+import type { Logger } from '../../base/log.ts';
+import type { Random } from '../../base/random.ts';
+import type { TimerWheel } from '../../base/timer-wheel.ts';
+import type { Cluster } from '../../model/cluster.ts';
+import type { LoadAssignment } from '../../model/endpoint.ts';
+import type { StatStore } from '../telemetry/metrics/store.ts';
+import type { ClusterInfo } from '../telemetry/stream-info.ts';
+import { CircuitBreaker } from './circuit-breaker.ts';
+import { type ClusterDescription, describeEndpoint } from './describe.ts';
+import { DnsDiscovery, type Resolver } from './dns.ts';
+import type { UpstreamEndpoint } from './endpoint.ts';
+import { fingerprint } from './fingerprint.ts';
+import type { Balancer, BalancerType, PickContext } from './lb/balancer.ts';
+import { Membership } from './membership.ts';
+import { OriginalDestinations } from './original-dst.ts';
+import { clearEjection, OutlierDetector } from './outlier.ts';
+import { ClusterStats } from './stats.ts';
+
+/** What clusters need of the process they run in. */
+export interface UpstreamEnvironment {
+  readonly clock: Clock;
+  readonly wheel: TimerWheel;
+  readonly random: Random;
+  readonly stats: StatStore;
+  readonly log: Logger;
+  /** By kind: `standardBalancers` of lb/standard.ts. */
+  readonly balancers: { get(kind: string): BalancerType | undefined };
+  readonly resolve: Resolver;
+}
+
+/** How an attempt failed without a response; see ResetReason and PoolFailure of the pools. */
+export type AttemptFailure =
+  | 'connection-failure'
+  | 'connection-timeout'
+  | 'connection-termination'
+  | 'protocol-error'
+  | 'overflow'
+  | 'drained';
+
+/**
+ * A cluster at run time, under one config. A changed config makes a new object that takes over from its
+ * predecessor, at its first assignment, the endpoints that stay, with their connections, counts and ejections;
+ * breakers and stats are shared from the start. So no change of config closes a connection that could be kept.
+ */
+export class UpstreamCluster implements ClusterInfo {
+  readonly name: string;
+  readonly config: Cluster;
+  readonly service: ClusterInfo['service'];
+  readonly stats: ClusterStats;
+  readonly breakers: { readonly DEFAULT: CircuitBreaker; readonly HIGH: CircuitBreaker };
+  readonly outlier: OutlierDetector | null;
+  /** The assignment in force; null before the first. */
+  assignment: LoadAssignment | null = null;
+  readonly #env: UpstreamEnvironment;
+  readonly #members: Membership;
+  #originalDst: OriginalDestinations | null = null;
+  #dns: DnsDiscovery | null = null;
+  #predecessor: UpstreamCluster | null;
+  #drops: LoadAssignment['dropOverloads'] = [];
+  #warm = false;
+  #onWarm: (() => void)[] = [];
+  #closed = false;
+
+  constructor(config: Cluster, env: UpstreamEnvironment, predecessor: UpstreamCluster | null = null) {
+    this.config = config;
+    this.name = config.name;
+    this.service = config.service;
+    this.#env = env;
+    this.#predecessor = predecessor;
+    if (predecessor !== null && predecessor.config.statName === config.statName) {
+      this.stats = predecessor.stats;
+      this.breakers = predecessor.breakers;
+      this.breakers.DEFAULT.update(config.circuitBreakers.default);
+      this.breakers.HIGH.update(config.circuitBreakers.high);
+    } else {
+      this.stats = new ClusterStats(env.stats, config.statName);
+      this.breakers = {
+        DEFAULT: new CircuitBreaker('default', config.circuitBreakers.default, this.stats),
+        HIGH: new CircuitBreaker('high', config.circuitBreakers.high, this.stats),
+      };
+    }
+    this.#members = new Membership(this.#balancerFactory(), config.healthyPanicThreshold, this.stats, env.random);
+    this.outlier =
+      config.outlierDetection === null || config.discovery.kind === 'ORIGINAL_DST'
+        ? null
+        : new OutlierDetector(config.outlierDetection, this, this.stats, env);
+    this.#discover(predecessor);
+  }
+
+  get total(): number {
+    return this.#originalDst === null ? this.#members.total : this.#originalDst.size;
+  }
+  /** Counts of endpoints, for answers and pages that say why nobody could be picked. */
+  get membership(): { total: number; healthy: number; degraded: number; ejected: number } {
+    const { total } = this;
+    if (this.#originalDst !== null) return { total, healthy: total, degraded: 0, ejected: 0 };
+    return {
+      total,
+      healthy: this.#members.healthy,
+      degraded: this.#members.degraded,
+      ejected: this.outlier?.ejected ?? 0,
+    };
+  }
+  endpoints(): IterableIterator<UpstreamEndpoint> {
+    return this.#originalDst === null ? this.#members.endpoints() : this.#originalDst.endpoints();
+  }
+
+  // === picking ===
+
+  /** An endpoint for a request, or null when nobody may take it. */
+  pick(context: PickContext): UpstreamEndpoint | null {
+    if (this.#originalDst !== null) return this.#originalDst.pick(context.originalDestination);
+    return this.#members.pick(context);
+  }
+
+  /** Picks again, up to `maxAttempts` times, while the choice is among `context.avoid`; then takes what comes. */
+  pickAvoiding(context: PickContext, maxAttempts: number): UpstreamEndpoint | null {
+    const { avoid } = context;
+    let endpoint = this.pick(context);
+    if (avoid === null) return endpoint;
+    for (let i = 0; i < maxAttempts && endpoint !== null && avoid.includes(endpoint); i++)
+      endpoint = this.pick(context);
+    return endpoint;
+  }
+
+  /** The category under which the control plane wants this request dropped; null: it may go on. */
+  shouldDrop(random: { int(bound: number): number }): string | null {
+    const drops = this.#drops;
+    for (let i = 0; i < drops.length; i++) {
+      const drop = drops[i]!;
+      if (random.int(1_000_000) >= drop.partsPerMillion) continue;
+      this.stats.count('upstream_rq_drop_overload');
+      this.stats.countStatus(503);
+      return drop.category;
+    }
+    return null;
+  }
+
+  // === results ===
+
+  /** The head of a response came, `ms` after the request went out. */
+  recordResponse(endpoint: UpstreamEndpoint, status: number, ms: number): void {
+    const { stats, outlier } = this;
+    stats.countStatus(status);
+    stats.store.observe(stats.upstreamRqTime, ms);
+    if (status >= 500) endpoint.errors++;
+    else endpoint.successes++;
+    if (outlier === null) return;
+    outlier.recordResponse(endpoint, status);
+    outlier.recordSuccessLocalOrigin(endpoint);
+  }
+
+  /** An attempt ended without a response. What the proxy itself caused does not speak against the endpoint. */
+  recordFailure(endpoint: UpstreamEndpoint, failure: AttemptFailure): void {
+    if (failure === 'overflow' || failure === 'drained') return;
+    endpoint.errors++;
+    this.stats.countStatus(failure === 'protocol-error' ? 502 : 503);
+    this.outlier?.recordLocalOriginFailure(endpoint);
+  }
+
+  /** An attempt, or the whole request while it was waiting for this endpoint, ran out of time. */
+  recordTimeout(endpoint: UpstreamEndpoint): void {
+    endpoint.errors++;
+    this.stats.countStatus(504);
+    this.outlier?.recordLocalOriginFailure(endpoint);
+  }
+
+  // === life ===
+
+  /** Whether it knows its endpoints: requests may be sent here. */
+  get warm(): boolean {
+    return this.#warm;
+  }
+  /** Calls back once when it is warm, or closed; at once when it already is. */
+  onWarm(callback: () => void): void {
+    if (this.#warm || this.#closed) callback();
+    else this.#onWarm.push(callback);
+  }
+  /** Stops waiting for an assignment that does not come (EDS fetch timeout). */
+  giveUpWarming(): void {
+    this.#warmed();
+  }
+
+  /** New endpoints. Objects of addresses that stay are kept, pools of those that left drain. */
+  updateAssignment(assignment: LoadAssignment): void {
+    if (this.#closed || this.#originalDst !== null || assignment === this.assignment) return;
+    this.assignment = assignment;
+    this.#drops = assignment.dropOverloads;
+    const predecessor = this.#predecessor;
+    this.#predecessor = null;
+    const samePools = predecessor !== null && connectionPrint(predecessor.config) === connectionPrint(this.config);
+    const left = this.#members.update(assignment, (address) => predecessor?.handOver(address, this, samePools));
+    for (const endpoint of left) {
+      this.outlier?.forget(endpoint);
+      retire(endpoint);
+    }
+    this.#warmed();
+  }
+
+  /** An endpoint was ejected or let back. */
+  onHealthChange(_endpoint: UpstreamEndpoint): void {
+    this.#members.recompute();
+  }
+
+  /** No new requests come here: look-ups stop, idle connections close, busy ones finish their request. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#predecessor = null;
+    this.#dns?.close();
+    this.outlier?.close();
+    for (const endpoint of this.#originalDst?.close() ?? []) retire(endpoint);
+    for (const endpoint of this.#members.endpoints()) retire(endpoint);
+    this.#notifyWarm();
+  }
+
+  describe(): ClusterDescription {
+    return {
+      name: this.name,
+      statName: this.config.statName,
+      origin: this.config.origin,
+      discovery: this.config.discovery.kind,
+      lbPolicy: this.config.lbPolicy.kind,
+      warm: this.#warm,
+      thresholds: this.config.circuitBreakers,
+      membership: this.membership,
+      endpoints: [...this.endpoints()].map((endpoint) => describeEndpoint(endpoint, this.#env.clock.now())),
+    };
+  }
+
+  /** Gives an endpoint to a successor of this cluster. */
+  private handOver(address: string, to: UpstreamCluster, withPool: boolean): UpstreamEndpoint | undefined {
+    const endpoint = this.#members.release(address);
+    if (endpoint === undefined) return undefined;
+    this.outlier?.forget(endpoint);
+    if (to.outlier === null) clearEjection(endpoint);
+    else to.outlier.adopt(endpoint);
+    if (!withPool) {
+      endpoint.pool?.drain();
+      endpoint.pool = null;
+    }
+    return endpoint;
+  }
+
+  #discover(predecessor: UpstreamCluster | null): void {
+    const { discovery } = this.config;
+    const same = predecessor !== null && fingerprint(predecessor.config.discovery) === fingerprint(discovery);
+    switch (discovery.kind) {
+      case 'STATIC':
+        this.updateAssignment(discovery.assignment);
+        break;
+      case 'EDS':
+        if (same && predecessor.assignment !== null) this.updateAssignment(predecessor.assignment);
+        break;
+      case 'STRICT_DNS':
+      case 'LOGICAL_DNS': {
+        const publish = (assignment: LoadAssignment): void => this.updateAssignment(assignment);
+        const inherited = same ? predecessor.#dns : null;
+        if (inherited === null) {
+          this.#dns = new DnsDiscovery(
+            discovery.assignment,
+            discovery.dns,
+            discovery.kind,
+            this.stats,
+            this.#env,
+            publish,
+          );
+          this.#dns.start();
+          break;
+        }
+        predecessor!.#dns = null;
+        this.#dns = inherited;
+        inherited.onAssignment = publish;
+        if (inherited.current !== null) publish(inherited.current);
+        break;
+      }
+      case 'ORIGINAL_DST': {
+        const inherited = predecessor === null ? null : predecessor.#originalDst;
+        if (inherited !== null && connectionPrint(predecessor!.config) === connectionPrint(this.config)) {
+          this.#originalDst = inherited;
+          predecessor!.#originalDst = null;
+        } else {
+          this.#originalDst = new OriginalDestinations(this.#env.clock, this.#env.wheel, this.stats);
+        }
+        this.#warmed();
+      }
+    }
+  }
+
+  #balancerFactory(): () => Balancer {
+    const { kind, config } = this.config.lbPolicy;
+    const { balancers, random, log } = this.#env;
+    let type = balancers.get(kind);
+    let decoded = config;
+    if (type === undefined) {
+      type = balancers.get('round_robin')!;
+      decoded = type.defaults;
+      if (this.config.discovery.kind !== 'ORIGINAL_DST') {
+        log.error('unknown balancing policy; using round_robin', { cluster: this.config.name, policy: kind });
+      }
+    }
+    const known = type;
+    return () => known.create(decoded, random);
+  }
+
+  #warmed(): void {
+    if (this.#warm) return;
+    this.#warm = true;
+    this.#notifyWarm();
+  }
+
+  #notifyWarm(): void {
+    const callbacks = this.#onWarm;
+    this.#onWarm = [];
+    for (const callback of callbacks) callback();
+  }
+}
+
+/** An endpoint that left: it finishes what it has. */
+function retire(endpoint: UpstreamEndpoint): void {
+  endpoint.present = false;
+  endpoint.pool?.drain();
+}
+
+/**
+ * What of a config concerns connections that are open: when it is the same, they are kept. Timeouts and limits are
+ * not in it, because pools ask the newest config for those.
+ */
+function connectionPrint(config: Cluster): string {
+  return fingerprint([config.protocol, config.tcpKeepalive, config.bindAddress]);
+}

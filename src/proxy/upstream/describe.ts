@@ -1,0 +1,103 @@
+import type { CircuitBreakerThresholds } from '../../model/cluster.ts';
+import type { HealthStatus } from '../../model/endpoint.ts';
+import type { UpstreamEndpoint } from './endpoint.ts';
+
+/** A cluster as the admin interface shows it. */
+export interface ClusterDescription {
+  readonly name: string;
+  readonly statName: string;
+  readonly origin: string;
+  readonly discovery: string;
+  readonly lbPolicy: string;
+  readonly warm: boolean;
+  readonly thresholds: { readonly default: CircuitBreakerThresholds; readonly high: CircuitBreakerThresholds };
+  readonly membership: { total: number; healthy: number; degraded: number; ejected: number };
+  readonly endpoints: readonly EndpointDescription[];
+}
+
+export interface EndpointDescription {
+  readonly address: string;
+  readonly hostname: string;
+  readonly workload: string;
+  readonly health: HealthStatus;
+  readonly ejected: boolean;
+  /** Ms until an ejection ends; 0 when not ejected. */
+  readonly ejectedForMs: number;
+  readonly ejections: number;
+  readonly weight: number;
+  readonly priority: number;
+  readonly region: string;
+  readonly zone: string;
+  readonly subZone: string;
+  readonly connections: number;
+  readonly activeRequests: number;
+  readonly requests: number;
+  readonly successes: number;
+  readonly errors: number;
+}
+
+export function describeEndpoint(endpoint: UpstreamEndpoint, now: number): EndpointDescription {
+  const { outlier, locality } = endpoint;
+  return {
+    address: endpoint.address,
+    hostname: endpoint.hostname,
+    workload: endpoint.workload,
+    health: endpoint.health,
+    ejected: outlier.ejected,
+    ejectedForMs: outlier.ejected ? Math.max(0, Math.round(outlier.ejectedUntil - now)) : 0,
+    ejections: outlier.ejections,
+    weight: endpoint.weight,
+    priority: endpoint.priority,
+    region: locality.region,
+    zone: locality.zone,
+    subZone: locality.subZone,
+    connections: endpoint.pool?.connections ?? 0,
+    activeRequests: endpoint.activeRequests,
+    requests: endpoint.requests,
+    successes: endpoint.successes,
+    errors: endpoint.errors,
+  };
+}
+
+/** The lines of Envoy's `/clusters`, as its tools read them. */
+export function formatCluster(cluster: ClusterDescription): string {
+  const { name } = cluster;
+  const lines = [`${name}::observability_name::${cluster.statName}`];
+  for (const [priority, limits] of Object.entries(cluster.thresholds)) {
+    lines.push(
+      `${name}::${priority}_priority::max_connections::${limits.maxConnections}`,
+      `${name}::${priority}_priority::max_pending_requests::${limits.maxPendingRequests}`,
+      `${name}::${priority}_priority::max_requests::${limits.maxRequests}`,
+      `${name}::${priority}_priority::max_retries::${limits.maxRetries}`,
+    );
+  }
+  for (const endpoint of cluster.endpoints) {
+    const facts: readonly (readonly [string, string | number | boolean])[] = [
+      ['cx_active', endpoint.connections],
+      ['rq_active', endpoint.activeRequests],
+      ['rq_error', endpoint.errors],
+      ['rq_success', endpoint.successes],
+      ['rq_total', endpoint.requests],
+      ['hostname', endpoint.hostname],
+      ['health_flags', healthFlags(endpoint)],
+      ['weight', endpoint.weight],
+      ['region', endpoint.region],
+      ['zone', endpoint.zone],
+      ['sub_zone', endpoint.subZone],
+      ['canary', false],
+      ['priority', endpoint.priority],
+      ['success_rate', -1],
+      ['local_origin_success_rate', -1],
+    ];
+    for (const [key, value] of facts) lines.push(`${name}::${endpoint.address}::${key}::${value}`);
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+function healthFlags({ health, ejected }: EndpointDescription): string {
+  let flags = '';
+  if (ejected) flags += '/failed_outlier_check';
+  if (health === 'UNHEALTHY' || health === 'DRAINING' || health === 'TIMEOUT') flags += '/failed_eds_health';
+  if (health === 'DEGRADED') flags += '/degraded_eds_health';
+  return flags === '' ? 'healthy' : flags;
+}

@@ -1,0 +1,238 @@
+/**
+ * Every way in which our parser and llhttp may differ, by name. A difference that no rule explains fails the
+ * fuzz test. A rule about a head looks at what llhttp made of it, and not only at what we say.
+ */
+import type { ParseError, ParseErrorCode } from '../../../src/protocol/http1/framing.ts';
+import type { FuzzCase } from './generate.ts';
+import { LLHTTP_METHODS, type LlhttpMessage, type LlhttpPeer } from './llhttp.ts';
+import type { Recorder } from './ours.ts';
+
+export interface StricterRule {
+  readonly name: string;
+  /** `offending` is llhttp's view of the message we refused, when it got that far. */
+  explains(error: ParseError, test: FuzzCase, offending: LlhttpMessage | undefined, theirs: LlhttpPeer): boolean;
+}
+
+function rule(
+  name: string,
+  code: ParseErrorCode,
+  reason: RegExp,
+  evidence: (offending: LlhttpMessage | undefined, text: string, test: FuzzCase) => boolean,
+): StricterRule {
+  return {
+    name,
+    explains: (error, test, offending) =>
+      error.code === code && reason.test(error.reason) && evidence(offending, test.bytes.toString('latin1'), test),
+  };
+}
+
+function valuesOf(message: LlhttpMessage | undefined, name: string): string[] {
+  const lines = message?.headers ?? [];
+  return lines.filter((_, i) => i % 2 === 1 && lines[i - 1]!.toLowerCase() === name);
+}
+
+const methodOf = (message: LlhttpMessage | undefined) => message?.start.split(' ')[0] ?? '';
+const targetOf = (message: LlhttpMessage | undefined) => message?.start.substring(methodOf(message).length + 1) ?? '';
+const isChunked = (message: LlhttpMessage | undefined) => valuesOf(message, 'transfer-encoding').length > 0;
+
+/** Independent of the parser's own tables on purpose. */
+const PLAIN_HOST = /^(\[[0-9a-fA-F:.]{2,}\]|([A-Za-z0-9\-._~!$&'()*+;=]|%[0-9A-Fa-f]{2})+)(:[0-9]{1,5})?$/;
+const validHost = (host: string) => PLAIN_HOST.test(host) && Number(/:([0-9]+)$/.exec(host)?.[1] ?? 0) <= 65535;
+
+export const OURS_STRICTER: readonly StricterRule[] = [
+  rule(
+    'a 1.1 request has a Host',
+    'bad_host',
+    /no Host/,
+    (m) => m?.minorVersion === 1 && valuesOf(m, 'host').length === 0,
+  ),
+  rule('one Host only', 'bad_host', /more than one/, (m) => valuesOf(m, 'host').length > 1),
+  rule('Host is a host and port', 'bad_host', /not a valid/, (m) =>
+    valuesOf(m, 'host').some((host) => !validHost(host)),
+  ),
+  rule('no fragment in a target', 'bad_target', /fragment/, (m) => targetOf(m).includes('#')),
+  rule('"*" is for OPTIONS', 'bad_target', /"\*"/, (m) => targetOf(m) === '*' && methodOf(m) !== 'OPTIONS'),
+  rule('CONNECT names host:port', 'bad_target', /CONNECT/, (m) => methodOf(m) === 'CONNECT'),
+  rule(
+    'an absolute target is an http or https URL',
+    'bad_target',
+    /neither a path/,
+    (m) => !/^(\/|https?:\/\/)/i.test(targetOf(m)) || /^https?:\/\/$/i.test(targetOf(m)),
+  ),
+  rule(
+    'a target URL names a host and port, no user',
+    'bad_target',
+    /no valid host/,
+    (m) => !validHost(/^https?:\/\/([^/?]*)/i.exec(targetOf(m))?.[1] ?? ''),
+  ),
+  rule('one space between method, target and version', 'bad_request_line', /no target/, (_, text) => / {2}/.test(text)),
+  rule(
+    'a request line has a version (HTTP/0.9)',
+    'bad_request_line',
+    /HTTP\/0\.9|ends in a bare LF/,
+    (m, text) => m?.minorVersion === 9 || /^[^ \r\n]+ [^ \r\n]*\r?\n/m.test(text),
+  ),
+  rule('at most 8 empty lines before a request', 'bad_request_line', /Too many empty/, (_, text) =>
+    text.includes('\r\n'.repeat(9)),
+  ),
+  rule('an empty line before a request is CRLF', 'bad_request_line', /A CR before the request/, (_, text) =>
+    /\r[^\n]/.test(text),
+  ),
+  rule('an empty line before a request is CRLF', 'bad_request_line', /The method holds 0x0a/, (_, text) =>
+    /(^|\n|\r|[^\r])\n/.test(text),
+  ),
+  rule(
+    'HTTP/1.0 and 1.1 only',
+    'unsupported_version',
+    /./,
+    (m, text) => (m !== undefined && m.minorVersion > 1) || /HTTP\/(0\.9|2\.0)/.test(text),
+  ),
+  rule('HTTP only, no RTSP or ICE', 'bad_request_line', /no version HTTP/, (_, text) =>
+    /(RTSP|ICE)\/[0-9]\.[0-9]/.test(text),
+  ),
+  rule('one space between method, target and version', 'bad_request_line', /no version HTTP/, (_, text) =>
+    / {2}HTTP/.test(text),
+  ),
+  rule('no tab beside a framing value', 'bad_transfer_encoding', /A tab/, (m) => isChunked(m)),
+  rule('no tab beside a framing value', 'bad_content_length', /A tab/, (m) => valuesOf(m, 'content-length').length > 0),
+  rule('a 1xx alone is no response', 'truncated', /final/, (m) => m === undefined),
+  rule('a status line ends in CRLF (llhttp 8, node 20)', 'bad_status_line', /not followed by LF/, (_, text) =>
+    /\r[^\n]/.test(text),
+  ),
+  rule('HTTP only, no RTSP or ICE', 'bad_status_line', /./, (_, text) => /(RTSP|ICE)\/[0-9]\.[0-9]/.test(text)),
+  rule('PRI is no method', 'bad_method', /PRI/, (_, text) => text.includes('PRI')),
+  rule('a method has at most 32 octets', 'bad_method', /too long/, () => true),
+  rule(
+    'at most 10 fields nominated by Connection',
+    'bad_header',
+    /nominates more/,
+    (m) => valuesOf(m, 'connection').join().split(',').length > 10,
+  ),
+  rule('at most 100 header lines', 'too_many_headers', /./, (m) => (m?.headers.length ?? 0) > 200),
+  rule('CONNECT has no body', 'conflicting_framing', /CONNECT/, (m) => methodOf(m) === 'CONNECT'),
+  rule(
+    'never both Transfer-Encoding and Content-Length',
+    'conflicting_framing',
+    /both/,
+    (m) => isChunked(m) && valuesOf(m, 'content-length').length > 0,
+  ),
+  rule('Transfer-Encoding is "chunked" alone', 'bad_transfer_encoding', /something other/, (m) =>
+    valuesOf(m, 'transfer-encoding').some((value) => value.toLowerCase() !== 'chunked'),
+  ),
+  rule(
+    'one Transfer-Encoding only',
+    'bad_transfer_encoding',
+    /more than one/,
+    (m) => valuesOf(m, 'transfer-encoding').length > 1,
+  ),
+  rule(
+    'no Transfer-Encoding in HTTP/1.0',
+    'bad_transfer_encoding',
+    /HTTP\/1\.0/,
+    (m) => m?.minorVersion === 0 && isChunked(m),
+  ),
+  rule('one Content-Length only, in digits', 'bad_content_length', /./, (m) => {
+    const lengths = valuesOf(m, 'content-length');
+    return lengths.length > 1 || lengths.some((value) => !/^[0-9]+$/.test(value) || Number(value) > 2 ** 53 - 1);
+  }),
+  rule(
+    'a chunk size has at most 16 digits and stays below 2^53',
+    'bad_chunk',
+    /too large/,
+    (m, text) => isChunked(m) && /[0-9a-f]{14}/i.test(text),
+  ),
+  rule('a chunk extension has a name', 'bad_chunk', /no name/, (m, text) => isChunked(m) && text.includes(';')),
+  rule(
+    'a chunk extension after "=" has a value',
+    'bad_chunk',
+    /no value/,
+    (m, text) => isChunked(m) && text.includes('='),
+  ),
+  rule(
+    'a chunk extension is as the grammar says',
+    'bad_chunk',
+    /extension holds/,
+    (m, text) => isChunked(m) && text.includes(';'),
+  ),
+  rule('a status is 100 to 999', 'bad_status_line', /three digits/, (m) => Number(m?.start) < 100),
+  rule('no control character in a reason phrase', 'bad_status_line', /reason phrase holds/, (_, text) =>
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what the rule is about
+    /[\x00-\x08\x0b-\x1f\x7f]/.test(text.replaceAll('\r\n', '')),
+  ),
+  rule('a status is followed by a space or CRLF', 'bad_status_line', /followed by a space/, (_, text) =>
+    /HTTP\/1\.[01] [0-9]{3}[^ ]/.test(text),
+  ),
+  rule(
+    'no bytes before the status line',
+    'bad_status_line',
+    /does not begin|no version|too short/,
+    (_, text) => /(^|\n)\r?\n\r?\n?/.test(text) || /^[\r\n]/.test(text),
+  ),
+  rule('a response answers a request', 'unexpected_response', /./, (_m, _text, test) => test.type === 'response'),
+  rule('a response answers a request (empty lines between)', 'no_response', /./, (m) => m === undefined),
+  rule('101 only to a request that asked', 'unexpected_upgrade', /./, (m) => m?.start === '101'),
+  rule(
+    'a 1xx has no body',
+    'conflicting_framing',
+    /informational/,
+    (m) => Number(m?.start) < 200 && (isChunked(m) || valuesOf(m, 'content-length').length > 0),
+  ),
+  {
+    name: 'Upgrade in HTTP/1.0 is ignored (RFC 9110 section 7.8): what follows is read as HTTP',
+    explains: (_error, _test, _offending, theirs) => {
+      const last = theirs.messages.at(-1);
+      return last?.upgrade === true && last.minorVersion === 0;
+    },
+  },
+  {
+    name: 'node hides errors of llhttp in a message that asks for an upgrade',
+    explains: (_error, _test, offending) => offending?.upgrade === true,
+  },
+];
+
+export interface LaxerRule {
+  readonly name: string;
+  explains(test: FuzzCase, ours: Recorder, theirs: LlhttpPeer): boolean;
+}
+
+export const THEIRS_STRICTER: readonly LaxerRule[] = [
+  {
+    name: 'after a 1xx with Connection: close the final response is still read',
+    explains: (_test, ours, theirs) =>
+      theirs.error === 'HPE_CLOSED_CONNECTION' &&
+      Number(theirs.messages.at(-1)?.start) < 200 &&
+      ours.messages[theirs.messages.length - 1]?.keepAlive === false,
+  },
+  {
+    name: 'a framing field among trailers is dropped unread',
+    explains: (_test, ours, theirs) =>
+      /^HPE_(INVALID_CONTENT_LENGTH|UNEXPECTED_CONTENT_LENGTH|INVALID_TRANSFER_ENCODING)$/.test(theirs.error) &&
+      theirs.messages.at(-1)?.complete === false &&
+      ours.messages[theirs.messages.length - 1]?.complete === true &&
+      theirs.messages.at(-1)!.body === ours.messages[theirs.messages.length - 1]!.body,
+  },
+  {
+    name: 'any token is a method (RFC 9110 section 9.1); llhttp has a list',
+    explains: (test, ours, theirs) => {
+      if (test.type !== 'request' || theirs.error !== 'HPE_INVALID_METHOD') return false;
+      const message = ours.messages[theirs.messages.length];
+      return message !== undefined && !LLHTTP_METHODS.includes(message.start.split(' ')[0]!);
+    },
+  },
+  {
+    name: 'bytes after the last message of a connection are dropped, not an error',
+    explains: (_test, ours, theirs) =>
+      theirs.error === 'HPE_CLOSED_CONNECTION' && ours.messages.at(-1)?.keepAlive === false,
+  },
+  {
+    name: 'Proxy-Connection: close, and close beside keep-alive, end the connection: what follows is dropped',
+    explains: (_test, ours, theirs) => {
+      const last = ours.messages.at(-1);
+      const same = theirs.messages[ours.messages.length - 1];
+      if (last?.keepAlive !== false || !last.complete || same?.complete !== true) return false;
+      // For a response to HEAD llhttp does not know yet whether it stays open when it tells us, but it goes on reading.
+      const options = valuesOf(same, 'connection').join().toLowerCase();
+      return same.keepAlive || (options.includes('close') && options.includes('keep-alive'));
+    },
+  },
+];

@@ -1,0 +1,60 @@
+import type { Clock, TimerHandle } from '../../src/base/clock.ts';
+
+/** A clock that stands still until a test moves it. */
+export interface ManualClock extends Clock {
+  /** Moves time on by `ms`, firing what was armed with `after` on the way, each at its own time, in order. */
+  advance(ms: number): void;
+  /** Moves time on as a busy loop does: what became due meanwhile fires late, at the end. */
+  stall(ms: number): void;
+  /** Timers that have not fired. */
+  readonly pending: number;
+}
+
+interface Timer {
+  readonly at: number;
+  readonly fn: () => void;
+}
+
+/** Monotonic time starts at `start`; wall time is `wallStart` at that moment. */
+export function manualClock(start = 1000, wallStart = Date.UTC(2026, 0, 1)): ManualClock {
+  let now = start;
+  let timers: Timer[] = [];
+
+  const earliest = (until: number): Timer | undefined => {
+    let found: Timer | undefined;
+    // Of equal times the one armed first comes first.
+    for (const timer of timers) if (timer.at <= until && (found === undefined || timer.at < found.at)) found = timer;
+    return found;
+  };
+
+  return {
+    now: () => now,
+    wall: () => wallStart + (now - start),
+    after(ms, fn): TimerHandle {
+      const timer: Timer = { at: now + Math.max(0, ms), fn };
+      timers.push(timer);
+      return {
+        cancel() {
+          timers = timers.filter((other) => other !== timer);
+        },
+      };
+    },
+    advance(ms) {
+      const end = now + ms;
+      for (let timer = earliest(end); timer !== undefined; timer = earliest(end)) {
+        const due = timer;
+        timers = timers.filter((other) => other !== due);
+        now = Math.max(now, due.at);
+        due.fn();
+      }
+      now = end;
+    },
+    stall(ms) {
+      now += ms;
+      this.advance(0);
+    },
+    get pending() {
+      return timers.length;
+    },
+  };
+}

@@ -1,0 +1,121 @@
+import { describe, expect, test } from 'vitest';
+import {
+  type ConfigDocument,
+  describeProblems,
+  type LocatedProblem,
+  readDocument,
+} from '../../../../src/xds/bootstrap/document.ts';
+
+function read(text: string): ConfigDocument {
+  const problems: LocatedProblem[] = [];
+  const document = readDocument(text, problems);
+  if (document === undefined) throw new Error(JSON.stringify(problems));
+  return document;
+}
+
+function faults(text: string): string[] {
+  const problems: LocatedProblem[] = [];
+  expect(readDocument(text, problems)).toBeUndefined();
+  return describeProblems('f', problems);
+}
+
+describe('places', () => {
+  const document = read(`a:
+  - b: 1
+    camelCase: {x.y: 2, "z": 3}
+  - &anchor
+    c: 4
+d: *anchor
+e: {<<: *anchor, f: 5}
+`);
+
+  test.each([
+    ['a', 1, 1],
+    ['a[0]', 2, 5],
+    ['a[0].b', 2, 5],
+    ['a[0].camel_case', 3, 5],
+    ['a[0].camelCase["x.y"]', 3, 17],
+    ['d.c', 5, 5],
+    ['e.c', 5, 5],
+    ['e.f', 7, 18],
+    ['a[1].gone.further', 5, 5],
+    ['nowhere', 1, 1],
+    ['', 1, 1],
+  ])('%s', (path, line, column) => {
+    expect(document.locate(path)).toEqual({ line, column });
+  });
+
+  test('data is found by the same paths', () => {
+    expect(document.get('a[0].camel_case["x.y"]')).toBe(2);
+    expect(document.get('a[7].b')).toBeUndefined();
+  });
+});
+
+test('JSON is read as it is, with its places', () => {
+  const document = read('{"a": {\n  "b": [true]\n}}');
+  expect(document.value).toEqual({ a: { b: [true] } });
+  expect(document.locate('a.b')).toEqual({ line: 2, column: 3 });
+});
+
+test.each([
+  ['a: 1\nb: 2\na: 3\n', ['f:3:1: "a" stands twice in one map']],
+  ['{"a": 1, "a": 2}', ['f:1:10: "a" stands twice in one map']],
+  ['a: [1', ['f:1:6: Flow sequence in block collection must be sufficiently indented and end with a ]']],
+  ['a: *gone', ['f:1:1: Unresolved alias (the anchor must be set before the alias): gone']],
+  ['a: 1\n---\nb: 2\n', [expect.stringContaining('f:2:1: Source contains multiple documents')]],
+])('%j', (text, lines) => {
+  expect(faults(text)).toEqual(lines);
+});
+
+test('aliases of aliases are stopped before they laugh', () => {
+  const levels = Array.from(
+    { length: 30 },
+    (_, i) =>
+      `a${i}: &a${i} [${Array(10)
+        .fill(i === 0 ? 'lol' : `*a${i - 1}`)
+        .join(', ')}]`,
+  );
+  const start = performance.now();
+  expect(faults(levels.join('\n'))).toEqual(['f:1:1: Excessive alias count indicates a resource exhaustion attack']);
+  expect(performance.now() - start).toBeLessThan(2000);
+});
+
+test('one large anchor used often is stopped too', () => {
+  const text = `big: &big [${Array(2000).fill('x').join(', ')}]\nuses: [${Array(1500).fill('*big').join(', ')}]\n`;
+  expect(faults(text)).toEqual(['f:1:1: aliases blow the file up beyond all measure']);
+});
+
+test('many aliases are too many, since each is looked for from the top', () => {
+  expect(faults(`one: &one 1\nuses: [${Array(3000).fill('*one').join(', ')}]\n`)).toEqual([
+    'f:1:1: more than 2000 aliases',
+  ]);
+});
+
+test.each([
+  ['['.repeat(100_000)],
+  ['{a: '.repeat(50_000)],
+  [`${Array.from({ length: 3000 }, (_, i) => `${' '.repeat(i)}a:`).join('\n')}`],
+  ['- '.repeat(20_000)],
+])('depth is bounded', (text) => {
+  const start = performance.now();
+  const problems: LocatedProblem[] = [];
+  readDocument(text, problems);
+  expect(problems.length).toBeGreaterThan(0);
+  expect(performance.now() - start).toBeLessThan(5000);
+});
+
+test('an unknown field stands at its place, the path says in what', () => {
+  const problem = {
+    path: 'a[0].filtres',
+    reason: 'unknown field "filtres": did you mean "filters"?',
+    line: 14,
+    column: 9,
+  };
+  expect(describeProblems('bootstrap.yaml', [problem])).toEqual([
+    'bootstrap.yaml:14:9 a[0]: unknown field "filtres": did you mean "filters"?',
+  ]);
+});
+
+test('a problem without a place or a path is still one line', () => {
+  expect(describeProblems('f', [{ path: '', reason: 'no' }])).toEqual(['f: no']);
+});
