@@ -1,7 +1,7 @@
 /**
  * test/golden/translate/emit/*.md: under each heading YAML as users write it, a `select` block that names what the
  * case is about, and the xDS that comes of it. A file's first ```yaml block without a heading of its own is a part of
- * every case in the file. ```proxy says who asks (a sidecar of productpage in `default` where it is left out), and
+ * every case in the file; ```bookinfo names files of config/bookinfo/try to use instead. ```proxy says who asks (a sidecar of productpage in `default` where it is left out), and
  * ```notes what the proxy is told it does not get. `UPDATE_GOLDEN=1` rewrites the outputs.
  */
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -14,7 +14,8 @@ import { Cluster } from '../../../../../src/xds/proto/gen/envoy/config/cluster/v
 import { ClusterLoadAssignment } from '../../../../../src/xds/proto/gen/envoy/config/endpoint/v3.ts';
 import { Listener } from '../../../../../src/xds/proto/gen/envoy/config/listener/v3.ts';
 import { RouteConfiguration } from '../../../../../src/xds/proto/gen/envoy/config/route/v3.ts';
-import { Mesh, type ProxySpec, SimulatedProxy } from '../../../../simulation/traffic.ts';
+import { bookinfoInstances } from '../../../../simulation/bookinfo.ts';
+import { bookinfoFiles, type Files, Mesh, type ProxySpec, SimulatedProxy } from '../../../../simulation/traffic.ts';
 
 const FOLDER = new URL('../../../../golden/translate/emit/', import.meta.url);
 const UPDATE = process.env.UPDATE_GOLDEN === '1';
@@ -27,7 +28,7 @@ const TYPES: Readonly<Record<string, readonly [string, MessageType<unknown>]>> =
 
 interface GoldenCase {
   readonly name: string;
-  readonly config: string;
+  readonly files: Files;
   readonly proxy: ProxySpec;
   readonly select: readonly string[];
   readonly wanted: string;
@@ -45,9 +46,11 @@ function readCases(text: string): GoldenCase[] {
   const base = blocks(head).get('yaml') ?? '';
   return sections.map((section) => {
     const parts = blocks(section);
+    const config = [base, parts.get('yaml') ?? ''].filter((part) => part !== '').join('---\n');
+    const bookinfo = parts.get('bookinfo');
     return {
       name: section.slice(0, section.indexOf('\n')),
-      config: [base, parts.get('yaml') ?? ''].filter((part) => part !== '').join('---\n'),
+      files: bookinfo === undefined ? { 'mesh.yaml': config } : bookinfoCase(bookinfo),
       proxy: parse(parts.get('proxy') ?? '{}') ?? {},
       select: (parts.get('select') ?? '').split('\n').filter((line) => line !== ''),
       wanted: parts.get('xds') ?? '',
@@ -86,8 +89,15 @@ function step(value: unknown, word: string): unknown {
   return record[word];
 }
 
-function run({ config, proxy, select: lines }: GoldenCase): { xds: string; notes: string } {
-  const mesh = new Mesh({ 'mesh.yaml': config });
+/** Names of files in config/bookinfo/try, and behind `without` those of instances that are down. */
+function bookinfoCase(text: string): Files {
+  const [tries = '', down = ''] = text.trim().split(' without ');
+  const names = (list: string): string[] => list.split(' ').filter((name) => name !== '' && name !== '-');
+  return { ...bookinfoFiles(...names(tries)), 'instances.yaml': bookinfoInstances(names(down)) };
+}
+
+function run({ files: config, proxy, select: lines }: GoldenCase): { xds: string; notes: string } {
+  const mesh = new Mesh(config);
   const errors = mesh.findings.filter(({ code }) => code !== 'missing-subset' && code !== 'missing-host');
   if (errors.some(({ severity }) => severity === 'error')) throw new Error(JSON.stringify(errors, null, 1));
   const snapshot = mesh.snapshot(proxy);
