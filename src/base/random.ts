@@ -24,3 +24,18 @@ export function seededRandom(seed: number): Random {
   };
   return { next, int: (bound) => Math.floor(next() * bound) };
 }
+
+const HEX: readonly string[] = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'));
+
+/** A random (version 4) UUID for naming things, not for secrets: it costs no cryptography. RFC 9562 section 5.4. */
+export function uuid(random: Random): string {
+  const a = (random.next() * 4294967296) >>> 0;
+  const b = (random.next() * 4294967296) >>> 0;
+  const c = (random.next() * 4294967296) >>> 0;
+  const d = (random.next() * 4294967296) >>> 0;
+  return `${HEX[a >>> 24]}${HEX[(a >>> 16) & 255]}${HEX[(a >>> 8) & 255]}${HEX[a & 255]}-${HEX[b >>> 24]}${
+    HEX[(b >>> 16) & 255]
+  }-${HEX[((b >>> 8) & 0x0f) | 0x40]}${HEX[b & 255]}-${HEX[((c >>> 24) & 0x3f) | 0x80]}${HEX[(c >>> 16) & 255]}-${
+    HEX[(c >>> 8) & 255]
+  }${HEX[c & 255]}${HEX[d >>> 24]}${HEX[(d >>> 16) & 255]}${HEX[(d >>> 8) & 255]}${HEX[d & 255]}`;
+}

@@ -7,6 +7,7 @@ import { systemRandom } from '../base/random.ts';
 import type { SocketAddress } from '../model/address.ts';
 import { proxyDecodeContext } from '../proxy/runtime/extensions.ts';
 import { Proxy } from '../proxy/runtime/server.ts';
+import { keepNurserySmall, onStop } from './process.ts';
 import { VERSION } from './version.ts';
 import { type Bootstrap, readBootstrap } from '../xds/bootstrap/bootstrap.ts';
 import { describeProblems } from '../xds/bootstrap/document.ts';
@@ -27,6 +28,7 @@ interface ProxyFlags {
   readonly admin: SocketAddress;
   readonly explain?: boolean;
   readonly lastGood?: string;
+  readonly drainTimeS: number;
 }
 
 export function proxyCommand(): Command {
@@ -44,6 +46,7 @@ export function proxyCommand(): Command {
     .option('--map <port=port>', 'listen on the second port for what Gateways call the first, may be repeated', collectPort, {})
     .option('--bind <address>', 'address that gateway listeners bind')
     .option('--admin <address>', 'admin address', parseAddress, { host: '127.0.0.1', port: 15000 })
+    .option('--drain-time-s <seconds>', 'at SIGTERM, how long requests in progress may take to end', seconds, 5)
     .option('--explain', 'local replies say why in their bodies')
     .option('--last-good <file>', 'keep the last good config here, for a start without the control server')
     .addHelpText(
@@ -54,6 +57,7 @@ export function proxyCommand(): Command {
 }
 
 async function runProxy(flags: ProxyFlags): Promise<void> {
+  keepNurserySmall();
   const log = new LogRoot(systemClock, (line) => process.stderr.write(line), logLevel(flags.logLevel)).logger();
   const bootstrap = loadBootstrap(flags, (warning) => log.warn(warning));
   if (flags.validate) {
@@ -69,6 +73,10 @@ async function runProxy(flags: ProxyFlags): Promise<void> {
     stderr: process.stderr,
     version: VERSION,
     ...(flags.lastGood === undefined ? {} : { lastGoodPath: flags.lastGood }),
+  });
+  onStop(async () => {
+    await proxy.drain(flags.drainTimeS * 1000);
+    await proxy.close();
   });
   await proxy.start();
 }
@@ -113,6 +121,11 @@ function flagBootstrap(flags: ProxyFlags): string {
     metadata: { REMORA: remora },
   });
   return JSON.stringify(flags.explain ? { ...bootstrap, layered_runtime: EXPLAIN } : bootstrap);
+}
+
+function seconds(text: string): number {
+  if (!/^\d{1,6}$/.test(text)) throw new InvalidArgumentError('must be a whole number of seconds');
+  return Number(text);
 }
 
 function collectLabel(text: string, before: Readonly<Record<string, string>>): Record<string, string> {

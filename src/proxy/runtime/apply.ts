@@ -1,6 +1,6 @@
 import { messageOf } from '../../base/errors.ts';
 import type { HttpConnectionManager } from '../../model/http-connection-manager.ts';
-import type { Listener as ListenerConfig, NetworkFilter } from '../../model/listener.ts';
+import type { FilterChain, Listener as ListenerConfig, NetworkFilter } from '../../model/listener.ts';
 import type { ForwardAction, RouteConfig } from '../../model/route.ts';
 import { EMPTY_SNAPSHOT, type Snapshot } from '../../model/snapshot.ts';
 import { ConnectionManager } from '../http/connection-manager.ts';
@@ -18,6 +18,17 @@ class TableHolder {
   config: RouteConfig | null = null;
 }
 
+interface ManagerEntry {
+  readonly manager: ConnectionManager;
+  readonly holder: TableHolder;
+}
+
+/** What a snapshot compiles to, before it is in force. */
+interface Staged {
+  readonly tables: { readonly holder: TableHolder; readonly config: RouteConfig; readonly table: RouteTable }[];
+  readonly managers: Map<string, ManagerEntry>;
+}
+
 /**
  * Makes the running proxy be what a snapshot says, without a request noticing: new clusters warm first, then
  * route tables and listeners are swapped in one turn, then what nobody uses drains. Snapshots are applied one
@@ -27,9 +38,14 @@ export class SnapshotApplier {
   readonly listeners = new Map<string, Listener>();
   readonly tables = new Map<string, TableHolder>();
   readonly #env: ProxyEnvironment;
-  readonly #managers = new Map<string, { readonly manager: ConnectionManager; readonly holder: TableHolder }>();
+  #managers = new Map<string, ManagerEntry>();
   #applied: Snapshot = EMPTY_SNAPSHOT;
   #waiting: Snapshot | null = null;
+  #superseded: (() => void) | null = null;
+  /** Monotonic ms at which new routes stop waiting for clusters that do not get warm; -1 while none waits. */
+  #warmUntil = -1;
+  /** Listeners that were removed or replaced and still have connections. */
+  readonly #draining = new Set<Listener>();
   #running: Promise<void> | null = null;
   #closed = false;
 
@@ -41,9 +57,14 @@ export class SnapshotApplier {
     return this.#applied;
   }
 
-  /** Resolves when `snapshot`, or a later one, is in force. Rejects when a listener of the first snapshot cannot be bound. */
+  /**
+   * Resolves when `snapshot`, or a later one, is in force. Rejects when it cannot be: nothing of it is then, but
+   * for clusters that nobody asks for. A listener of the first snapshot that cannot be bound is such a reason.
+   */
   apply(snapshot: Snapshot): Promise<void> {
     this.#waiting = snapshot;
+    // What is being warmed may get its endpoints by the newer snapshot only.
+    this.#superseded?.();
     this.#running ??= this.#run().finally(() => {
       this.#running = null;
     });
@@ -57,8 +78,10 @@ export class SnapshotApplier {
 
   close(): void {
     this.#closed = true;
-    for (const listener of this.listeners.values()) listener.destroy();
+    this.#superseded?.();
+    for (const listener of [...this.listeners.values(), ...this.#draining]) listener.destroy();
     this.listeners.clear();
+    this.#draining.clear();
     this.#env.clusters.close();
   }
 
@@ -66,7 +89,13 @@ export class SnapshotApplier {
     while (this.#waiting !== null && !this.#closed) {
       const snapshot = this.#waiting;
       this.#waiting = null;
-      await this.#applyOne(snapshot);
+      try {
+        await this.#applyOne(snapshot);
+      } catch (error) {
+        // A later snapshot has its own chance.
+        if (this.#waiting === null) throw error;
+        this.#env.log.error(messageOf(error));
+      }
     }
   }
 
@@ -74,93 +103,112 @@ export class SnapshotApplier {
     const { clusters } = this.#env;
     clusters.stage(snapshot.clusters, snapshot.endpoints);
     if (snapshot.routes !== this.#applied.routes || snapshot.listeners !== this.#applied.listeners) {
-      await this.#warm(snapshot);
-      if (this.#closed) return;
-      // No await between here and the swap's end: a request sees the old state or the new one.
-      for (const [name, config] of snapshot.routes) this.#updateTable(name, config);
-      await this.#updateListeners(snapshot.listeners);
-      for (const name of [...this.tables.keys()]) if (!snapshot.routes.has(name)) this.tables.delete(name);
+      if (!(await this.#warm(snapshot)) || this.#closed) return;
+      await this.#swap(snapshot);
     }
+    if (this.#closed) return;
     clusters.prune(snapshot.clusters);
     this.#applied = snapshot;
   }
 
-  async #warm(snapshot: Snapshot): Promise<void> {
+  /** Waits until the clusters that routes name have endpoints; false when a later snapshot came meanwhile. */
+  async #warm(snapshot: Snapshot): Promise<boolean> {
     const { clusters, clock } = this.#env;
     const names = new Set<string>();
     for (const config of snapshot.routes.values()) collectClusters(config, names);
     for (const listener of snapshot.listeners.values()) collectListenerClusters(listener, names);
     const cold = [...names].filter((name) => clusters.get(name)?.warm === false);
-    if (cold.length === 0) return;
-    const timer = clock.after(WARM_TIMEOUT_MS, () => {
+    if (cold.length === 0) {
+      this.#warmUntil = -1;
+      return true;
+    }
+    if (this.#warmUntil < 0) this.#warmUntil = clock.now() + WARM_TIMEOUT_MS;
+    const timer = clock.after(Math.max(0, this.#warmUntil - clock.now()), () => {
       this.#env.log.warn('clusters did not get endpoints in time; their routes go live without', {
         clusters: cold.filter((name) => clusters.get(name)?.warm === false).join(','),
       });
       clusters.giveUpWarming(cold);
     });
-    await clusters.whenWarm(cold);
+    const superseded = new Promise<boolean>((resolve) => {
+      this.#superseded = () => resolve(false);
+    });
+    const warm = await Promise.race([clusters.whenWarm(cold).then(() => true), superseded]);
+    this.#superseded = null;
     timer.cancel();
+    if (warm) this.#warmUntil = -1;
+    return warm;
   }
 
-  #updateTable(name: string, config: RouteConfig): void {
-    let holder = this.tables.get(name);
-    if (holder === undefined) {
-      holder = new TableHolder();
-      this.tables.set(name, holder);
-    }
-    this.#compileInto(holder, config);
-  }
-
-  #compileInto(holder: TableHolder, config: RouteConfig): void {
-    if (holder.config === config) return;
-    try {
-      holder.table = compileRouteTable(config, this.#env);
+  /** Compiles everything, and when all of it compiles, puts it in force. */
+  async #swap(snapshot: Snapshot): Promise<void> {
+    const staged: Staged = { tables: [], managers: new Map() };
+    for (const [name, config] of snapshot.routes) this.#stageTable(this.#namedHolder(name), config, staged);
+    const listeners = [...snapshot.listeners.values()].map((config) =>
+      compileListener(config, (filter, chain) => this.#handler(config, chain, filter, staged)),
+    );
+    // No await from here to the swap's end: a request sees the old state or the new one.
+    for (const { holder, table, config } of staged.tables) {
+      holder.table = table;
       holder.config = config;
-    } catch (error) {
-      this.#env.log.error(`routes ${config.name} stay as they were: ${messageOf(error)}`);
     }
-  }
-
-  async #updateListeners(configs: ReadonlyMap<string, ListenerConfig>): Promise<void> {
-    const used = new Set<string>();
+    this.#managers = staged.managers;
     const added: Listener[] = [];
-    for (const config of configs.values()) {
-      const compiled = compileListener(config, (filter, chain) => this.#handler(config, chain, filter, used));
+    for (const compiled of listeners) {
+      const { config } = compiled;
       const running = this.listeners.get(config.name);
       if (running !== undefined && sameAddresses(running.config, config)) running.update(compiled);
       else if (config.bindToPort) added.push(new Listener(compiled, this.#env));
     }
-    for (const listener of added) await this.#bind(listener);
-    for (const [name, listener] of this.listeners) {
-      if (configs.has(name)) continue;
-      this.listeners.delete(name);
-      listener.drain();
+    this.#forgetTables(snapshot.routes);
+    const leaving = [...this.listeners.values()].filter(({ name }) => !snapshot.listeners.get(name)?.bindToPort);
+    for (const listener of added) await this.#bind(listener, leaving);
+    for (const listener of leaving) {
+      this.listeners.delete(listener.name);
+      this.#drain(listener);
     }
-    for (const key of [...this.#managers.keys()]) if (!used.has(key)) this.#managers.delete(key);
+  }
+
+  /** A table that the server dropped lives on while a listener asks for it by name. */
+  #forgetTables(routes: Snapshot['routes']): void {
+    const held = new Set<TableHolder>();
+    for (const { holder } of this.#managers.values()) held.add(holder);
+    for (const [name, holder] of this.tables) if (!routes.has(name) && !held.has(holder)) this.tables.delete(name);
+  }
+
+  #stageTable(holder: TableHolder, config: RouteConfig, { tables }: Staged): void {
+    if (holder.config !== config) tables.push({ holder, config, table: compileRouteTable(config, this.#env) });
   }
 
   /** Binds a new listener, then lets the one it replaces go. */
-  async #bind(listener: Listener): Promise<void> {
+  async #bind(listener: Listener, leaving: readonly Listener[]): Promise<void> {
     const first = this.#applied === EMPTY_SNAPSHOT;
     const replaced = this.listeners.get(listener.name);
     try {
-      await listener.bind();
+      await listener.bind(replaced === undefined ? leaving : [...leaving, replaced]);
     } catch (error) {
       listener.destroy();
       if (first) throw error;
       this.#env.log.error(`${messageOf(error)}${replaced === undefined ? '' : '; the old address stays in force'}`);
       return;
     }
+    if (this.#closed) {
+      listener.destroy();
+      return;
+    }
     this.listeners.set(listener.name, listener);
-    replaced?.drain();
+    if (replaced !== undefined) this.#drain(replaced);
+  }
+
+  #drain(listener: Listener): void {
+    this.#draining.add(listener);
+    listener.drain(() => this.#draining.delete(listener));
   }
 
   /** The handler of a chain: the one in force when its config is the same but for its routes. */
-  #handler(listener: ListenerConfig, chain: string, filter: NetworkFilter, used: Set<string>): ChainHandler {
+  #handler(listener: ListenerConfig, chain: FilterChain | null, filter: NetworkFilter, staged: Staged): ChainHandler {
     if (filter.kind === 'tcp') return { kind: 'tcp', filter: filter.tcp };
     const { http } = filter;
     const key = managerKey(listener, chain, http);
-    used.add(key);
     let entry = this.#managers.get(key);
     if (entry === undefined) {
       const holder = http.routes.kind === 'rds' ? this.#namedHolder(http.routes.name) : new TableHolder();
@@ -169,9 +217,9 @@ export class SnapshotApplier {
         bufferLimitBytes: listener.perConnectionBufferLimitBytes,
       };
       entry = { manager: new ConnectionManager(http, holder, settings, this.#env), holder };
-      this.#managers.set(key, entry);
     }
-    if (http.routes.kind === 'inline') this.#compileInto(entry.holder, http.routes.config);
+    staged.managers.set(key, entry);
+    if (http.routes.kind === 'inline') this.#stageTable(entry.holder, http.routes.config, staged);
     return { kind: 'http', manager: entry.manager };
   }
 
@@ -186,9 +234,11 @@ export class SnapshotApplier {
 }
 
 /** What of a chain makes a new connection manager necessary: everything but the routes, which are looked up per request. */
-function managerKey(listener: ListenerConfig, chain: string, http: HttpConnectionManager): string {
+function managerKey(listener: ListenerConfig, chain: FilterChain | null, http: HttpConnectionManager): string {
   const routes = http.routes.kind === 'rds' ? http.routes : { kind: 'inline' };
-  return fingerprint([listener.name, chain, listener.perConnectionBufferLimitBytes, { ...http, routes }]);
+  // A name may be missing or shared; no two chains of a listener match the same.
+  const which = chain === null ? null : [chain.name, chain.match];
+  return fingerprint([listener.name, which, listener.perConnectionBufferLimitBytes, { ...http, routes }]);
 }
 
 function sameAddresses(a: ListenerConfig, b: ListenerConfig): boolean {

@@ -9,6 +9,8 @@ import type { AdsSource, Bootstrap } from '../../xds/bootstrap/bootstrap.ts';
 import type { DynamicConfig } from '../../xds/client/dynamic-config.ts';
 import { HTTP_FILTER_TYPES } from '../filters/standard.ts';
 import { LogSinks } from '../telemetry/accesslog/sink.ts';
+import { identityOfNode } from '../telemetry/metrics/identity.ts';
+import { RequestMetrics } from '../telemetry/metrics/istio.ts';
 import { StatStore } from '../telemetry/metrics/store.ts';
 import { systemResolver } from '../upstream/dns.ts';
 import { standardBalancers } from '../upstream/lb/standard.ts';
@@ -29,6 +31,9 @@ export interface ProxyOptions {
   readonly lastGoodPath?: string;
 }
 
+/** How often a draining proxy looks whether its connections have ended. */
+const DRAIN_LOOK_MS = 20;
+
 /** One running proxy. This file is where its parts meet, and the only one. */
 export class Proxy {
   readonly env: ProxyEnvironment;
@@ -47,6 +52,7 @@ export class Proxy {
     // Access log files and streams outlive the config that names them.
     this.#sinks = new LogSinks(clock, options);
     const runtime = new StaticRuntime(bootstrap.runtime);
+    const metrics = new RequestMetrics(stats, identityOfNode(bootstrap.node.metadata));
     // What the parts may ask of the process; clusters live in it.
     this.env = new ProxyEnvironment({
       clock,
@@ -61,7 +67,7 @@ export class Proxy {
       ),
       balancers: standardBalancers,
       resolve: systemResolver,
-      record: () => {},
+      record: (info) => metrics.record(info),
       explain: runtime.boolean('remora.local_reply.explain', false),
     });
     // Turns snapshots of the model into listeners, tables and clusters.
@@ -92,6 +98,23 @@ export class Proxy {
 
   get discovery(): DynamicConfig | null {
     return this.#discovery;
+  }
+
+  /**
+   * Stops accepting and asks clients to leave; resolves when the last connection has ended, or after `graceMs`.
+   * Requests in progress are finished.
+   */
+  async drain(graceMs: number): Promise<void> {
+    const { clock } = this.#options;
+    this.env.draining = true;
+    const listeners = [...this.applier.listeners.values()];
+    for (const listener of listeners) listener.drain();
+    const deadline = clock.now() + graceMs;
+    while (listeners.some((listener) => listener.connectionCount > 0) && clock.now() < deadline) {
+      await new Promise<void>((resolve) => {
+        clock.after(DRAIN_LOOK_MS, resolve);
+      });
+    }
   }
 
   /** Cuts every connection and frees everything. */

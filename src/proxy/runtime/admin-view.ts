@@ -1,0 +1,303 @@
+import type { LogLevel, LogRoot } from '../../base/log.ts';
+import type { Listener as ListenerConfig } from '../../model/listener.ts';
+import type { Bootstrap } from '../../xds/bootstrap/bootstrap.ts';
+import { encodeNode } from '../../xds/bootstrap/node.ts';
+import type { DynamicConfig } from '../../xds/client/dynamic-config.ts';
+import { type ExplainRequest, type ExplainTarget, type Explanation, explainRequest } from '../admin/explain.ts';
+import type {
+  AdminActions,
+  AdminView,
+  ClusterView,
+  ConfigDumpSource,
+  ListenerView,
+  MemoryUse,
+  ServerInfo,
+  ServerState,
+} from '../admin/view.ts';
+import type { ConnectionManager } from '../http/connection-manager.ts';
+import type { Listener } from '../listener/listener.ts';
+import type { LogSinks } from '../telemetry/accesslog/sink.ts';
+import type { StatStore } from '../telemetry/metrics/store.ts';
+import { fingerprint } from '../upstream/fingerprint.ts';
+import type { SnapshotApplier } from './apply.ts';
+import { ConfigSource } from './config-source.ts';
+import type { ProxyEnvironment } from './environment.ts';
+import type { StaticRuntime } from './runtime-values.ts';
+
+/** What the admin view shows and works on. */
+export interface AdminViewParts {
+  readonly env: ProxyEnvironment;
+  readonly applier: SnapshotApplier;
+  readonly bootstrap: Bootstrap;
+  /** The text it was read from, for `/config_dump`; '' without one. */
+  readonly bootstrapText: string;
+  readonly runtime: StaticRuntime;
+  readonly sinks: LogSinks;
+  readonly logRoot: Pick<LogRoot, 'level'>;
+  readonly version: string;
+  /** The first whole config is in force. */
+  readonly ready: () => boolean;
+  readonly discovery: () => DynamicConfig | null;
+  /** Ends the process in good order. */
+  readonly quit: () => void;
+  /** How long a graceful drain asks clients to leave; Envoy's `--drain-time-s`, 600 s. */
+  readonly drainTimeMs?: number;
+  /** Options that `/server_info` repeats, by Envoy's names (`config_path`, …). */
+  readonly commandLine?: Readonly<Record<string, unknown>>;
+}
+
+const DRAIN_TIME_MS = 600_000;
+/** Envoy's value for a process without certificates. */
+const NO_CERTIFICATE = 4_294_967_295;
+const STATE_NUMBERS: Readonly<Record<ServerState, number>> = {
+  LIVE: 0,
+  DRAINING: 1,
+  PRE_INITIALIZING: 2,
+  INITIALIZING: 3,
+};
+
+/** The running proxy, as its admin port sees it. */
+export class ProxyAdminView implements AdminView {
+  readonly stats: StatStore;
+  readonly config: ConfigDumpSource;
+  readonly actions: AdminActions;
+  readonly #parts: AdminViewParts;
+  readonly #startedAt: number;
+  readonly #gauges: ServerGauges;
+  #healthCheckFailed = false;
+  #drained = false;
+
+  constructor(parts: AdminViewParts) {
+    const { env, bootstrap } = parts;
+    this.#parts = parts;
+    this.#startedAt = env.clock.now();
+    this.stats = env.stats;
+    this.#gauges = serverGauges(env.stats);
+    this.config = new ConfigSource({
+      bootstrapText: parts.bootstrapText,
+      node: bootstrap.node,
+      version: parts.version,
+      startedAt: env.clock.wall(),
+      clusters: env.clusters,
+      discovery: parts.discovery,
+    });
+    this.actions = {
+      logLevel: () => parts.logRoot.level,
+      setLogLevel: (level: LogLevel) => {
+        parts.logRoot.level = level;
+      },
+      reopenLogs: () => parts.sinks.reopen(),
+      failHealthCheck: (failed) => {
+        this.#healthCheckFailed = failed;
+      },
+      drainListeners: (options) => this.#drain(options),
+      quit: () => parts.quit(),
+    };
+  }
+
+  state(): ServerState {
+    if (!this.#parts.ready()) return 'PRE_INITIALIZING';
+    return this.#healthCheckFailed || this.#drained || this.#parts.env.draining ? 'DRAINING' : 'LIVE';
+  }
+
+  stateReason(): string {
+    const state = this.state();
+    if (state === 'LIVE') return '';
+    if (state === 'PRE_INITIALIZING') return this.#whatIsAwaited();
+    return this.#healthCheckFailed
+      ? 'Health checks were made to fail by POST /healthcheck/fail.'
+      : 'The proxy drains: it takes no new connections.';
+  }
+
+  serverInfo(): ServerInfo {
+    const { env, bootstrap, version, drainTimeMs = DRAIN_TIME_MS, commandLine = {} } = this.#parts;
+    return {
+      version: `remora/${version}/Clean/RELEASE/Node-${process.versions.node}`,
+      uptimeMs: env.clock.now() - this.#startedAt,
+      node: encodeNode(bootstrap.node, version),
+      options: {
+        concurrency: 1,
+        log_level: this.#parts.logRoot.level,
+        service_cluster: bootstrap.node.cluster,
+        service_node: bootstrap.node.id,
+        drain_time: `${drainTimeMs / 1000}s`,
+        drain_strategy: 'Immediate',
+        mode: 'Serve',
+        disable_hot_restart: true,
+        restart_epoch: 0,
+        ...commandLine,
+      },
+    };
+  }
+
+  sample(): void {
+    const { stats } = this;
+    const { env, applier, discovery } = this.#parts;
+    const gauges = this.#gauges;
+    const memory = this.memory();
+    let active = 0;
+    let warming = 0;
+    for (const { warm } of env.clusters.clusters()) {
+      if (warm) active++;
+      else warming++;
+    }
+    let connections = 0;
+    for (const { connectionCount } of applier.listeners.values()) connections += connectionCount;
+    stats.set(gauges.live, this.state() === 'LIVE' ? 1 : 0);
+    stats.set(gauges.state, STATE_NUMBERS[this.state()]);
+    stats.set(gauges.uptime, Math.floor((env.clock.now() - this.#startedAt) / 1000));
+    stats.set(gauges.memoryAllocated, memory.allocated);
+    stats.set(gauges.memoryHeapSize, memory.heapSize);
+    stats.set(gauges.memoryPhysicalSize, memory.physical);
+    stats.set(gauges.totalConnections, connections);
+    stats.set(gauges.activeClusters, active);
+    stats.set(gauges.warmingClusters, warming);
+    stats.set(gauges.activeListeners, applier.listeners.size);
+    stats.set(gauges.drainingListeners, this.#drained ? applier.listeners.size : 0);
+    stats.set(gauges.controlPlaneConnected, discovery()?.client.connected === true ? 1 : 0);
+  }
+
+  clusters(): readonly ClusterView[] {
+    const statics = new Set(this.#parts.bootstrap.clusters.map(({ name }) => name));
+    return Array.from(this.#parts.env.clusters.clusters(), (cluster) => {
+      const { discovery, outlierDetection, name } = cluster.config;
+      return {
+        description: cluster.describe(),
+        addedViaApi: !statics.has(name),
+        edsServiceName: discovery.kind === 'EDS' && discovery.serviceName !== name ? discovery.serviceName : '',
+        outlierDetection: outlierDetection !== null,
+      };
+    });
+  }
+
+  listeners(): readonly ListenerView[] {
+    return Array.from(this.#parts.applier.listeners.values(), ({ name, addresses, config, connectionCount }) => ({
+      name,
+      addresses,
+      direction: config.trafficDirection,
+      connections: connectionCount,
+    }));
+  }
+
+  runtime(): ReadonlyMap<string, number | boolean | string> {
+    return this.#parts.runtime.values;
+  }
+
+  memory(): MemoryUse {
+    const { heapUsed, heapTotal, external, rss } = process.memoryUsage();
+    return { allocated: heapUsed + external, heapSize: heapTotal, heapFree: heapTotal - heapUsed, physical: rss };
+  }
+
+  explain(request: ExplainRequest): Explanation {
+    const { applier, env } = this.#parts;
+    return explainRequest(explainTargets(applier), env.clusters, request);
+  }
+
+  #whatIsAwaited(): string {
+    const status = this.#parts.discovery()?.status;
+    if (status === undefined) return 'The first configuration is not in force yet.';
+    if (status.ads.state !== 'connected') {
+      return `No configuration yet: the control server is not connected (${status.ads.lastError || status.ads.state}).`;
+    }
+    const waits = status.warming.flatMap(({ waitsFor }) => waitsFor);
+    return waits.length === 0 ? 'No configuration has come yet.' : `Waits for ${[...new Set(waits)].join(', ')}.`;
+  }
+
+  #drain({ graceful, inboundOnly }: { graceful: boolean; inboundOnly: boolean }): void {
+    const { env, applier, drainTimeMs = DRAIN_TIME_MS } = this.#parts;
+    const close = (): void => {
+      for (const listener of applier.listeners.values()) {
+        if (!inboundOnly || listener.config.trafficDirection === 'INBOUND') listener.drain();
+      }
+    };
+    if (!inboundOnly) this.#drained = true;
+    if (!graceful) {
+      close();
+      return;
+    }
+    // Outbound traffic goes on as before where only the inbound side drains.
+    if (!inboundOnly) env.draining = true;
+    env.clock.after(drainTimeMs, close);
+  }
+}
+
+interface ServerGauges {
+  readonly live: number;
+  readonly state: number;
+  readonly uptime: number;
+  readonly memoryAllocated: number;
+  readonly memoryHeapSize: number;
+  readonly memoryPhysicalSize: number;
+  readonly totalConnections: number;
+  readonly activeClusters: number;
+  readonly warmingClusters: number;
+  readonly activeListeners: number;
+  readonly drainingListeners: number;
+  readonly controlPlaneConnected: number;
+}
+
+/** Those of Envoy's gauges that stock dashboards show and nothing else here sets. */
+function serverGauges(store: StatStore): ServerGauges {
+  const gauge = (scope: string, name: string): number => store.gauge(`envoy_${scope}_${name}`, {}, `${scope}.${name}`);
+  store.set(gauge('server', 'concurrency'), 1);
+  store.set(gauge('server', 'days_until_first_cert_expiring'), NO_CERTIFICATE);
+  gauge('server', 'parent_connections');
+  gauge('listener_manager', 'total_listeners_warming');
+  return {
+    live: gauge('server', 'live'),
+    state: gauge('server', 'state'),
+    uptime: gauge('server', 'uptime'),
+    memoryAllocated: gauge('server', 'memory_allocated'),
+    memoryHeapSize: gauge('server', 'memory_heap_size'),
+    memoryPhysicalSize: gauge('server', 'memory_physical_size'),
+    totalConnections: gauge('server', 'total_connections'),
+    activeClusters: gauge('cluster_manager', 'active_clusters'),
+    warmingClusters: gauge('cluster_manager', 'warming_clusters'),
+    activeListeners: gauge('listener_manager', 'total_listeners_active'),
+    drainingListeners: gauge('listener_manager', 'total_listeners_draining'),
+    controlPlaneConnected: gauge('control_plane', 'connected_state'),
+  };
+}
+
+/** The connection managers in force with the listeners and chains they serve. */
+export function explainTargets(applier: SnapshotApplier): ExplainTarget[] {
+  const left = applier.managers();
+  const targets: ExplainTarget[] = [];
+  for (const listener of applier.listeners.values()) {
+    for (const { name, filter } of chainsOf(listener.config)) {
+      if (filter.kind !== 'http') continue;
+      const at = indexOfManager(left, filter.http);
+      if (at < 0) continue;
+      targets.push(target(listener, name, left[at]!));
+      left.splice(at, 1);
+    }
+  }
+  return targets;
+}
+
+function chainsOf(config: ListenerConfig): ListenerConfig['filterChains'] {
+  return config.defaultFilterChain === null ? config.filterChains : [...config.filterChains, config.defaultFilterChain];
+}
+
+function target(listener: Listener, filterChain: string, manager: ConnectionManager): ExplainTarget {
+  const { name, addresses, config } = listener;
+  return { listener: name, addresses, direction: config.trafficDirection, filterChain, manager };
+}
+
+/** A manager outlives edits that change its routes only, so its config may be an older object that says the same. */
+function indexOfManager(managers: readonly ConnectionManager[], config: ConnectionManager['config']): number {
+  const same = managers.findIndex((manager) => manager.config === config);
+  if (same >= 0) return same;
+  if (config.routes.kind === 'inline') {
+    const { config: routes } = config.routes;
+    const byRoutes = managers.findIndex(({ routes: { table } }) => table !== null && table.config === routes);
+    if (byRoutes >= 0) return byRoutes;
+  }
+  const print = printOf(config);
+  return managers.findIndex((manager) => printOf(manager.config) === print);
+}
+
+function printOf(config: ConnectionManager['config']): string {
+  const routes = config.routes.kind === 'rds' ? config.routes : { kind: 'inline' };
+  return fingerprint({ ...config, routes });
+}
