@@ -57,7 +57,11 @@ function measure(name: string, streams: readonly StreamInfo[]): void {
     const { user, system } = process.cpuUsage(started);
     times.push(((user + system) * 1000) / ROUNDS);
   }
-  console.log(`${name.padEnd(44)} ${Math.min(...times).toFixed(0).padStart(5)} ns`);
+  console.log(
+    `${name.padEnd(44)} ${Math.min(...times)
+      .toFixed(0)
+      .padStart(5)} ns`,
+  );
 }
 
 measure(
@@ -93,4 +97,6 @@ async function expose(name: string, run: () => unknown): Promise<void> {
 }
 await expose('/stats/prometheus, 5,200 series', () => exposePrometheus(store));
 await expose('/stats, 5,200 series', () => formatStats(store, {}));
-await expose('/stats?filter=c1[0-9]\\..*total, 5,200 series', () => formatStats(store, { filter: 'c1[0-9]\\..*total' }));
+await expose('/stats?filter=c1[0-9]\\..*total, 5,200 series', () =>
+  formatStats(store, { filter: 'c1[0-9]\\..*total' }),
+);

@@ -26,6 +26,7 @@ export function nginx(): Peer {
             proxy_set_header Connection "";
             proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
             proxy_next_upstream error timeout http_503;
+            proxy_max_temp_file_size 0;
           }
         }`,
       );

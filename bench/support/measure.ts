@@ -108,6 +108,7 @@ async function measureOnce(
     const before = cpuMicros(child.pid);
     const result = await load.run(site.port, scenario.connections, seconds);
     if (!child.running) throw new Error(`ended under load. ${child.complaint()}`);
+    if (result.answered === 0) throw new Error(`${peer.name} answered nothing in ${seconds} s. ${child.complaint()}`);
     const cpu = (cpuMicros(child.pid) - before) / result.answered;
     const { rss, peak } = memory(child.pid);
     const { perSecond, p50, p99, failed } = result;

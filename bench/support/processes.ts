@@ -79,11 +79,11 @@ export function start(name: string, argv: readonly string[], options: SpawnOptio
   return child;
 }
 
-/** Ends a child and what it started: asks first, kills after a second. */
+/** Ends a child and what it started: asks first, kills after three seconds. */
 export async function stop(child: Child): Promise<void> {
   const family = descendants(child.pid);
   child.signal('SIGTERM');
-  const timer = setTimeout(() => killAll([child.pid, ...family]), 1000);
+  const timer = setTimeout(() => killAll([child.pid, ...family]), 3000);
   await child.exited;
   clearTimeout(timer);
   // A master that died without its workers.

@@ -28,6 +28,8 @@ interface ProxyFlags {
   readonly admin: SocketAddress;
   readonly explain?: boolean;
   readonly lastGood?: string;
+  readonly health?: SocketAddress;
+  readonly prometheus?: SocketAddress;
   readonly drainTimeS: number;
 }
 
@@ -48,6 +50,8 @@ export function proxyCommand(): Command {
     .option('--admin <address>', 'admin address', parseAddress, { host: '127.0.0.1', port: 15000 })
     .option('--drain-time-s <seconds>', 'at SIGTERM, how long requests in progress may take to end', seconds, 5)
     .option('--explain', 'local replies say why in their bodies')
+    .option('--health <address>', 'serve /healthz/ready here; 15021 in a pod', parseAddress)
+    .option('--prometheus <address>', 'serve /stats/prometheus here; 15090 in a pod', parseAddress)
     .option('--last-good <file>', 'keep the last good config here, for a start without the control server')
     .addHelpText(
       'after',
@@ -58,8 +62,9 @@ export function proxyCommand(): Command {
 
 async function runProxy(flags: ProxyFlags): Promise<void> {
   keepNurserySmall();
-  const log = new LogRoot(systemClock, (line) => process.stderr.write(line), logLevel(flags.logLevel)).logger();
-  const bootstrap = loadBootstrap(flags, (warning) => log.warn(warning));
+  const logRoot = new LogRoot(systemClock, (line) => process.stderr.write(line), logLevel(flags.logLevel));
+  const log = logRoot.logger();
+  const { bootstrap, text } = loadBootstrap(flags, (warning) => log.warn(warning));
   if (flags.validate) {
     process.stdout.write('configuration is valid\n');
     return;
@@ -72,6 +77,11 @@ async function runProxy(flags: ProxyFlags): Promise<void> {
     stdout: process.stdout,
     stderr: process.stderr,
     version: VERSION,
+    bootstrapText: text,
+    logLevel: logRoot,
+    quit: () => process.kill(process.pid, 'SIGTERM'),
+    ...(flags.health === undefined ? {} : { health: flags.health }),
+    ...(flags.prometheus === undefined ? {} : { prometheus: flags.prometheus }),
     ...(flags.lastGood === undefined ? {} : { lastGoodPath: flags.lastGood }),
   });
   onStop(async () => {
@@ -81,11 +91,11 @@ async function runProxy(flags: ProxyFlags): Promise<void> {
   await proxy.start();
 }
 
-function loadBootstrap(flags: ProxyFlags, warn: (warning: string) => void): Bootstrap {
+function loadBootstrap(flags: ProxyFlags, warn: (warning: string) => void): { bootstrap: Bootstrap; text: string } {
   const { name, text } = bootstrapText(flags);
   const result = readBootstrap(text, proxyDecodeContext());
   for (const warning of describeProblems(name, result.warnings)) warn(warning);
-  if (result.ok) return result.bootstrap;
+  if (result.ok) return { bootstrap: result.bootstrap, text };
   throw new ConfigError(`${name} is not a valid bootstrap`, describeProblems(name, result.problems));
 }
 

@@ -25,7 +25,8 @@ export function configDump(source: ConfigDumpSource, query: Query): AdminReply {
   const resource = query.get('resource');
   const pattern = query.get('name_regex') ?? '';
   const names = pattern === '' ? null : compileRegex(pattern);
-  if (names?.error !== undefined) return textReply(`Error while parsing name_regex from ${pattern}: ${names.error}\n`, 400);
+  if (names?.error !== undefined)
+    return textReply(`Error while parsing name_regex from ${pattern}: ${names.error}\n`, 400);
   const keep = (name: string): boolean => names === null || names.ok.matches(name);
   const mask = (query.get('mask') ?? '').split(',').filter((path) => path !== '');
   const dumps = dumpAll(source, query.has('include_eds') || resource?.endsWith('_endpoint_configs') === true);
@@ -40,10 +41,14 @@ export function configDump(source: ConfigDumpSource, query: Query): AdminReply {
       configs.push(typed(type, json, mask));
     }
   } else {
-    const dump = dumps.find(({ fields, lists }) => resource in lists || (resource === 'bootstrap' && resource in fields));
+    const dump = dumps.find(
+      ({ fields, lists }) =>
+        Object.hasOwn(lists, resource) || (resource === 'bootstrap' && Object.hasOwn(fields, resource)),
+    );
     if (dump === undefined) return textReply(`${resource} not found in config dump\n`, 404);
     if (resource === 'bootstrap') configs.push(typed(dump.type, dump.fields, mask));
-    for (const { name, type, json } of dump.lists[resource] ?? []) if (keep(name)) configs.push(typed(type, json, mask));
+    for (const { name, type, json } of dump.lists[resource] ?? [])
+      if (keep(name)) configs.push(typed(type, json, mask));
   }
   return jsonReply(configs.length === 0 ? {} : { configs });
 }
@@ -64,7 +69,11 @@ function dumpAll(source: ConfigDumpSource, withEndpoints: boolean): Dump[] {
     clusters(source),
     ...(withEndpoints ? [endpoints(source)] : []),
     listeners(source),
-    { type: 'ScopedRoutesConfigDump', fields: {}, lists: { inline_scoped_route_configs: [], dynamic_scoped_route_configs: [] } },
+    {
+      type: 'ScopedRoutesConfigDump',
+      fields: {},
+      lists: { inline_scoped_route_configs: [], dynamic_scoped_route_configs: [] },
+    },
     routes(source),
     secrets(source),
   ];
@@ -76,7 +85,9 @@ function clusters(source: ConfigDumpSource): Dump {
     type: 'ClustersConfigDump',
     fields: versionInfo(version),
     lists: {
-      static_clusters: elements(items, 'static', 'ClustersConfigDump.StaticCluster', (item) => ({ cluster: item.json })),
+      static_clusters: elements(items, 'static', 'ClustersConfigDump.StaticCluster', (item) => ({
+        cluster: item.json,
+      })),
       dynamic_active_clusters: elements(items, 'active', 'ClustersConfigDump.DynamicCluster', dynamic('cluster')),
       dynamic_warming_clusters: elements(items, 'warming', 'ClustersConfigDump.DynamicCluster', dynamic('cluster')),
     },
@@ -90,7 +101,9 @@ function endpoints(source: ConfigDumpSource): Dump {
     type,
     fields: {},
     lists: {
-      static_endpoint_configs: elements(items, 'static', `${type}.StaticEndpointConfig`, (item) => ({ endpoint_config: item.json })),
+      static_endpoint_configs: elements(items, 'static', `${type}.StaticEndpointConfig`, (item) => ({
+        endpoint_config: item.json,
+      })),
       dynamic_endpoint_configs: elements(items, 'active', `${type}.DynamicEndpointConfig`, dynamic('endpoint_config')),
     },
   };
@@ -125,7 +138,9 @@ function routes(source: ConfigDumpSource): Dump {
     type,
     fields: {},
     lists: {
-      static_route_configs: elements(items, 'static', `${type}.StaticRouteConfig`, (item) => ({ route_config: item.json })),
+      static_route_configs: elements(items, 'static', `${type}.StaticRouteConfig`, (item) => ({
+        route_config: item.json,
+      })),
       dynamic_route_configs: elements(items, 'active', `${type}.DynamicRouteConfig`, dynamic('route_config')),
     },
   };
@@ -179,12 +194,12 @@ function masked(json: Json, mask: readonly string[]): Json {
   for (const path of mask) {
     const dot = path.indexOf('.');
     const field = dot < 0 ? path : path.slice(0, dot);
-    if (!(field in json)) continue;
+    if (!Object.hasOwn(json, field)) continue;
     if (dot < 0) out[field] = json[field];
     else below.set(field, [...(below.get(field) ?? []), path.slice(dot + 1)]);
   }
   for (const [field, rest] of below) {
-    if (field in out) continue;
+    if (Object.hasOwn(out, field)) continue;
     const value = json[field];
     out[field] = Array.isArray(value) ? value.map((item) => maskedValue(item, rest)) : maskedValue(value, rest);
   }
@@ -196,4 +211,3 @@ function masked(json: Json, mask: readonly string[]): Json {
 function maskedValue(value: unknown, mask: readonly string[]): unknown {
   return typeof value === 'object' && value !== null ? masked(value as Json, mask) : value;
 }
-

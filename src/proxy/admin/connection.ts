@@ -45,7 +45,7 @@ export class AdminConnection implements MessageEvents<RequestHead> {
     this.#socket = socket;
     this.#context = context;
     context.wheel.arm(this.#timer, TIMEOUT_MS);
-    socket.on('data', (chunk) => {
+    socket.on('data', (chunk: Buffer) => {
       if (!this.#closing) this.#parser.execute(chunk);
     });
     socket.on('end', () => {
@@ -181,7 +181,7 @@ export class AdminConnection implements MessageEvents<RequestHead> {
     else if (request.minorVersion === 0) head += 'connection: keep-alive\r\n';
     this.#socket.cork();
     this.#socket.write(`${head}\r\n`, 'latin1');
-    const room = this.#socket.write(request.method === 'HEAD' ? NOTHING : body, () => reply.then?.());
+    const room = this.#socket.write(request.method === 'HEAD' ? NOTHING : body, () => reply.afterSent?.());
     this.#socket.uncork();
     return room;
   }

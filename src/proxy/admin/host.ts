@@ -5,9 +5,7 @@ import { isIP } from 'node:net';
  * from elsewhere cannot reach the server by pointing its own name at it (DNS rebinding). `any`: for servers that
  * only tell what everybody may know.
  */
-export type HostPolicy =
-  | { readonly kind: 'local'; readonly names?: readonly string[] }
-  | { readonly kind: 'any' };
+export type HostPolicy = { readonly kind: 'local'; readonly names?: readonly string[] } | { readonly kind: 'any' };
 
 /** `authority` is '' where HTTP/1.0 named no host, which no browser does. */
 export function hostAllowed(policy: HostPolicy, authority: string): boolean {

@@ -11,7 +11,7 @@ export interface AdminReply {
   readonly body: string;
   readonly headers?: readonly (readonly [name: string, value: string])[];
   /** Called when the answer is on its way. */
-  readonly then?: () => void;
+  readonly afterSent?: () => void;
 }
 
 /** One path of a server. GET routes answer HEAD too and change nothing. */

@@ -45,6 +45,9 @@ export class AdminServer {
     this.#context = { ...options, routes: new RouteList(options.routes) };
   }
 
+  get name(): string {
+    return this.#options.name;
+  }
   get connections(): number {
     return this.#connections.size;
   }

@@ -3,7 +3,7 @@ import type { SocketAddress } from '../../model/address.ts';
 import type { TrafficDirection } from '../../model/listener.ts';
 import type { StatStore } from '../telemetry/metrics/store.ts';
 import type { ClusterDescription } from '../upstream/describe.ts';
-import type { Explanation, ExplainRequest } from './explain.ts';
+import type { ExplainRequest, Explanation } from './explain.ts';
 
 /** Envoy's states (envoy.admin.v3.ServerInfo.State). */
 export type ServerState = 'LIVE' | 'DRAINING' | 'PRE_INITIALIZING' | 'INITIALIZING';

@@ -7,12 +7,13 @@ import type { HeadNotes } from '../../protocol/http1/framing.ts';
 import type { LocalReply } from '../filters/filter.ts';
 import { ResponseFlag } from '../telemetry/response-flags.ts';
 import type { StreamInfo } from '../telemetry/stream-info.ts';
+import type { Resource, RetryResource } from '../upstream/circuit-breaker.ts';
 import type { UpstreamCluster } from '../upstream/cluster.ts';
 import type { UpstreamEndpoint } from '../upstream/endpoint.ts';
 import type { PickContext } from '../upstream/lb/balancer.ts';
 import { Attempt, type AttemptOwner } from './attempt.ts';
 import { BodyBuffer } from './body-buffer.ts';
-import type { ForwardPlan } from './plan.ts';
+import { ForwardPlan } from './plan.ts';
 import {
   noClusterReply,
   noHealthyReply,
@@ -58,6 +59,8 @@ export interface ForwardEnvironment {
   cluster(name: string): UpstreamCluster | undefined;
 }
 
+const NO_PLAN = new ForwardPlan();
+
 /** Body bytes kept for the keep-alive race alone, when no retry policy asks for more. */
 const RACE_REPLAY_LIMIT = 64 * 1024;
 
@@ -76,7 +79,8 @@ export class Forwarder implements AttemptOwner, PickContext {
   readonly #routeTimer: WheelTimer;
   readonly #tryTimer: WheelTimer;
   readonly #backOffTimer: WheelTimer;
-  #plan: ForwardPlan | null = null;
+  #plan = NO_PLAN;
+  /** The cluster of the present try. */
   #cluster: UpstreamCluster | null = null;
   #active = false;
   #committed = false;
@@ -86,8 +90,10 @@ export class Forwarder implements AttemptOwner, PickContext {
   #trailers: Headers | null = null;
   #retries = 0;
   #raceRetried = false;
-  #heldRequest = false;
-  #heldRetry = false;
+  /** Units of the circuit breakers it holds, and who counted it: given back to whom they were taken from. */
+  #requestUnit: Resource | null = null;
+  #retryUnit: RetryResource | null = null;
+  #countedBy: UpstreamCluster | null = null;
   #downstreamPaused = false;
   #tried: UpstreamEndpoint[] | null = null;
   #sentAt = 0;
@@ -109,7 +115,7 @@ export class Forwarder implements AttemptOwner, PickContext {
 
   readonly hash: number | null = null;
   get avoid(): readonly UpstreamEndpoint[] | null {
-    return this.#plan?.retry?.policy.avoidPreviousHosts ? this.#tried : null;
+    return this.#plan.retry?.policy.avoidPreviousHosts ? this.#tried : null;
   }
   get originalDestination(): { host: string; port: number } {
     return this.#sink.info.connection.local;
@@ -148,7 +154,8 @@ export class Forwarder implements AttemptOwner, PickContext {
       this.#finishWith(overflowReply(cluster.name, `max_requests ${requests.limit} reached`));
       return;
     }
-    this.#heldRequest = true;
+    this.#requestUnit = requests;
+    this.#countedBy = cluster;
     cluster.stats.requestStarted();
     const hasBody = plan.framing === Framing.Length || plan.framing === Framing.Chunked;
     this.#body.reset(hasBody && (plan.retry !== null || isIdempotent(this.request.method)));
@@ -240,8 +247,7 @@ export class Forwarder implements AttemptOwner, PickContext {
     const now = this.#env.clock.now();
     const { info } = this.#sink;
     info.upstreamFirstByteReceived = now;
-    const cluster = this.#cluster!;
-    cluster.recordResponse(attempt.endpoint!, head.status, now - this.#sentAt);
+    this.#latestCluster().recordResponse(attempt.endpoint!, head.status, now - this.#sentAt);
     if (this.#retryResponse(attempt, head)) return;
     this.#commit();
     if (head.framing === Framing.Tunnel) {
@@ -283,9 +289,13 @@ export class Forwarder implements AttemptOwner, PickContext {
     const cluster = this.#cluster!;
     if (this.#committed) {
       this.#settle();
-      const flag = ResponseFlag.UpstreamConnectionTermination;
-      if (this.#tunnel) this.#sink.onTunnelEnd();
-      else this.#sink.onUpstreamBroken(flag, `upstream_reset_after_response_started{${failure}}`);
+      const flag =
+        failure === 'protocol-error' ? ResponseFlag.UpstreamProtocolError : ResponseFlag.UpstreamConnectionTermination;
+      this.#sink.onUpstreamBroken(flag, `upstream_reset_after_response_started{${failure.replaceAll('-', '_')}}`);
+      return;
+    }
+    if (failure === 'drained') {
+      this.#elsewhere(attempt.endpoint!);
       return;
     }
     if (failure === 'overflow') {
@@ -293,25 +303,33 @@ export class Forwarder implements AttemptOwner, PickContext {
       return;
     }
     if (this.#retryRace(attempt, failure)) return;
-    cluster.recordFailure(attempt.endpoint!, failure);
-    if (failure !== 'drained' && this.#retryFailure(failure, attempt)) return;
-    this.#finishWith(resetReply(failure, detail, attempt, cluster.name, this.request, this.#plan!));
+    this.#latestCluster().recordFailure(attempt.endpoint!, failure);
+    if (this.#retryFailure(failure, attempt)) return;
+    this.#finishWith(resetReply(failure, detail, attempt, cluster.name, this.request, this.#plan));
   }
 
   // === attempts ===
 
   #nextAttempt(): void {
-    const cluster = this.#cluster!;
-    const plan = this.#plan!;
+    const cluster = this.#latestCluster();
     const { info } = this.#sink;
-    const endpoint = cluster.pickAvoiding(this, plan.retry?.policy.hostSelectionMaxAttempts ?? 1);
+    const endpoint = cluster.pickAvoiding(this, this.#plan.retry?.policy.hostSelectionMaxAttempts ?? 1);
     if (endpoint === null) {
       cluster.stats.noneHealthy();
       this.#finishWith(noHealthyReply(cluster));
       return;
     }
     info.attempts++;
+    this.#attemptAt(cluster, endpoint);
+  }
+
+  #attemptAt(cluster: UpstreamCluster, endpoint: UpstreamEndpoint): void {
+    const plan = this.#plan;
+    const { info } = this.#sink;
+    this.#cluster = cluster;
+    info.cluster = cluster;
     info.upstream = endpoint;
+    info.upstreamFailureReason = '';
     const attempt = this.#attempt;
     attempt.framing = plan.framing;
     attempt.upgrade = plan.upgrade;
@@ -323,7 +341,20 @@ export class Forwarder implements AttemptOwner, PickContext {
       this.request.authority = endpoint.hostname;
     }
     attempt.start(cluster, endpoint);
+    attempt.fresh = false;
     if (this.#active && this.#requestEnded && plan.perTryTimeoutMs > 0) this.#env.wheel.arm(this.#tryTimer, plan.perTryTimeoutMs);
+  }
+
+  /** The cluster under its newest config: between two tries it may have been replaced, and its endpoints taken over. */
+  #latestCluster(): UpstreamCluster {
+    return this.#env.cluster(this.#plan.cluster) ?? this.#cluster!;
+  }
+
+  /** The endpoint left the cluster before anything was sent to it: another takes the request, or, if there is none, still this one. */
+  #elsewhere(endpoint: UpstreamEndpoint): void {
+    const cluster = this.#latestCluster();
+    const other = cluster.pick(this);
+    this.#attemptAt(cluster, other ?? endpoint);
   }
 
   /** A kept-alive connection that closed before any byte of the answer: the request very likely never arrived. */
@@ -332,19 +363,21 @@ export class Forwarder implements AttemptOwner, PickContext {
     if (attempt.responseStarted || !isIdempotent(this.request.method) || !this.#replayable()) return false;
     this.#raceRetried = true;
     this.#cluster!.stats.raceRetried();
+    // The peer may have closed all that we kept: the next one is new.
+    attempt.fresh = true;
     this.#nextAttempt();
     return true;
   }
 
   #retryFailure(failure: AttemptFailure, attempt: Attempt): boolean {
-    const plan = this.#plan!;
+    const plan = this.#plan;
     const { retry } = plan;
     if (retry === null || !retryOnFailure(plan.retryOn, failure, attempt.sent)) return false;
     return this.#retry(attempt, -1, failure === 'connection-failure' || failure === 'connection-timeout');
   }
 
   #retryResponse(attempt: Attempt, head: ResponseHead): boolean {
-    const plan = this.#plan!;
+    const plan = this.#plan;
     const { retry } = plan;
     if (retry === null) return false;
     if (!retryOnResponse(plan.retryOn, plan.retriableStatusCodes, retry.headers, head)) return false;
@@ -357,7 +390,7 @@ export class Forwarder implements AttemptOwner, PickContext {
    * gRPC's transparent retries); a fixed `max_retries` does, as in Envoy.
    */
   #retry(attempt: Attempt, askedBackOffMs: number, unreached: boolean): boolean {
-    const plan = this.#plan!;
+    const plan = this.#plan;
     const cluster = this.#cluster!;
     const { info } = this.#sink;
     if (this.#retries >= plan.maxRetries) {
@@ -373,13 +406,13 @@ export class Forwarder implements AttemptOwner, PickContext {
       return false;
     }
     const { retries } = cluster.breakers[plan.priority];
-    if (!this.#heldRetry && !(unreached && retries.budgeted)) {
+    if (this.#retryUnit === null && !(unreached && retries.budgeted)) {
       if (!retries.acquire()) {
         info.flags |= ResponseFlag.UpstreamOverflow;
         cluster.stats.retryOverflow();
         return false;
       }
-      this.#heldRetry = true;
+      this.#retryUnit = retries;
     }
     this.#retries++;
     cluster.stats.retried();
@@ -397,13 +430,13 @@ export class Forwarder implements AttemptOwner, PickContext {
   }
 
   #replayable(): boolean {
-    const { framing } = this.#plan!;
+    const { framing } = this.#plan;
     return (framing !== Framing.Length && framing !== Framing.Chunked) || this.#body.replayable || !this.#bodyGone;
   }
 
   #limitBody(ready: boolean): void {
     const body = this.#body;
-    const plan = this.#plan!;
+    const plan = this.#plan;
     const limit = plan.retry === null ? Math.min(RACE_REPLAY_LIMIT, plan.bufferLimitBytes) : plan.bufferLimitBytes;
     if (body.bytes <= limit) return;
     if (ready) {
@@ -424,7 +457,7 @@ export class Forwarder implements AttemptOwner, PickContext {
   // === timeouts ===
 
   #armTimeouts(): void {
-    const plan = this.#plan!;
+    const plan = this.#plan;
     if (this.#tunnel) return;
     if (plan.timeoutMs > 0) this.#env.wheel.arm(this.#routeTimer, plan.timeoutMs);
     if (plan.perTryTimeoutMs > 0 && !this.#committed) this.#env.wheel.arm(this.#tryTimer, plan.perTryTimeoutMs);
@@ -435,7 +468,7 @@ export class Forwarder implements AttemptOwner, PickContext {
     const cluster = this.#cluster!;
     const attempt = this.#attempt;
     cluster.stats.timedOut(false);
-    if (attempt.active) cluster.recordTimeout(attempt.endpoint!);
+    if (attempt.active) this.#latestCluster().recordTimeout(attempt.endpoint!);
     this.#sink.info.flags |= ResponseFlag.UpstreamRequestTimeout;
     if (this.#committed) {
       attempt.abort();
@@ -443,7 +476,7 @@ export class Forwarder implements AttemptOwner, PickContext {
       this.#sink.onUpstreamBroken(ResponseFlag.UpstreamRequestTimeout, 'response_timeout');
       return;
     }
-    this.#finishWith(timeoutReply('response_timeout', this.#plan!.timeoutMs, attempt, cluster.name));
+    this.#finishWith(timeoutReply('response_timeout', this.#plan.timeoutMs, attempt, cluster.name));
   }
 
   #onTryTimeout(): void {
@@ -452,10 +485,10 @@ export class Forwarder implements AttemptOwner, PickContext {
     const attempt = this.#attempt;
     cluster.stats.timedOut(true);
     if (!attempt.active) return;
-    cluster.recordTimeout(attempt.endpoint!);
+    this.#latestCluster().recordTimeout(attempt.endpoint!);
     if (this.#retryFailure('per-try-timeout', attempt)) return;
     this.#sink.info.flags |= ResponseFlag.UpstreamRequestTimeout;
-    this.#finishWith(timeoutReply('upstream_per_try_timeout', this.#plan!.perTryTimeoutMs, attempt, cluster.name));
+    this.#finishWith(timeoutReply('upstream_per_try_timeout', this.#plan.perTryTimeoutMs, attempt, cluster.name));
   }
 
   // === endings ===
@@ -465,7 +498,7 @@ export class Forwarder implements AttemptOwner, PickContext {
     this.#committed = true;
     this.#body.release();
     this.#env.wheel.disarm(this.#tryTimer);
-    if (this.#heldRetry) this.#cluster!.stats.retrySucceeded();
+    if (this.#retries > 0) this.#cluster!.stats.retrySucceeded();
   }
 
   #finishWith(reply: LocalReply): void {
@@ -482,15 +515,12 @@ export class Forwarder implements AttemptOwner, PickContext {
     wheel.disarm(this.#routeTimer);
     wheel.disarm(this.#tryTimer);
     wheel.disarm(this.#backOffTimer);
-    const cluster = this.#cluster;
-    const { priority } = this.#plan!;
-    if (cluster !== null && this.#heldRequest) {
-      cluster.breakers[priority].requests.release();
-      cluster.stats.requestEnded();
-    }
-    if (cluster !== null && this.#heldRetry) cluster.breakers[priority].retries.release();
-    this.#heldRequest = false;
-    this.#heldRetry = false;
+    this.#requestUnit?.release();
+    this.#requestUnit = null;
+    this.#countedBy?.stats.requestEnded();
+    this.#countedBy = null;
+    this.#retryUnit?.release();
+    this.#retryUnit = null;
     this.#body.release();
     this.#resumeDownstream();
     this.#cluster = null;

@@ -1,4 +1,4 @@
-import { Framing } from '../../protocol/http/message.ts';
+import { Framing, type RequestHead } from '../../protocol/http/message.ts';
 import { type HeadNotes, stripHopByHop } from '../../protocol/http1/framing.ts';
 import type { LocalReply } from '../filters/filter.ts';
 import { appendForwardedHost, setOriginalPath } from '../router/rewrite.ts';
@@ -96,11 +96,16 @@ export function fillPlan(
   fillRetry(plan, known.retry, info);
   if (trusted) applySteering(plan, info, settings);
   if (config.grpcTimeoutHeaderMaxMs !== null) applyGrpcTimeout(plan, info, config.grpcTimeoutHeaderMaxMs);
+  // Envoy ignores a per-try timeout that the route's would end first.
+  if (plan.timeoutMs > 0 && plan.perTryTimeoutMs >= plan.timeoutMs) plan.perTryTimeoutMs = 0;
+  // Ours to say, whatever the client said.
+  if (plan.includeAttemptCount) headers.remove('x-envoy-attempt-count');
+  if (plan.expectedTimeoutLine !== '') headers.remove('x-envoy-expected-rq-timeout-ms');
 
   plan.upgrade = false;
   if (request.method === 'CONNECT') {
     if (!(known.upgrades.get('connect') ?? settings.upgrades.has('connect'))) return upgradeRefused('CONNECT');
-  } else if (request.upgrade !== '') {
+  } else if (request.upgrade !== '' && mayUpgrade(request)) {
     // A token nobody configured is passed over, as RFC 9110 section 7.8 lets a server do, not refused.
     const type = request.upgrade.toLowerCase();
     plan.upgrade = known.upgrades.get(type) ?? settings.upgrades.has(type);
@@ -123,6 +128,11 @@ export function fillPlan(
     }
   }
   return null;
+}
+
+/** A body's framing must not reach a tunnel as its first bytes, and an answer to HEAD could not be told from one with a body. */
+function mayUpgrade(request: RequestHead): boolean {
+  return request.method !== 'HEAD' && (request.framing === Framing.None || request.contentLength === 0);
 }
 
 function fillRetry(plan: ForwardPlan, retry: CompiledRetryPolicy | null, info: StreamInfo): void {
@@ -165,8 +175,6 @@ function applySteering(plan: ForwardPlan, info: StreamInfo, settings: PlanSettin
   if (timeout !== null) plan.timeoutMs = timeout;
   const perTry = positive(headers.get('x-envoy-upstream-rq-per-try-timeout-ms'));
   if (perTry !== null) plan.perTryTimeoutMs = perTry;
-  // Envoy ignores a per-try timeout that the route's would end first.
-  if (plan.timeoutMs > 0 && plan.perTryTimeoutMs >= plan.timeoutMs) plan.perTryTimeoutMs = 0;
   for (const name of CONSUMED) headers.remove(name);
   if (!settings.suppressEnvoyHeaders && (timeout !== null || perTry !== null)) {
     const expected = expectedTimeout(plan.timeoutMs, plan.perTryTimeoutMs);

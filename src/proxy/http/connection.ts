@@ -9,11 +9,19 @@ import { Output } from '../io/output.ts';
 import { ResponseFlag } from '../telemetry/response-flags.ts';
 import type { ConnectionInfo } from '../telemetry/stream-info.ts';
 import type { ConnectionManager } from './connection-manager.ts';
-import { badRequestReply } from './replies.ts';
+import { badRequestReply, requestTimeoutReply } from './replies.ts';
 import { HttpStream, type StreamConnection } from './stream.ts';
 
-/** Bytes of pipelined requests that may wait while a response is being made. */
+/** Bytes behind a request in progress (pipelined ones, a tunnel's first) that may wait before reading stops. */
 const MAX_WAITING_BYTES = 64 * 1024;
+
+/** Why nothing is read from the client. */
+const Block = {
+  /** The upstream does not take more of the body. */
+  Upstream: 1,
+  /** Enough waits already. */
+  Waiting: 2,
+} as const;
 
 /** Gives the connection manager that is in force now: it can change between two requests. Null: the listener is gone. */
 export type ManagerSource = () => ConnectionManager | null;
@@ -36,8 +44,13 @@ export class HttpConnection implements MessageEvents<RequestHead>, StreamConnect
   readonly #headTimer: WheelTimer;
   readonly #lifeTimer: WheelTimer;
   #requests = 0;
-  #waiting = 0;
+  /** {@link Block} bits. */
+  #blocked = 0;
+  /** The stream has ended and the next request may be read. */
+  #next = false;
   #tunnel = false;
+  /** The text of the last head that began a request. */
+  #lastHead = '';
   #closing = false;
   #draining = false;
   #sawEnd = false;
@@ -88,7 +101,7 @@ export class HttpConnection implements MessageEvents<RequestHead>, StreamConnect
     const { maxRequestsPerConnection } = this.#manager.config;
     return (
       this.#draining ||
-      this.#sawEnd ||
+      (this.#sawEnd && this.#parser.unread === 0) ||
       this.#manager.env.draining ||
       (maxRequestsPerConnection > 0 && this.#requests >= maxRequestsPerConnection)
     );
@@ -105,11 +118,12 @@ export class HttpConnection implements MessageEvents<RequestHead>, StreamConnect
     wheel.disarm(this.#idleTimer);
     wheel.disarm(this.#headTimer);
     this.#requests++;
+    this.#lastHead = head.headers.raw;
     const manager = this.#source();
     if (manager === null) this.#draining = true;
     else this.#manager = manager;
     this.#stream.onHead(head, this.#parser.notes, this.#manager);
-    if (head.framing !== Framing.None && head.framing !== Framing.Tunnel) this.#armRequestTimeout();
+    if (head.framing !== Framing.None && head.framing !== Framing.Tunnel && !this.#closing) this.#armRequestTimeout();
   }
   onData(chunk: Buffer, start: number, end: number): void {
     this.#stream.onData(chunk, start, end);
@@ -128,7 +142,8 @@ export class HttpConnection implements MessageEvents<RequestHead>, StreamConnect
     const { stats } = this.#manager;
     stats.count(stats.protocolErrors);
     if (stream.active) {
-      stream.onBroken(error.status, `http1.codec_error{${error.code}}`, error.reason);
+      if (error.code === 'truncated') stream.onAborted();
+      else stream.onBroken(error.status, `http1.codec_error{${error.code}}`, error.reason);
       return;
     }
     if (error.code === 'truncated') {
@@ -137,6 +152,8 @@ export class HttpConnection implements MessageEvents<RequestHead>, StreamConnect
     }
     // No request began: a stream of its own gives the refusal its log line and its counts.
     const head = this.#parser.head;
+    // Refused before its first byte was taken for a head: what is there is the request before it.
+    if (head.headers.raw === this.#lastHead) head.reset();
     head.keepAlive = false;
     stream.refuse(head, this.#parser.notes, this.#source() ?? this.#manager, {
       ...badRequestReply(error.status, `http1.codec_error{${error.code}}`, error.reason),
@@ -147,18 +164,17 @@ export class HttpConnection implements MessageEvents<RequestHead>, StreamConnect
   // === StreamConnection ===
 
   pauseReading(): void {
-    this.#socket.pause();
+    this.#block(Block.Upstream);
   }
   resumeReading(): void {
-    if (!this.#closing) this.#socket.resume();
+    this.#unblock(Block.Upstream);
   }
   pauseParsing(): void {
     this.#parser.pause();
   }
   resumeParsing(): void {
-    // From inside a callback of the parser it goes on by itself.
-    this.#parser.resume();
-    this.#waited();
+    this.#next = true;
+    if (!this.reading) this.#goOn();
   }
 
   streamEnded(reuse: boolean): void {
@@ -169,27 +185,22 @@ export class HttpConnection implements MessageEvents<RequestHead>, StreamConnect
     }
     const { config, env } = this.#manager;
     if (config.idleTimeoutMs > 0) env.wheel.arm(this.#idleTimer, config.idleTimeoutMs);
-    if (!this.#parser.paused) return;
-    if (this.reading) {
-      // The parser is running: it continues when this callback returns.
-      this.#parser.resume();
-      return;
-    }
-    this.#turn(() => this.#parser.resume());
-    this.#waited();
+    this.#next = true;
+    if (!this.reading) this.#goOn();
   }
 
-  abort(): void {
+  abort(reset: boolean): void {
     this.#closing = true;
     this.output.flush();
-    this.#socket.destroy();
+    if (reset) this.#socket.resetAndDestroy();
+    else this.#socket.destroy();
   }
 
   enterTunnel(): void {
     this.#tunnel = true;
     const rest = this.#parser.takeRest();
+    this.#unblock(Block.Waiting);
     if (rest !== null) this.#stream.onTunnel(rest);
-    this.#waited();
     if (this.#sawEnd) this.#stream.onTunnelFin();
   }
 
@@ -204,34 +215,48 @@ export class HttpConnection implements MessageEvents<RequestHead>, StreamConnect
     const parser = this.#parser;
     if (parser.paused) {
       // Pipelined behind a request in progress: kept, up to a bound.
-      this.#waiting += chunk.length;
       parser.execute(chunk);
-      if (this.#waiting > MAX_WAITING_BYTES) this.#socket.pause();
+      this.#boundWaiting();
       return;
     }
     this.reading = true;
     parser.execute(chunk);
-    this.#endTurn();
-    if (!this.#stream.active && parser.inMessage) this.#armHeadTimeout();
+    this.#stream.onTurnEnd();
+    this.#goOn();
   };
 
-  #turn(run: () => void): void {
+  /** Goes on with the bytes the parser has kept, request by request, and ends the turn. */
+  #goOn(): void {
+    const stream = this.#stream;
     this.reading = true;
-    run();
-    this.#endTurn();
-  }
-
-  #endTurn(): void {
-    this.#stream.onTurnEnd();
+    while (this.#next && !this.#closing) {
+      // A client that sends requests and takes no answers waits until it does.
+      if (this.output.full && !this.output.flush()) break;
+      this.#next = false;
+      this.#parser.resume();
+      stream.onTurnEnd();
+    }
     this.reading = false;
-    if (!this.#closed) this.#stream.flushDownstream();
+    if (this.#closed) return;
+    stream.flushDownstream();
+    if (this.#closing || this.#tunnel) return;
+    this.#boundWaiting();
+    if (!stream.active && this.#parser.inMessage) this.#armHeadTimeout();
   }
 
-  /** What waited has been read. */
-  #waited(): void {
-    if (this.#waiting === 0) return;
-    this.#waiting = 0;
-    if (!this.#closing) this.#socket.resume();
+  #boundWaiting(): void {
+    if (this.#parser.unread > MAX_WAITING_BYTES) this.#block(Block.Waiting);
+    else this.#unblock(Block.Waiting);
+  }
+
+  #block(why: number): void {
+    if (this.#blocked === 0) this.#socket.pause();
+    this.#blocked |= why;
+  }
+  #unblock(why: number): void {
+    if ((this.#blocked & why) === 0) return;
+    this.#blocked &= ~why;
+    if (this.#blocked === 0 && !this.#closing) this.#socket.resume();
   }
 
   readonly #onEndOfInput = (): void => {
@@ -240,16 +265,21 @@ export class HttpConnection implements MessageEvents<RequestHead>, StreamConnect
       this.#stream.onTunnelFin();
       return;
     }
-    if (!this.#stream.active && !this.#parser.inMessage && this.#waiting === 0) {
+    const parser = this.#parser;
+    if (!this.#stream.active && !parser.inMessage && parser.unread === 0) {
       this.#close();
       return;
     }
-    // A client that half-closes after a whole request still gets its answer.
-    this.#turn(() => this.#parser.finish());
+    // A client that half-closes after whole requests still gets its answers.
+    this.reading = true;
+    parser.finish();
+    this.#stream.onTurnEnd();
+    this.#goOn();
   };
 
   readonly #onDrain = (): void => {
     this.#stream.onWritable();
+    if (this.#next && !this.reading) this.#goOn();
   };
 
   readonly #onError = (): void => {
@@ -285,20 +315,18 @@ export class HttpConnection implements MessageEvents<RequestHead>, StreamConnect
   }
 
   #onHeadTimeout(): void {
-    if (this.#stream.active) {
-      this.#stream.onBroken(408, 'request_overall_timeout', 'The request did not arrive whole in time.');
-      this.#stream.flushDownstream();
+    if (this.#closing) return;
+    const stream = this.#stream;
+    const { stats } = this.#manager;
+    if (stream.active) {
+      stats.count(stats.requestTimeouts);
+      stream.onRequestTimeout();
       return;
     }
-    const head = this.#parser.head;
+    stats.count(stats.headerTimeouts);
+    const { head, notes } = this.#parser;
     head.keepAlive = false;
-    this.#stream.refuse(
-      head,
-      this.#parser.notes,
-      this.#manager,
-      badRequestReply(408, 'request_header_timeout', 'The request head did not arrive in time.'),
-    );
-    this.#stream.flushDownstream();
+    stream.refuse(head, notes, this.#manager, requestTimeoutReply('request_header_timeout'));
   }
 
   #onIdle(): void {
@@ -312,9 +340,11 @@ export class HttpConnection implements MessageEvents<RequestHead>, StreamConnect
     if (this.#closing) return;
     this.#closing = true;
     this.output.end();
+    this.#blocked = 0;
     // Reading on lets the peer's last bytes drain, so that it sees our answer and not a reset.
     this.#socket.resume();
     const { config, env } = this.#manager;
+    env.wheel.disarm(this.#headTimer);
     env.wheel.arm(this.#idleTimer, config.delayedCloseTimeoutMs || 1);
     if (this.#sawEnd) this.#socket.destroySoon();
   }

@@ -25,6 +25,11 @@ export function badRequestReply(status: number, details: string, reason: string)
   return { status, body: reason, details, flags: ResponseFlag.DownstreamProtocolError, reason: '' };
 }
 
+export function requestTimeoutReply(details: 'request_header_timeout' | 'request_overall_timeout'): LocalReply {
+  const what = details === 'request_header_timeout' ? 'head' : 'body';
+  return { status: 408, body: 'request timeout', details, flags: 0, reason: `The request's ${what} did not arrive whole in time.` };
+}
+
 export function streamTimeoutReply(details: string, ms: number, requestEnded: boolean): LocalReply {
   return {
     status: requestEnded ? 504 : 408,

@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { uuid } from '../../base/random.ts';
 import type { RequestHead } from '../../protocol/http/message.ts';
 import type { StreamInfo } from '../telemetry/stream-info.ts';
 import type { ConnectionManager } from './connection-manager.ts';
@@ -70,9 +70,9 @@ export function applyRequestPolicy(head: RequestHead, info: StreamInfo, manager:
   if (config.useRemoteAddress && !internal && edge) headers.set('x-envoy-external-address', info.remote);
   if (internal && config.useRemoteAddress) headers.set('x-envoy-internal', 'true');
   if (config.generateRequestId) {
-    if (found.requestId < 0) headers.add('x-request-id', randomUUID());
+    if (found.requestId < 0) headers.add('x-request-id', uuid(manager.env.random));
     else if (!internal && edge && config.useRemoteAddress && !config.preserveExternalRequestId) {
-      headers.set('x-request-id', randomUUID());
+      headers.set('x-request-id', uuid(manager.env.random));
     }
   }
   if (config.via !== '') headers.add('via', config.via);

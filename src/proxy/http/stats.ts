@@ -11,6 +11,8 @@ export class HttpStats {
   readonly connectionsActive: number;
   readonly protocolErrors: number;
   readonly idleTimeouts: number;
+  readonly requestTimeouts: number;
+  readonly headerTimeouts: number;
   readonly drained: number;
   readonly #noRoute: number;
   readonly #noCluster: number;
@@ -31,6 +33,8 @@ export class HttpStats {
     this.connectionsActive = store.gauge('envoy_http_downstream_cx_active', labels, `http.${prefix}.downstream_cx_active`);
     this.protocolErrors = counter('downstream_cx_protocol_error');
     this.idleTimeouts = counter('downstream_rq_idle_timeout');
+    this.requestTimeouts = counter('downstream_rq_timeout');
+    this.headerTimeouts = counter('downstream_rq_header_timeout');
     this.drained = counter('downstream_cx_drain_close');
     this.#resetByClient = counter('downstream_rq_rx_reset');
     this.#noRoute = counter('no_route');

@@ -25,6 +25,7 @@ import {
   directReply,
   noRouteReply,
   redirectReply,
+  requestTimeoutReply,
   streamTimeoutReply,
   zeroWeightsReply,
 } from './replies.ts';
@@ -44,8 +45,8 @@ export interface StreamConnection {
   resumeParsing(): void;
   /** The stream is over; `reuse` false: the connection ends once what was written is sent. */
   streamEnded(reuse: boolean): void;
-  /** Cut the connection: the response cannot be completed. */
-  abort(): void;
+  /** Cut the connection: the response cannot be completed. `reset`: even a FIN would look like its end. */
+  abort(reset: boolean): void;
   /** From now on everything read goes to `onTunnel`. */
   enterTunnel(): void;
   readonly draining: boolean;
@@ -76,6 +77,8 @@ export class HttpStream implements FilterStream, ResponseSink {
   /** Place in the list of request-head hooks, for going on after a filter held the stream. */
   #hook = 0;
   #held = false;
+  /** The parser stands still for a filter. */
+  #holdsParser = false;
   #active = false;
   #trusted = false;
   #requestEnded = false;
@@ -193,9 +196,11 @@ export class HttpStream implements FilterStream, ResponseSink {
     const { info } = this;
     if (!this.#responseEnded) {
       info.flags |= ResponseFlag.DownstreamConnectionTermination;
-      if (info.responseCodeDetails === '') info.responseCodeDetails = 'downstream_remote_disconnect';
+      if (!this.#responseStarted) info.responseCodeDetails = 'downstream_remote_disconnect';
     }
+    this.#deferred = null;
     this.#forwarder.abort();
+    if (this.#responseStarted && !this.#responseEnded) this.#cut();
     this.#finish();
   }
 
@@ -203,14 +208,27 @@ export class HttpStream implements FilterStream, ResponseSink {
   onBroken(status: number, details: string, reason: string): void {
     if (!this.#active) return;
     this.info.flags |= ResponseFlag.DownstreamProtocolError;
+    this.#deferred = null;
     this.#forwarder.abort();
     if (this.#responseStarted) {
       this.info.responseCodeDetails = details;
-      this.#connection.abort();
+      this.#cut();
       return;
     }
     this.#keepAlive = false;
     this.#sendNow(badRequestReply(status, details, reason));
+  }
+
+  /** The request's body did not come in time. */
+  onRequestTimeout(): void {
+    this.#forwarder.abort();
+    if (this.#responseStarted) {
+      this.info.responseCodeDetails = 'request_overall_timeout';
+      this.#cut();
+      return;
+    }
+    this.reply(requestTimeoutReply('request_overall_timeout'));
+    this.#flushAll();
   }
 
   onTunnel(chunk: Buffer): void {
@@ -235,9 +253,9 @@ export class HttpStream implements FilterStream, ResponseSink {
     if (!this.#held) return;
     this.#held = false;
     this.#hook++;
-    this.#connection.resumeParsing();
     this.#runRequestHooks();
-    this.#flushAll();
+    // Only now: the body's first bytes must find the forwarder started.
+    if (!this.#held) this.#releaseParser();
   }
 
   rematch(): void {
@@ -247,14 +265,23 @@ export class HttpStream implements FilterStream, ResponseSink {
   reply(reply: LocalReply): void {
     if (this.#replied || this.#responseStarted) return;
     this.#replied = true;
-    if (this.#held) {
-      this.#held = false;
-      this.#connection.resumeParsing();
-    }
+    this.#held = false;
     this.#forwarder.abort();
     // A body that is already in the buffer is read first: then the connection can be kept.
-    if (this.#connection.reading && !this.#requestEnded) this.#deferred = reply;
-    else this.#send(reply);
+    if (this.#holdsParser) {
+      this.#deferred = reply;
+      this.#releaseParser();
+    } else if (this.#connection.reading && !this.#requestEnded) {
+      this.#deferred = reply;
+    } else {
+      this.#send(reply);
+    }
+  }
+
+  #releaseParser(): void {
+    if (!this.#holdsParser) return;
+    this.#holdsParser = false;
+    this.#connection.resumeParsing();
   }
 
   // === ResponseSink ===
@@ -281,7 +308,10 @@ export class HttpStream implements FilterStream, ResponseSink {
     }
     this.#touch();
     this.#startResponse(head);
-    if (this.#tunnel) this.#connection.enterTunnel();
+    if (!this.#tunnel) return;
+    // From here on it is the client's FIN that ends its side.
+    this.#requestEnded = false;
+    this.#connection.enterTunnel();
   }
 
   onUpstreamData(chunk: Buffer, start: number, end: number): void {
@@ -317,12 +347,17 @@ export class HttpStream implements FilterStream, ResponseSink {
   }
 
   onUpstreamBroken(flag: number, details: string): void {
+    if (!this.#active) return;
     this.info.flags |= flag;
     this.info.responseCodeDetails = details;
-    // A length that cannot be kept, or a chunked body without its end: only closing tells the client.
+    this.#cut();
+  }
+
+  /** Ends a response that cannot be completed: only closing tells the client. The socket's end finishes the stream. */
+  #cut(): void {
     this.#responseEnded = true;
     this.#keepAlive = false;
-    this.#connection.abort();
+    this.#connection.abort(this.#framing === Framing.UntilClose || this.#tunnel);
   }
 
   flushDownstream(): void {
@@ -369,6 +404,7 @@ export class HttpStream implements FilterStream, ResponseSink {
     this.#filterConfigs = null;
     this.#hook = 0;
     this.#held = false;
+    this.#holdsParser = false;
     this.#active = true;
     this.#requestEnded = false;
     this.#responseStarted = false;
@@ -378,7 +414,9 @@ export class HttpStream implements FilterStream, ResponseSink {
     this.#replied = false;
     this.#trailers = null;
     this.#responseTrailers = null;
-    this.#keepAlive = head.keepAlive;
+    // Behind a CONNECT that is refused there may be bytes that were meant for the tunnel.
+    this.#keepAlive = head.keepAlive && head.framing !== Framing.Tunnel;
+    this.#framing = Framing.None;
     this.#tunnel = false;
     if (this.slots.length > 0) this.slots.length = 0;
     manager.stats.started();
@@ -423,6 +461,7 @@ export class HttpStream implements FilterStream, ResponseSink {
       if (result === FilterResult.Next) continue;
       if (result === FilterResult.Wait && !this.#replied) {
         this.#held = true;
+        this.#holdsParser = true;
         this.#connection.pauseParsing();
       }
       return;
@@ -496,6 +535,8 @@ export class HttpStream implements FilterStream, ResponseSink {
     if (this.#route?.virtualHost.includeAttemptCountInResponse) headers.set('x-envoy-attempt-count', String(info.attempts));
     const framing = this.#responseFraming(head);
     this.#framing = framing;
+    // Its length may change under the body hooks, and an HTTP/1.0 client cannot be sent chunks.
+    if (framing === Framing.UntilClose) headers.remove('content-length');
     if (!this.#requestEnded || framing === Framing.UntilClose || this.#connection.draining) this.#keepAlive = false;
     this.#responseStarted = true;
     info.responseStart = manager.env.clock.now();
@@ -515,7 +556,8 @@ export class HttpStream implements FilterStream, ResponseSink {
     if (framing === Framing.Tunnel) return Framing.Tunnel;
     if (this.info.request.method === 'HEAD' || status === 204 || status === 304) return Framing.None;
     if (framing === Framing.None) return Framing.None;
-    if (framing === Framing.Length && this.#manager.chain.responseData === null) return Framing.Length;
+    // What a local reply says is not shown to the body hooks.
+    if (framing === Framing.Length && (this.#replied || this.#manager.chain.responseData === null)) return Framing.Length;
     return this.info.request.minorVersion === 0 ? Framing.UntilClose : Framing.Chunked;
   }
 
@@ -596,7 +638,7 @@ export class HttpStream implements FilterStream, ResponseSink {
     this.#forwarder.abort();
     if (this.#responseStarted) {
       this.info.responseCodeDetails = details;
-      this.#connection.abort();
+      this.#cut();
       return;
     }
     this.reply(streamTimeoutReply(details, ms, this.#requestEnded));

@@ -38,6 +38,11 @@ export class Output {
     this.#socket.write(start === 0 && end === chunk.length ? chunk : chunk.subarray(start, end));
   }
 
+  /** Enough has gathered, or is waiting in the socket, that a source should stop to see whether it gets away. */
+  get full(): boolean {
+    return this.#text.length > JOIN_LIMIT || this.#socket.writableNeedDrain;
+  }
+
   /** Sends what has gathered; false when the socket's buffer is full. */
   flush(): boolean {
     const socket = this.#socket;

@@ -1,7 +1,7 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { errorCode, messageOf, RemoraError } from '../../base/errors.ts';
 import { formatAddress, type SocketAddress } from '../../model/address.ts';
-import type { Listener as ListenerConfig, NetworkFilter } from '../../model/listener.ts';
+import type { FilterChain, Listener as ListenerConfig, NetworkFilter } from '../../model/listener.ts';
 import { plainAddress } from '../http/addresses.ts';
 import { HttpConnection } from '../http/connection.ts';
 import type { ConnectionManager } from '../http/connection-manager.ts';
@@ -22,18 +22,18 @@ export interface CompiledListener {
 }
 
 /**
- * Compiles a listener: `handler` makes the chain's handler, or finds the one that serves an equal chain
+ * Compiles a listener: `handler` (chain null: the default chain) makes the chain's handler, or finds the one that serves an equal chain
  * already, so that an edit elsewhere in the listener resets nothing.
  */
 export function compileListener(
   config: ListenerConfig,
-  handler: (filter: NetworkFilter, chainName: string) => ChainHandler,
+  handler: (filter: NetworkFilter, chain: FilterChain | null) => ChainHandler,
 ): CompiledListener {
-  const chains = config.filterChains.map((chain) => ({ chain, value: handler(chain.filter, chain.name) }));
+  const chains = config.filterChains.map((chain) => ({ chain, value: handler(chain.filter, chain) }));
   const fallback = config.defaultFilterChain;
   return {
     config,
-    chains: new FilterChainTable(chains, fallback === null ? null : handler(fallback.filter, fallback.name)),
+    chains: new FilterChainTable(chains, fallback === null ? null : handler(fallback.filter, null)),
   };
 }
 
@@ -56,6 +56,7 @@ export class Listener {
   readonly #servers: { readonly server: Server; readonly address: SocketAddress }[] = [];
   readonly #connections = new Set<Connection>();
   #gone = false;
+  #onEmpty: (() => void) | null = null;
 
   constructor(compiled: CompiledListener, env: ListenerEnvironment) {
     this.name = compiled.config.name;
@@ -77,9 +78,34 @@ export class Listener {
     return this.#connections.size;
   }
 
-  /** Binds every address; a failure names the address and what to do. */
-  async bind(): Promise<void> {
-    for (const address of this.config.addresses) await this.#bindOne(address);
+  /**
+   * Binds every address; a failure names the address and what to do. A socket that one of `leaving`, listeners
+   * that are about to go, has open at an address is taken over, so that no client is turned away in between.
+   */
+  async bind(leaving: readonly Listener[] = []): Promise<void> {
+    for (const address of this.config.addresses) {
+      const server = leaving.map((listener) => listener.#give(address)).find((given) => given !== null);
+      if (server === undefined || server === null) await this.#bindOne(address);
+      else this.#adopt(server, address);
+    }
+  }
+
+  #give(wanted: SocketAddress): Server | null {
+    const at = this.#servers.findIndex(({ address }) => address.host === wanted.host && address.port === wanted.port);
+    return at < 0 || wanted.port === 0 ? null : this.#servers.splice(at, 1)[0]!.server;
+  }
+
+  #adopt(server: Server, address: SocketAddress): void {
+    server.removeAllListeners('connection').on('connection', this.#onConnection);
+    this.#watch(server);
+    this.#servers.push({ server, address });
+  }
+
+  #watch(server: Server): void {
+    // An accept error (out of descriptors) is not the end of the listener.
+    server.removeAllListeners('error').on('error', (error) => {
+      this.#env.log.error(`listener ${this.name}: ${messageOf(error)}`);
+    });
   }
 
   /** Replaces the config; the addresses must be the same. */
@@ -87,11 +113,14 @@ export class Listener {
     this.#compiled = compiled;
   }
 
-  /** Stops accepting; open connections end after the request in progress. */
-  drain(): void {
+  /** Stops accepting; open connections end after the request in progress. `onEmpty` is called when the last has. */
+  drain(onEmpty?: () => void): void {
     this.#gone = true;
     for (const { server } of this.#servers) server.close();
     for (const connection of [...this.#connections]) connection.drain();
+    if (onEmpty === undefined) return;
+    if (this.#connections.size === 0) onEmpty();
+    else this.#onEmpty = onEmpty;
   }
 
   /** Stops accepting and cuts every connection. */
@@ -107,15 +136,18 @@ export class Listener {
     return new Promise((resolve, reject) => {
       server.once('error', (error) => reject(bindError(this.name, address, error)));
       server.listen({ host: address.host, port: address.port, backlog: this.config.tcpBacklog }, () => {
-        server.removeAllListeners('error');
-        // An accept error (out of descriptors) is not the end of the listener.
-        server.on('error', (error) => this.#env.log.error(`listener ${this.name}: ${messageOf(error)}`));
+        this.#watch(server);
         resolve();
       });
     });
   }
 
   readonly #onConnection = (socket: Socket): void => {
+    // Accepted in the very turn that closed the server.
+    if (this.#gone) {
+      socket.destroy();
+      return;
+    }
     const info = this.#describe(socket);
     const handler = this.#handlerFor(info);
     if (handler === null) {
@@ -127,6 +159,7 @@ export class Listener {
     const onClosed = (connection: Connection): void => {
       this.#connections.delete(connection);
       this.#env.acceptStats.closed(this.name);
+      if (this.#connections.size === 0) this.#onEmpty?.();
     };
     const connection =
       handler.kind === 'http'

@@ -154,7 +154,13 @@ export class ProxyAdminView implements AdminView {
     stats.set(gauges.warmingClusters, warming);
     stats.set(gauges.activeListeners, applier.listeners.size);
     stats.set(gauges.drainingListeners, this.#drained ? applier.listeners.size : 0);
-    stats.set(gauges.controlPlaneConnected, discovery()?.client.connected === true ? 1 : 0);
+    const found = discovery();
+    if (found !== null) stats.set(this.#controlPlaneConnected(), found.client.connected ? 1 : 0);
+  }
+
+  /** As in Envoy, absent where there is no control plane. */
+  #controlPlaneConnected(): number {
+    return this.stats.gauge('envoy_control_plane_connected_state', {}, 'control_plane.connected_state');
   }
 
   clusters(): readonly ClusterView[] {
@@ -233,7 +239,6 @@ interface ServerGauges {
   readonly warmingClusters: number;
   readonly activeListeners: number;
   readonly drainingListeners: number;
-  readonly controlPlaneConnected: number;
 }
 
 /** Those of Envoy's gauges that stock dashboards show and nothing else here sets. */
@@ -255,7 +260,6 @@ function serverGauges(store: StatStore): ServerGauges {
     warmingClusters: gauge('cluster_manager', 'warming_clusters'),
     activeListeners: gauge('listener_manager', 'total_listeners_active'),
     drainingListeners: gauge('listener_manager', 'total_listeners_draining'),
-    controlPlaneConnected: gauge('control_plane', 'connected_state'),
   };
 }
 

@@ -71,6 +71,10 @@ export class ProxyEnvironment implements HttpEnvironment, ListenerEnvironment, U
     this.acceptStats = listenerStats(parts.stats);
   }
 
+  /** Time and log, for parts outside the request path. */
+  get shared(): { readonly clock: Clock; readonly wheel: TimerWheel; readonly log: Logger } {
+    return { clock: this.clock, wheel: this.wheel, log: this.log };
+  }
   cluster(name: string): UpstreamCluster | undefined {
     return this.clusters.get(name);
   }

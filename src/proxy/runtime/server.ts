@@ -1,12 +1,13 @@
 import type { Clock } from '../../base/clock.ts';
 import { messageOf } from '../../base/errors.ts';
-import type { Logger } from '../../base/log.ts';
+import type { Logger, LogRoot } from '../../base/log.ts';
 import type { Random } from '../../base/random.ts';
 import { Registry } from '../../base/registry.ts';
 import { formatAddress, type SocketAddress } from '../../model/address.ts';
 import { EMPTY_SNAPSHOT, type Snapshot } from '../../model/snapshot.ts';
 import type { AdsSource, Bootstrap } from '../../xds/bootstrap/bootstrap.ts';
 import type { DynamicConfig } from '../../xds/client/dynamic-config.ts';
+import type { AdminServer } from '../admin/server.ts';
 import { HTTP_FILTER_TYPES } from '../filters/standard.ts';
 import { LogSinks } from '../telemetry/accesslog/sink.ts';
 import { identityOfNode } from '../telemetry/metrics/identity.ts';
@@ -29,6 +30,16 @@ export interface ProxyOptions {
   readonly version: string;
   /** File that keeps the last good config for a start without the control server; absent: none. */
   readonly lastGoodPath?: string;
+  /** The text the bootstrap was read from, for `/config_dump`. */
+  readonly bootstrapText?: string;
+  /** What `POST /logging` changes. */
+  readonly logLevel?: Pick<LogRoot, 'level'>;
+  /** Where `/healthz/ready` is served, for a kubelet; absent: nowhere. */
+  readonly health?: SocketAddress;
+  /** Where `/stats/prometheus` is served, for a scraper; absent: nowhere. */
+  readonly prometheus?: SocketAddress;
+  /** Ends the process in good order (`POST /quitquitquit`). */
+  readonly quit?: () => void;
 }
 
 /** How often a draining proxy looks whether its connections have ended. */
@@ -40,7 +51,9 @@ export class Proxy {
   readonly applier: SnapshotApplier;
   readonly #options: ProxyOptions;
   readonly #sinks: LogSinks;
+  readonly #runtime: StaticRuntime;
   #discovery: DynamicConfig | null = null;
+  readonly #admin: { readonly server: AdminServer; readonly address: SocketAddress }[] = [];
   /** True once the first whole config is in force. */
   ready = false;
 
@@ -52,6 +65,7 @@ export class Proxy {
     // Access log files and streams outlive the config that names them.
     this.#sinks = new LogSinks(clock, options);
     const runtime = new StaticRuntime(bootstrap.runtime);
+    this.#runtime = runtime;
     const metrics = new RequestMetrics(stats, identityOfNode(bootstrap.node.metadata));
     // What the parts may ask of the process; clusters live in it.
     this.env = new ProxyEnvironment({
@@ -81,6 +95,8 @@ export class Proxy {
   async start(): Promise<void> {
     const { bootstrap } = this.#options;
     const statics = staticSnapshot(bootstrap);
+    // Before the config: `/ready` answers while it is awaited.
+    await this.#serveAdmin();
     if (bootstrap.ads === null) await this.applier.apply(statics);
     else await this.#followDiscovery(bootstrap.ads, statics);
     this.ready = true;
@@ -94,6 +110,11 @@ export class Proxy {
   /** Where a listener really listens (port 0 resolved), or undefined when there is no such listener. */
   addressOf(listener: string): SocketAddress | undefined {
     return this.applier.listeners.get(listener)?.addresses[0];
+  }
+
+  /** Where the admin port really is; undefined without one. */
+  get adminAddress(): SocketAddress | undefined {
+    return this.#admin.find(({ server }) => server.name === 'admin')?.address;
   }
 
   get discovery(): DynamicConfig | null {
@@ -119,10 +140,36 @@ export class Proxy {
 
   /** Cuts every connection and frees everything. */
   async close(): Promise<void> {
+    for (const { server } of this.#admin) await server.close();
     await this.#discovery?.close();
     this.applier.close();
     this.env.wheel.close();
     await this.#sinks.close();
+  }
+
+  /** The admin, health and metrics ports that were asked for. */
+  async #serveAdmin(): Promise<void> {
+    const { bootstrap, health, prometheus, log } = this.#options;
+    if (bootstrap.admin === null && health === undefined && prometheus === undefined) return;
+    const admin = await import('./admin.ts');
+    const view = admin.adminView({
+      env: this.env,
+      applier: this.applier,
+      bootstrap,
+      bootstrapText: this.#options.bootstrapText ?? '',
+      runtime: this.#runtime,
+      sinks: this.#sinks,
+      logRoot: this.#options.logLevel ?? { level: 'info' },
+      version: this.#options.version,
+      ready: () => this.ready,
+      discovery: () => this.#discovery,
+      quit: this.#options.quit ?? (() => {}),
+    });
+    for (const { server, at } of admin.adminServers(view, { admin: bootstrap.admin, health, prometheus }, this.env)) {
+      const address = await server.listen(at);
+      this.#admin.push({ server, address });
+      log.info('listening', { listener: server.name, address: formatAddress(address) });
+    }
   }
 
   async #followDiscovery(ads: AdsSource, statics: Snapshot): Promise<void> {

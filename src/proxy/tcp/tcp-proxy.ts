@@ -36,6 +36,7 @@ export class TcpConnection {
   #endpoint: UpstreamEndpoint | null = null;
   #attempts = 0;
   #connected = false;
+  #timedOut = false;
 
   constructor(
     downstream: Socket,
@@ -50,7 +51,10 @@ export class TcpConnection {
     this.#env = env;
     this.#onClosed = onClosed;
     this.#idleTimer = new WheelTimer(() => this.destroy());
-    this.#connectTimer = new WheelTimer(() => this.#upstream?.destroy());
+    this.#connectTimer = new WheelTimer(() => {
+      this.#timedOut = true;
+      this.#upstream?.destroy();
+    });
     downstream.pause();
     downstream.on('error', () => downstream.destroy());
     downstream.on('close', this.#onDownstreamClose);
@@ -101,9 +105,12 @@ export class TcpConnection {
       this.#downstream.destroySoon();
       return;
     }
-    cluster.stats.connectFailed(false);
-    cluster.recordFailure(endpoint, 'connection-failure');
-    if (this.#attempts < this.#config.maxConnectAttempts && !this.#downstream.destroyed) this.#connect();
+    // A client that did not wait says nothing about the endpoint.
+    if (this.#downstream.destroyed) return;
+    cluster.stats.connectFailed(this.#timedOut);
+    cluster.recordFailure(endpoint, this.#timedOut ? 'connection-timeout' : 'connection-failure');
+    this.#timedOut = false;
+    if (this.#attempts < this.#config.maxConnectAttempts) this.#connect();
     else this.destroy();
   }
 

@@ -62,7 +62,8 @@ export class RequestMetrics {
       this.#peers.set(object, peer);
     }
     const grpc = request.method === 'POST' ? grpcOf(info) : NOT_GRPC;
-    const key = info.flags * 0x10000 + info.responseCode + (info.connection.tlsVersion === '' ? 0 : 0x400) + grpc * 0x800;
+    const key =
+      info.flags * 0x10000 + info.responseCode + (info.connection.tlsVersion === '' ? 0 : 0x400) + grpc * 0x800;
     let series = peer.lastKey === key ? peer.last : peer.series.get(key);
     if (series === undefined || series === null) series = this.#find(peer, key, info, grpc);
     peer.lastKey = key;

@@ -89,10 +89,7 @@ function histogramText(store: StatStore, series: Series, mode: HistogramMode): s
 
 function bucketCounts(store: StatStore, { id }: Series, mode: HistogramMode): [bound: number, count: number][] {
   const { buckets, cumulative } = store.readHistogram(id);
-  return buckets.map((bound, i) => [
-    bound,
-    cumulative[i]! - (mode === 'disjoint' && i > 0 ? cumulative[i - 1]! : 0),
-  ]);
+  return buckets.map((bound, i) => [bound, cumulative[i]! - (mode === 'disjoint' && i > 0 ? cumulative[i - 1]! : 0)]);
 }
 
 /** Interpolated within a bucket; what lies beyond the last bound is given as that bound. */

@@ -1,0 +1,165 @@
+import { afterEach, describe, expect, test } from 'vitest';
+import type { DynamicConfig } from '../../../../src/xds/client/dynamic-config.ts';
+import { CLUSTER, ENDPOINT, LISTENER } from '../../../../src/xds/client/type-urls.ts';
+import { encode, type MessageType, typeUrl } from '../../../../src/xds/proto/codec.ts';
+import { Cluster } from '../../../../src/xds/proto/gen/envoy/config/cluster/v3.ts';
+import { ClusterLoadAssignment } from '../../../../src/xds/proto/gen/envoy/config/endpoint/v3.ts';
+import { Listener } from '../../../../src/xds/proto/gen/envoy/config/listener/v3.ts';
+import { type RunningProxy, startProxy } from '../admin/support.ts';
+
+const BOOTSTRAP = `
+node: { id: n1, cluster: c1 }
+static_resources:
+  secrets:
+    - name: s1
+      tls_certificate: { private_key: { inline_string: hidden } }
+  clusters:
+    - name: local
+      type: STATIC
+      load_assignment:
+        cluster_name: local
+        endpoints: [{ lb_endpoints: [{ endpoint: { address: { socket_address: { address: 127.0.0.1, port_value: 9 } } } }] }]
+`;
+
+let proxy: RunningProxy;
+afterEach(() => proxy.close());
+
+/** A resource as it comes over the wire. */
+function held<T>(type: MessageType<T>, name: string, version: string, message: T) {
+  return { name, version, any: { type_url: typeUrl(type), value: encode(type, message) }, resource: null };
+}
+
+const HCM = 'type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager';
+const HELD: Record<string, ReturnType<typeof held>[]> = {
+  [CLUSTER]: [
+    held(Cluster, 'reviews', 'v1', { name: 'reviews', connect_timeout: 1500 }),
+    held(Cluster, 'slow', 'v2', { name: 'slow' }),
+  ],
+  [ENDPOINT]: [held(ClusterLoadAssignment, 'reviews', 'v3', { cluster_name: 'reviews' })],
+  [LISTENER]: [
+    held(Listener, '80', 'v4', {
+      name: '80',
+      filter_chains: [
+        {
+          filters: [
+            {
+              name: 'hcm',
+              typed_config: { type_url: HCM, message: { stat_prefix: 'x', route_config: { name: 'inside' } } },
+            },
+          ],
+        },
+      ],
+    }),
+  ],
+};
+
+/** As much of discovery as the view asks. */
+function discovery(state = 'connected'): DynamicConfig {
+  return {
+    client: {
+      connected: state === 'connected',
+      held: (type: string) => ({ version: 'v9', resources: new Map((HELD[type] ?? []).map((one) => [one.name, one])) }),
+    },
+    status: {
+      source: 'server',
+      asOf: 0,
+      ads: {
+        mode: 'delta',
+        state,
+        since: 0,
+        lastError: state === 'connected' ? '' : 'connection refused',
+        failures: 0,
+        types: [
+          {
+            typeUrl: CLUSTER,
+            subscribed: [],
+            resources: 2,
+            version: 'v9',
+            lastAck: { version: 'v9', at: 5000 },
+            lastNack: null,
+          },
+        ],
+      },
+      warming: [{ typeUrl: CLUSTER, name: 'slow', waitsFor: ['EDS "slow"'] }],
+    },
+  } as unknown as DynamicConfig;
+}
+
+describe('config source', () => {
+  test('what the bootstrap holds is static', async () => {
+    proxy = await startProxy(BOOTSTRAP);
+    const { config } = proxy.view;
+    expect(config.bootstrap().json).toMatchObject({ node: { id: 'n1', user_agent_name: 'remora' } });
+    expect(config.resources('cluster').items).toMatchObject([
+      { name: 'local', origin: 'static', json: { '@type': typeUrl(Cluster), name: 'local', type: 'STATIC' } },
+    ]);
+    expect(config.resources('secret').items).toMatchObject([{ name: 's1', origin: 'static' }]);
+    expect(config.resources('endpoint').items).toMatchObject([
+      {
+        name: 'local',
+        json: {
+          endpoints: [{ lb_endpoints: [{ endpoint: { address: { socket_address: { port_value: 9 } } } }] }],
+          policy: { overprovisioning_factor: 140 },
+        },
+      },
+    ]);
+  });
+
+  test('what discovery brought is active, or warming until it is in force', async () => {
+    proxy = await startProxy(BOOTSTRAP, { discovery: () => discovery() });
+    const clusters = proxy.view.config.resources('cluster');
+    expect(clusters.version).toBe('v9');
+    expect(clusters.items.slice(1)).toMatchObject([
+      {
+        name: 'reviews',
+        origin: 'active',
+        version: 'v1',
+        lastUpdated: 5000,
+        json: { '@type': CLUSTER, name: 'reviews', connect_timeout: '1.5s' },
+      },
+      { name: 'slow', origin: 'warming', version: 'v2' },
+    ]);
+    expect(proxy.view.config.resources('endpoint').items.map(({ name, origin }) => [name, origin])).toEqual([
+      ['local', 'static'],
+      ['reviews', 'active'],
+    ]);
+  });
+
+  test('routes inside of a listener are static routes, as in Envoy', async () => {
+    proxy = await startProxy(BOOTSTRAP, { discovery: () => discovery() });
+    expect(proxy.view.config.resources('route').items).toMatchObject([
+      {
+        name: 'inside',
+        origin: 'static',
+        json: { '@type': expect.stringContaining('RouteConfiguration'), name: 'inside' },
+      },
+    ]);
+  });
+
+  test('without a text there is still the node', async () => {
+    proxy = await startProxy(BOOTSTRAP, { bootstrapText: '' });
+    expect(proxy.view.config.bootstrap().json).toMatchObject({ node: { id: 'n1' } });
+    expect(proxy.view.config.resources('cluster').items).toEqual([]);
+  });
+});
+
+describe('what is awaited', () => {
+  test.each([
+    [
+      'the control server',
+      discovery('waiting'),
+      'No configuration yet: the control server is not connected (connection refused).',
+    ],
+    ['endpoints', discovery(), 'Waits for EDS "slow".'],
+  ])('%s', async (_, found, reason) => {
+    proxy = await startProxy(BOOTSTRAP, { ready: () => false, discovery: () => found });
+    expect(proxy.view.stateReason()).toBe(reason);
+  });
+});
+
+test('clusters that did not come from the bootstrap were added by API', async () => {
+  proxy = await startProxy(BOOTSTRAP);
+  expect(proxy.view.clusters()).toMatchObject([
+    { addedViaApi: false, edsServiceName: '', outlierDetection: false, description: { name: 'local' } },
+  ]);
+});
