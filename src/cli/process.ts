@@ -1,11 +1,17 @@
 import { setFlagsFromString } from 'node:v8';
 
 /**
- * Keeps the young generation at its first size. A proxy's garbage is short-lived strings: a larger nursery
- * only lets more of them wait, in 15 to 20 MB of memory, and saves no time that could be measured
- * (bench/README.md). Must run before the heap has grown.
+ * What the pinned Node is started with (the first line of `remora.ts` says the same, and so does the Dockerfile).
+ * Hot functions are optimised on the main thread, in milliseconds during the first requests: compiler threads
+ * leave 18 MB behind in malloc arenas of their own, and the CPU per request is the same.
  */
-export function keepNurserySmall(): void {
+export const ENGINE_FLAGS: readonly string[] = ['--no-concurrent-recompilation'];
+
+/**
+ * Keeps the young generation at its first size: a proxy's garbage is short-lived strings, and a larger nursery
+ * only lets more of them wait. Must run before the heap has grown; measured by `npm run bench:rivals`.
+ */
+export function trimMemory(): void {
   setFlagsFromString('--semi-space-growth-factor=1');
 }
 

@@ -7,11 +7,14 @@ import { systemRandom } from '../base/random.ts';
 import type { SocketAddress } from '../model/address.ts';
 import { proxyDecodeContext } from '../proxy/runtime/extensions.ts';
 import { Proxy } from '../proxy/runtime/server.ts';
-import { keepNurserySmall, onStop } from './process.ts';
+import { trimMemory, onStop } from './process.ts';
 import { VERSION } from './version.ts';
 import { type Bootstrap, readBootstrap } from '../xds/bootstrap/bootstrap.ts';
 import { describeProblems } from '../xds/bootstrap/document.ts';
-import { EXPLAIN, proxyBootstrap } from '../xds/bootstrap/proxy-bootstrap.ts';
+import { proxyBootstrap } from '../xds/bootstrap/proxy-bootstrap.ts';
+
+/** Runtime key of `--explain`. */
+const EXPLAIN_KEY = 'remora.local_reply.explain';
 
 interface ProxyFlags {
   readonly config?: string;
@@ -61,7 +64,7 @@ export function proxyCommand(): Command {
 }
 
 async function runProxy(flags: ProxyFlags): Promise<void> {
-  keepNurserySmall();
+  trimMemory();
   const logRoot = new LogRoot(systemClock, (line) => process.stderr.write(line), logLevel(flags.logLevel));
   const log = logRoot.logger();
   const { bootstrap, text } = loadBootstrap(flags, (warning) => log.warn(warning));
@@ -95,8 +98,13 @@ function loadBootstrap(flags: ProxyFlags, warn: (warning: string) => void): { bo
   const { name, text } = bootstrapText(flags);
   const result = readBootstrap(text, proxyDecodeContext());
   for (const warning of describeProblems(name, result.warnings)) warn(warning);
-  if (result.ok) return { bootstrap: result.bootstrap, text };
+  if (result.ok) return { bootstrap: flags.explain ? explaining(result.bootstrap) : result.bootstrap, text };
   throw new ConfigError(`${name} is not a valid bootstrap`, describeProblems(name, result.problems));
+}
+
+/** With one more layer of runtime over the bootstrap's own. */
+function explaining(bootstrap: Bootstrap): Bootstrap {
+  return { ...bootstrap, runtime: new Map([...bootstrap.runtime, [EXPLAIN_KEY, true]]) };
 }
 
 function bootstrapText(flags: ProxyFlags): { name: string; text: string } {
@@ -130,7 +138,7 @@ function flagBootstrap(flags: ProxyFlags): string {
     admin: flags.admin,
     metadata: { REMORA: remora },
   });
-  return JSON.stringify(flags.explain ? { ...bootstrap, layered_runtime: EXPLAIN } : bootstrap);
+  return JSON.stringify(bootstrap);
 }
 
 function seconds(text: string): number {
@@ -138,13 +146,13 @@ function seconds(text: string): number {
   return Number(text);
 }
 
-function collectLabel(text: string, before: Readonly<Record<string, string>>): Record<string, string> {
+export function collectLabel(text: string, before: Readonly<Record<string, string>>): Record<string, string> {
   const at = text.indexOf('=');
   if (at <= 0) throw new InvalidArgumentError('must be name=value');
   return { ...before, [text.slice(0, at)]: text.slice(at + 1) };
 }
 
-function collectPort(text: string, before: Readonly<Record<string, number>>): Record<string, number> {
+export function collectPort(text: string, before: Readonly<Record<string, number>>): Record<string, number> {
   const match = /^(\d{1,5})=(\d{1,5})$/.exec(text);
   if (match === null || Number(match[2]) > 65535) throw new InvalidArgumentError('must be port=port, such as 80=8080');
   return { ...before, [match[1]!]: Number(match[2]) };

@@ -15,7 +15,7 @@ import { EXPLAIN, proxyBootstrap } from '../xds/bootstrap/proxy-bootstrap.ts';
 import { announce, findServicePort } from './instance.ts';
 import { readMesh } from './mesh-state.ts';
 import { logLevel } from './proxy.ts';
-import { keepNurserySmall } from './process.ts';
+import { trimMemory } from './process.ts';
 import { VERSION } from './version.ts';
 
 interface RunFlags {
@@ -55,7 +55,7 @@ function portOf(text: string): number {
 }
 
 async function runProgram(command: string[], flags: RunFlags): Promise<void> {
-  keepNurserySmall();
+  trimMemory();
   const log = new LogRoot(systemClock, (line) => process.stderr.write(line), logLevel(flags.logLevel)).logger();
   const mesh = findMesh(flags);
   const known = findServicePort(mesh.folders, flags.service, flags.namespace);

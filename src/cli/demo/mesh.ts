@@ -4,6 +4,7 @@ import { tmpdir, userInfo } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { systemClock } from '../../base/clock.ts';
 import { ConfigError, RemoraError } from '../../base/errors.ts';
+import { ENGINE_FLAGS } from '../process.ts';
 import { type DemoProcess, DemoProcesses } from './processes.ts';
 
 /** The instances of Bookinfo: a process and a sidecar each. */
@@ -38,6 +39,8 @@ export class DemoMesh {
   #xdsPort = 0;
   #httpPort = 0;
   readonly #folder: string;
+  readonly #entry: string;
+  /** The command line of this CLI. */
   readonly #self: readonly string[];
 
   /** `entry`: the script this process runs, to start others like it. */
@@ -48,7 +51,8 @@ export class DemoMesh {
     this.library = findLibrary(entry);
     mkdirSync(this.live, { recursive: true });
     this.processes = new DemoProcesses(join(this.#folder, 'logs'));
-    this.#self = [process.execPath, entry];
+    this.#entry = entry;
+    this.#self = [process.execPath, ...ENGINE_FLAGS, entry];
   }
 
   get url(): string {
@@ -86,7 +90,7 @@ export class DemoMesh {
   async startInstance(service: string, version: string): Promise<void> {
     const appPort = await portOrFree(0);
     const name = `${service}-${version}`;
-    const program = demoProgram(this.#self[1]!, service);
+    const program = demoProgram(this.#entry, service);
     const started = this.processes.start(name, [
       ...this.#self,
       'run',
