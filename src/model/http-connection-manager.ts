@@ -32,7 +32,6 @@ export interface HttpConnectionManager {
   readonly streamIdleTimeoutMs: number;
   readonly maxStreamDurationMs: number;
   readonly delayedCloseTimeoutMs: number;
-  readonly drainTimeoutMs: number;
   readonly idleTimeoutMs: number;
   readonly maxConnectionDurationMs: number;
   /** 0: no limit. */

@@ -1,4 +1,3 @@
-import type { AccessLog } from './access-log.ts';
 import type { HttpConnectionManager } from './http-connection-manager.ts';
 import type { CidrRange, SocketAddress } from './address.ts';
 
@@ -9,24 +8,14 @@ export interface Listener {
   readonly statPrefix: string;
   /** False: the listener only receives connections handed over by an original-destination listener. */
   readonly bindToPort: boolean;
-  /** Hand each connection to the listener whose address is its original destination. */
-  readonly useOriginalDst: boolean;
   readonly trafficDirection: TrafficDirection;
   readonly tcpBacklog: number;
   readonly perConnectionBufferLimitBytes: number;
-  readonly listenerFilters: readonly ListenerFilter[];
-  readonly listenerFiltersTimeoutMs: number;
-  readonly continueOnListenerFiltersTimeout: boolean;
   readonly filterChains: readonly FilterChain[];
   readonly defaultFilterChain: FilterChain | null;
-  readonly accessLog: readonly AccessLog[];
 }
 
 export type TrafficDirection = 'UNSPECIFIED' | 'INBOUND' | 'OUTBOUND';
-
-export interface ListenerFilter {
-  readonly kind: 'original_dst' | 'tls_inspector' | 'http_inspector';
-}
 
 export interface FilterChain {
   readonly name: string;
@@ -58,5 +47,4 @@ export interface TcpProxy {
   readonly clusters: readonly { readonly name: string; readonly weight: number }[];
   readonly idleTimeoutMs: number;
   readonly maxConnectAttempts: number;
-  readonly accessLog: readonly AccessLog[];
 }

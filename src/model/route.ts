@@ -123,7 +123,6 @@ export interface RetryPolicy {
   readonly numRetries: number;
   /** 0: the route's timeout is the only one. */
   readonly perTryTimeoutMs: number;
-  readonly perTryIdleTimeoutMs: number;
   readonly retriableStatusCodes: readonly number[];
   readonly retriableHeaders: readonly HeaderMatcher[];
   readonly retriableRequestHeaders: readonly HeaderMatcher[];

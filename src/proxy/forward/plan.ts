@@ -36,6 +36,10 @@ export interface PlanSettings {
   readonly suppressEnvoyHeaders: boolean;
   readonly bufferLimitBytes: number;
   readonly upgrades: ReadonlySet<string>;
+  /** Steering headers whose values must be valid (`strict_check_headers`), lower case. */
+  readonly strictHeaders: readonly string[];
+  /** The last hop's `x-envoy-expected-rq-timeout-ms` is the timeout here (`respect_expected_rq_timeout`). */
+  readonly respectExpectedTimeout: boolean;
   /** A body filter may change the length. */
   readonly bodyMayChange: boolean;
 }
@@ -94,7 +98,10 @@ export function fillPlan(
   plan.includeAttemptCount = route.virtualHost.includeRequestAttemptCount;
   plan.expectedTimeoutLine = settings.suppressEnvoyHeaders ? '' : known.expectedTimeoutLine;
   fillRetry(plan, known.retry, info);
-  if (trusted) applySteering(plan, info, settings);
+  if (trusted) {
+    const refusal = applySteering(plan, info, settings);
+    if (refusal !== null) return refusal;
+  }
   if (config.grpcTimeoutHeaderMaxMs !== null) applyGrpcTimeout(plan, info, config.grpcTimeoutHeaderMaxMs);
   // Envoy ignores a per-try timeout that the route's would end first.
   if (plan.timeoutMs > 0 && plan.perTryTimeoutMs >= plan.timeoutMs) plan.perTryTimeoutMs = 0;
@@ -115,7 +122,8 @@ export function fillPlan(
   if (action.pathRewrite !== null) {
     info.originalPath = request.path;
     request.path = action.pathRewrite(request.path);
-    if (request.path !== info.originalPath && !settings.suppressEnvoyHeaders) setOriginalPath(request, info.originalPath);
+    if (request.path !== info.originalPath && !settings.suppressEnvoyHeaders)
+      setOriginalPath(request, info.originalPath);
   }
   const rewrite = target.hostRewrite;
   plan.autoHostRewrite = rewrite?.auto ?? false;
@@ -124,7 +132,8 @@ export function fillPlan(
     if (config.appendXForwardedHost && (rewrite.auto || host !== '')) appendForwardedHost(request);
     if (host !== '') {
       request.authority = host;
-      headers.set('Host', host);
+      headers.remove('host');
+      headers.add('Host', host);
     }
   }
   return null;
@@ -152,10 +161,14 @@ function fillRetry(plan: ForwardPlan, retry: CompiledRetryPolicy | null, info: S
 }
 
 /** `x-envoy-retry-on`, `x-envoy-max-retries`, `x-envoy-upstream-rq-timeout-ms` and their kin (Envoy's router filter docs). */
-function applySteering(plan: ForwardPlan, info: StreamInfo, settings: PlanSettings): void {
+function applySteering(plan: ForwardPlan, info: StreamInfo, settings: PlanSettings): LocalReply | null {
   const { headers } = info.request;
   // One pass finds whether there is any at all, which there seldom is.
-  if (!hasSteering(info)) return;
+  if (!hasSteering(info)) return null;
+  for (const name of settings.strictHeaders) {
+    const value = headers.get(name);
+    if (value !== undefined && !isValidSteering(name, value)) return invalidSteering(name, value);
+  }
   const retryOn = headers.get('x-envoy-retry-on');
   const grpcRetryOn = headers.get('x-envoy-retry-grpc-on');
   if (retryOn !== undefined || grpcRetryOn !== undefined) {
@@ -167,19 +180,43 @@ function applySteering(plan: ForwardPlan, info: StreamInfo, settings: PlanSettin
   }
   const codes = headers.get('x-envoy-retriable-status-codes');
   if (codes !== undefined) {
-    plan.retriableStatusCodes = new Set([...plan.retriableStatusCodes, ...codes.split(',').map((code) => Number(code.trim()))]);
+    plan.retriableStatusCodes = new Set([
+      ...plan.retriableStatusCodes,
+      ...codes.split(',').map((code) => Number(code.trim())),
+    ]);
   }
   const maxRetries = positive(headers.get('x-envoy-max-retries'));
   if (maxRetries !== null && plan.retry !== null) plan.maxRetries = maxRetries;
-  const timeout = positive(headers.get('x-envoy-upstream-rq-timeout-ms'));
+  const expected = settings.respectExpectedTimeout ? positive(headers.get('x-envoy-expected-rq-timeout-ms')) : null;
+  const timeout = expected ?? positive(headers.get('x-envoy-upstream-rq-timeout-ms'));
   if (timeout !== null) plan.timeoutMs = timeout;
   const perTry = positive(headers.get('x-envoy-upstream-rq-per-try-timeout-ms'));
   if (perTry !== null) plan.perTryTimeoutMs = perTry;
   for (const name of CONSUMED) headers.remove(name);
   if (!settings.suppressEnvoyHeaders && (timeout !== null || perTry !== null)) {
-    const expected = expectedTimeout(plan.timeoutMs, plan.perTryTimeoutMs);
-    plan.expectedTimeoutLine = expected === 0 ? '' : `x-envoy-expected-rq-timeout-ms: ${expected}\r\n`;
+    const next = expectedTimeout(plan.timeoutMs, plan.perTryTimeoutMs);
+    headers.remove('x-envoy-expected-rq-timeout-ms');
+    plan.expectedTimeoutLine = next === 0 ? '' : `x-envoy-expected-rq-timeout-ms: ${next}\r\n`;
   }
+  return null;
+}
+
+/** Whether a steering header says something that can be followed. */
+function isValidSteering(name: string, value: string): boolean {
+  if (name === 'x-envoy-retry-on' || name === 'x-envoy-retry-grpc-on') {
+    return value.split(',').every((condition) => parseRetryOn(condition) !== 0);
+  }
+  return positive(value) !== null;
+}
+
+function invalidSteering(name: string, value: string): LocalReply {
+  return {
+    status: 400,
+    body: `invalid header '${name}' with value '${value}'`,
+    details: `request_headers_failed_strict_check{${name}}`,
+    flags: ResponseFlag.InvalidEnvoyRequestHeaders,
+    reason: `The header ${name} holds a value that cannot be followed, and strict_check_headers asks for valid ones.`,
+  };
 }
 
 /** Meant for this proxy; the next hop is told `x-envoy-expected-rq-timeout-ms` instead. */
@@ -236,7 +273,6 @@ const DEFAULT_RETRY = compileRetryPolicy({
   retryOn: [],
   numRetries: 1,
   perTryTimeoutMs: 0,
-  perTryIdleTimeoutMs: 0,
   retriableStatusCodes: [],
   retriableHeaders: [],
   retriableRequestHeaders: [],

@@ -94,6 +94,8 @@ export class ConnectionManager {
       suppressEnvoyHeaders: config.router.suppressEnvoyHeaders,
       bufferLimitBytes: at.bufferLimitBytes,
       upgrades: new Set(config.upgrades.filter((upgrade) => upgrade.enabled).map((upgrade) => upgrade.type)),
+      strictHeaders: config.router.strictCheckHeaders,
+      respectExpectedTimeout: config.router.respectExpectedRqTimeout,
       bodyMayChange: this.chain.requestData !== null,
     };
     this.normalizePath = compilePathNormalizer(config);

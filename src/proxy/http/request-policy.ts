@@ -66,7 +66,9 @@ export function applyRequestPolicy(head: RequestHead, info: StreamInfo, manager:
         : !forwardedFor.includes(',') && manager.internal.contains(forwardedFor.trim());
     if (found.forwardedProto < 0) headers.add('x-forwarded-proto', head.scheme);
   }
-  if (found.envoy) cleanEnvoyHeaders(head, internal, edge, manager);
+  if (found.envoy && !internal) for (const name of STEERING_HEADERS) headers.remove(name);
+  const internalOnly = manager.routes.table?.config.internalOnlyHeaders;
+  if (internalOnly !== undefined && !internal) for (const name of internalOnly) headers.remove(name);
   if (config.useRemoteAddress && !internal && edge) headers.set('x-envoy-external-address', info.remote);
   if (internal && config.useRemoteAddress) headers.set('x-envoy-internal', 'true');
   if (config.generateRequestId) {
@@ -84,12 +86,6 @@ export function hasUnderscoreName(head: RequestHead): boolean {
   const { headers } = head;
   for (let i = 0; i < headers.count; i++) if (headers.nameAt(i).includes('_')) return true;
   return false;
-}
-
-function cleanEnvoyHeaders(head: RequestHead, internal: boolean, edge: boolean, manager: ConnectionManager): void {
-  const { headers } = head;
-  if (internal) return;
-  if (edge || !manager.config.useRemoteAddress) for (const name of STEERING_HEADERS) headers.remove(name);
 }
 
 function scan(head: RequestHead): void {

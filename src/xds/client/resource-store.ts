@@ -38,6 +38,9 @@ export interface Warming {
   readonly waitsFor: readonly string[];
 }
 
+/** Names of missing clusters in one line of the log. */
+const MAX_NAMED = 10;
+
 /**
  * Turns accepted resources into snapshots, make before break: a cluster goes live with its endpoints, a
  * route configuration with its clusters, a listener with its route configurations; until then the version
@@ -184,6 +187,20 @@ export class ResourceStore {
     }
     live.set(name, resource);
     this.#changed[kind] = true;
+    if (typeUrl !== CLUSTER) this.#nameMissing(typeUrl, name, resource as RouteConfig | Listener);
+  }
+
+  /** Live, but some of its requests will fail: whoever reads the log must not have to find out why. */
+  #nameMissing(typeUrl: string, name: string, resource: RouteConfig | Listener): void {
+    const named = 'virtualHosts' in resource ? clustersOf(resource) : listenerReferences(resource).clusters;
+    const missing = [...named].filter((cluster) => !this.#live.clusters.has(cluster));
+    if (missing.length === 0) return;
+    const clusters = missing.slice(0, MAX_NAMED).join(', ') + (missing.length > MAX_NAMED ? ', …' : '');
+    this.#options.log.warn('names clusters that the server does not have; requests for them are answered with 503', {
+      type: shortName(typeUrl),
+      name,
+      clusters,
+    });
   }
 
   #blockers(typeUrl: string, name: string, resource: unknown, before: unknown): string[] {
@@ -243,10 +260,9 @@ export class ResourceStore {
 
   /** The server said that it does not exist, or has not said anything for too long. */
   #gaveUp(typeUrl: string, name: string): boolean {
-    return (
-      this.#absent.has(`${typeUrl} ${name}`) ||
-      this.#deadlines.passed(label(typeUrl, name), this.#options.warmingMs ?? 15_000)
-    );
+    // Endpoints that are not there yet may come; what is in force serves meanwhile. A start has nothing to serve by.
+    const absent = this.#absent.has(`${typeUrl} ${name}`) && (typeUrl !== ENDPOINT || !this.ready.value);
+    return absent || this.#deadlines.passed(label(typeUrl, name), this.#options.warmingMs ?? 15_000);
   }
 
   #dropListeners(): void {

@@ -45,7 +45,6 @@ export function decodeManager(m: hcm.HttpConnectionManager, path: string, s: Dec
     streamIdleTimeoutMs: m.stream_idle_timeout ?? 5 * MINUTE_MS,
     maxStreamDurationMs: common.max_stream_duration ?? 0,
     delayedCloseTimeoutMs: m.delayed_close_timeout ?? 1000,
-    drainTimeoutMs: m.drain_timeout ?? 5000,
     idleTimeoutMs: common.idle_timeout ?? HOUR_MS,
     maxConnectionDurationMs: common.max_connection_duration ?? 0,
     maxRequestsPerConnection: common.max_requests_per_connection ?? 0,

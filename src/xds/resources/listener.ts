@@ -1,20 +1,18 @@
 import type { SocketAddress } from '../../model/address.ts';
 import { formatAddress } from '../../model/address.ts';
-import type { FilterChain, FilterChainMatch, Listener, ListenerFilter, NetworkFilter } from '../../model/listener.ts';
+import type { FilterChain, FilterChainMatch, Listener, NetworkFilter } from '../../model/listener.ts';
 import type * as wire from '../proto/gen/envoy/config/listener/v3.ts';
 import { HttpInspector } from '../proto/gen/envoy/extensions/filters/listener/http_inspector/v3.ts';
 import { OriginalDst } from '../proto/gen/envoy/extensions/filters/listener/original_dst/v3.ts';
 import { TlsInspector } from '../proto/gen/envoy/extensions/filters/listener/tls_inspector/v3.ts';
 import { HttpConnectionManager } from '../proto/gen/envoy/extensions/filters/network/http_connection_manager/v3.ts';
 import { TcpProxy } from '../proto/gen/envoy/extensions/filters/network/tcp_proxy/v3.ts';
-import { decodeAccessLogs } from './access-log.ts';
 import { decodeAddress, decodeCidrs } from './address.ts';
 import type { Decoding } from './decoding.ts';
 import { decodeManager } from './http-connection-manager.ts';
 import { decodeTcpProxy } from './tcp-proxy.ts';
 import { checkTransportSocket } from './transport-socket.ts';
 
-const LISTENER_FILTERS_TIMEOUT_MS = 15_000;
 const BUFFER_LIMIT_BYTES = 1024 * 1024;
 /** The kernel cuts it down to net.core.somaxconn, which is what Envoy asks for. */
 const BACKLOG = 65_535;
@@ -28,24 +26,20 @@ export function decodeListener(listener: wire.Listener, path: string, s: Decodin
     s.error(`${at}filter_chains`, 'at least one filter chain is needed');
   }
   checkDistinct(chains, `${at}filter_chains`, s);
+  checkListenerFilters(listener.listener_filters, `${at}listener_filters`, s);
   return {
     name: listener.name || formatAddress(first),
     addresses,
     statPrefix: listener.stat_prefix || `${first.host}_${first.port}`,
     bindToPort: listener.bind_to_port ?? listener.deprecated_v1?.bind_to_port ?? true,
-    useOriginalDst: listener.use_original_dst ?? false,
     trafficDirection: listener.traffic_direction ?? 'UNSPECIFIED',
     tcpBacklog: listener.tcp_backlog_size ?? BACKLOG,
     perConnectionBufferLimitBytes: listener.per_connection_buffer_limit_bytes ?? BUFFER_LIMIT_BYTES,
-    listenerFilters: decodeListenerFilters(listener.listener_filters, `${at}listener_filters`, s),
-    listenerFiltersTimeoutMs: listener.listener_filters_timeout ?? LISTENER_FILTERS_TIMEOUT_MS,
-    continueOnListenerFiltersTimeout: listener.continue_on_listener_filters_timeout ?? false,
     filterChains: chains,
     defaultFilterChain:
       listener.default_filter_chain === undefined
         ? null
         : decodeChain(listener.default_filter_chain, `${at}default_filter_chain`, s),
-    accessLog: decodeAccessLogs(listener.access_log, `${at}access_log`, s),
   };
 }
 
@@ -56,19 +50,15 @@ function decodeAddresses(listener: wire.Listener, at: string, s: Decoding): Sock
   return [decodeAddress(listener.address, `${at}address`, s), ...more];
 }
 
-const LISTENER_FILTERS = new Map<string, ListenerFilter['kind']>([
-  [OriginalDst.typeName, 'original_dst'],
-  [TlsInspector.typeName, 'tls_inspector'],
-  [HttpInspector.typeName, 'http_inspector'],
+const LISTENER_FILTERS: ReadonlySet<string> = new Set([
+  OriginalDst.typeName,
+  TlsInspector.typeName,
+  HttpInspector.typeName,
 ]);
 const ORIGINAL_SRC = 'envoy.extensions.filters.listener.original_src.v3.OriginalSrc';
 
-function decodeListenerFilters(
-  filters: readonly wire.ListenerFilter[] | undefined,
-  path: string,
-  s: Decoding,
-): ListenerFilter[] {
-  const decoded: ListenerFilter[] = [];
+/** Those that can be done without are let pass, the field table says that they have no effect; others are errors. */
+function checkListenerFilters(filters: readonly wire.ListenerFilter[] | undefined, path: string, s: Decoding): void {
   for (const [i, filter] of (filters ?? []).entries()) {
     const at = `${path}[${i}].typed_config`;
     if (filter.typed_config === undefined) {
@@ -77,18 +67,14 @@ function decodeListenerFilters(
     }
     const opened = s.open(filter.typed_config, at);
     if (opened === undefined) continue;
-    const kind = LISTENER_FILTERS.get(opened.typeName);
-    if (kind !== undefined) {
-      s.check({ typeName: opened.typeName }, opened.message, at);
-      decoded.push({ kind });
-    } else if (opened.typeName === ORIGINAL_SRC) s.noEffect(at, 'the upstream sees the address of the proxy');
+    if (LISTENER_FILTERS.has(opened.typeName)) s.check({ typeName: opened.typeName }, opened.message, at);
+    else if (opened.typeName === ORIGINAL_SRC) s.noEffect(at, 'the upstream sees the address of the proxy');
     else
       s.error(
         at,
         `listener filter ${opened.typeName} is not in this version: use original_dst, tls_inspector or http_inspector`,
       );
   }
-  return decoded;
 }
 
 function decodeChain(chain: wire.FilterChain, path: string, s: Decoding): FilterChain {
@@ -134,7 +120,7 @@ function checkDistinct(chains: readonly FilterChain[], path: string, s: Decoding
 
 const NOTHING: NetworkFilter = {
   kind: 'tcp',
-  tcp: { statPrefix: '', clusters: [], idleTimeoutMs: 0, maxConnectAttempts: 1, accessLog: [] },
+  tcp: { statPrefix: '', clusters: [], idleTimeoutMs: 0, maxConnectAttempts: 1 },
 };
 
 /** Filters that only watch what passes, so that a chain works without them. */

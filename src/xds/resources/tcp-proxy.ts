@@ -1,6 +1,5 @@
 import type { TcpProxy as TcpProxyModel } from '../../model/listener.ts';
 import type { TcpProxy } from '../proto/gen/envoy/extensions/filters/network/tcp_proxy/v3.ts';
-import { decodeAccessLogs } from './access-log.ts';
 import type { Decoding } from './decoding.ts';
 
 const HOUR_MS = 3_600_000;
@@ -12,7 +11,6 @@ export function decodeTcpProxy(tcp: TcpProxy, path: string, s: Decoding): TcpPro
     clusters: decodeClusters(tcp, path, s),
     idleTimeoutMs: tcp.idle_timeout ?? HOUR_MS,
     maxConnectAttempts: tcp.max_connect_attempts ?? 1,
-    accessLog: decodeAccessLogs(tcp.access_log, `${path}.access_log`, s),
   };
 }
 

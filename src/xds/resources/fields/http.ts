@@ -31,7 +31,7 @@ export const httpTables = [
     stream_idle_timeout: effective,
     request_timeout: effective,
     request_headers_timeout: effective,
-    drain_timeout: effective,
+    drain_timeout: moot('HTTP/1.1 needs no grace period: the last response says Connection: close'),
     delayed_close_timeout: effective,
     access_log: effective,
     access_log_flush_interval: flush,

@@ -177,7 +177,7 @@ export const routeTables = [
     retry_on: effective,
     num_retries: effective,
     per_try_timeout: effective,
-    per_try_idle_timeout: effective,
+    per_try_idle_timeout: reported('a silent attempt is ended by per_try_timeout or the stream idle timeout'),
     retry_priority: reported('a retry goes to the priority that the load balancer picks'),
     retry_host_predicate: effective,
     retry_options_predicates: refused('retry option extensions are not supported'),

@@ -200,27 +200,22 @@ describe('the context', () => {
       filter: { status_code_filter: { comparison: { op: 'GE', value: { default_value: 500, runtime_key: 'min' } } } },
       typed_config: { '@type': 'type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog' },
     };
+    const type = (name: string): string => `type.googleapis.com/envoy.extensions.filters.${name}`;
+    const manager = {
+      '@type': type('network.http_connection_manager.v3.HttpConnectionManager'),
+      stat_prefix: 'http',
+      route_config: {},
+      access_log: [log],
+      http_filters: [{ name: 'r', typed_config: { '@type': type('http.router.v3.Router') } }],
+    };
     const json = {
       name: 'l',
       address: { socket_address: { address: '0.0.0.0', port_value: 80 } },
-      access_log: [log],
-      filter_chains: [
-        {
-          filters: [
-            {
-              name: 'tcp',
-              typed_config: {
-                '@type': 'type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy',
-                stat_prefix: 't',
-                cluster: 'c',
-              },
-            },
-          ],
-        },
-      ],
+      filter_chains: [{ filters: [{ name: 'http', typed_config: manager }] }],
     };
     const decoded = LISTENER.decode(anyOf(Listener, json), testContext({ runtime: new Map([['min', 400]]) }));
-    expect(decoded.ok && decoded.resource.accessLog[0]?.filter).toEqual({
+    const filter = decoded.ok ? decoded.resource.filterChains[0]?.filter : undefined;
+    expect(filter?.kind === 'http' && filter.http.accessLog[0]?.filter).toEqual({
       kind: 'status',
       comparison: { op: 'GE', value: 400 },
     });
