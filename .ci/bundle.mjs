@@ -15,10 +15,18 @@ const common = {
   logLevel: 'warning',
   legalComments: 'linked',
   // CommonJS packages inside an ES module still call require for Node's own modules.
-  banner: { js: "import { createRequire as __createRequire } from 'node:module';const require = __createRequire(import.meta.url);" },
+  banner: {
+    js: "import { createRequire as __createRequire } from 'node:module';const require = __createRequire(import.meta.url);",
+  },
 };
 
-await build({ ...common, entryPoints: { remora: 'src/cli/remora.ts' }, splitting: true, chunkNames: 'chunks/[name]-[hash]', outdir: 'dist' });
+await build({
+  ...common,
+  entryPoints: { remora: 'src/cli/remora.ts' },
+  splitting: true,
+  chunkNames: 'chunks/[name]-[hash]',
+  outdir: 'dist',
+});
 await build({
   ...common,
   entryPoints: ['details', 'reviews', 'ratings', 'productpage'].map((name) => `src/demo/${name}.ts`),

@@ -4,7 +4,7 @@
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { availableParallelism, cpus, release } from 'node:os';
+import { cpus, release } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { body1m } from './load/body-1m.ts';
@@ -15,7 +15,7 @@ import type { Peer } from './rivals/peer.ts';
 import { peers as allPeers } from './rivals/peers.ts';
 import { autocannon, findWrk, type Load } from './support/load.ts';
 import type { Scenario } from './support/measure.ts';
-import { PINNED, runToEnd } from './support/processes.ts';
+import { CORES, PINNED, runToEnd } from './support/processes.ts';
 import { BUNDLE, ROOT } from './support/programs.ts';
 import { judge, median, type Report, render } from './support/report.ts';
 
@@ -116,7 +116,7 @@ function describe(reports: readonly Report[], peers: readonly Peer[], load: Load
   return {
     date: new Date().toISOString(),
     commit: `${git('rev-parse', '--short=10', 'HEAD')}${changed ? '-dirty' : ''}`,
-    machine: { cpu: cpus()[0]?.model, cores: availableParallelism(), kernel: release(), node: process.version },
+    machine: { cpu: cpus()[0]?.model, cores: CORES, kernel: release(), node: process.version },
     load: load.name,
     versions: Object.fromEntries(peers.map((peer) => [peer.name, versionOf(peer)])),
     scenarios: reports.map((report) => ({

@@ -2,7 +2,7 @@ import type { Peer } from '../rivals/peer.ts';
 import { firstAnswer } from '../support/ask.ts';
 import { type Scenario, type Settings, withProxy } from '../support/measure.ts';
 import { smallBody, startOrigin } from '../support/origin.ts';
-import { memory } from '../support/proc.ts';
+import { cpuMicros, memory } from '../support/proc.ts';
 import { stop, temporaryFolder } from '../support/processes.ts';
 import { NODE } from '../support/programs.ts';
 import type { Report, Series } from '../support/report.ts';
@@ -15,7 +15,7 @@ export const startup: Scenario = { name: 'startup', run };
 async function run({ peers, progress }: Settings): Promise<Report> {
   const subjects = peers.filter(({ name }) => name !== 'http-proxy').flatMap(withCold);
   subjects.push(bareNode());
-  const series = subjects.map(({ name }): Series => ({ peer: name, samples: { first: [], rss: [] } }));
+  const series = subjects.map(({ name }): Series => ({ peer: name, samples: { first: [], cpu: [], rss: [] } }));
   const origin = await startOrigin(smallBody.length);
   try {
     // The first round fills caches and counts for nothing.
@@ -27,6 +27,7 @@ async function run({ peers, progress }: Settings): Promise<Report> {
           const answer = await firstAnswer(site.port, child);
           if (round === 0) return;
           series[at]!.samples.first!.push(answer.at - startedAt);
+          series[at]!.samples.cpu!.push(cpuMicros(child.pid) / 1000);
           series[at]!.samples.rss!.push(memory(child.pid).rss);
         });
       }
@@ -39,6 +40,7 @@ async function run({ peers, progress }: Settings): Promise<Report> {
     title: `spawn to first answer, medians of ${STARTS}`,
     columns: [
       { metric: 'first', title: 'first answer ms', digits: 0 },
+      { metric: 'cpu', title: 'CPU ms', digits: 0 },
       { metric: 'rss', title: 'RSS then MB', digits: 0 },
     ],
     compared: 'first',

@@ -1,4 +1,4 @@
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { bootstrap } from '../support/bootstrap.ts';
 import { BUNDLE, NODE } from '../support/programs.ts';
@@ -14,7 +14,7 @@ export interface RemoraOptions {
   readonly compileCache?: string;
 }
 
-/** The product as it ships: its bundle, its own CLI, no flags of ours. */
+/** The product as it ships: its bundle, its own CLI, started with the flags that its first line names. */
 export function remora(options: RemoraOptions = {}): Peer {
   const bundle = options.bundle ?? BUNDLE;
   return {
@@ -26,7 +26,23 @@ export function remora(options: RemoraOptions = {}): Peer {
     command(site) {
       const file = join(site.folder, 'bootstrap.yaml');
       writeFileSync(file, bootstrap(site));
-      return [NODE, ...(options.flags ?? []), bundle, 'proxy', '-c', file, '--log-level', 'warning'];
+      return [
+        NODE,
+        ...ownFlags(bundle),
+        ...(options.flags ?? []),
+        bundle,
+        'proxy',
+        '-c',
+        file,
+        '--log-level',
+        'warning',
+      ];
     },
   };
+}
+
+/** `#!/usr/bin/env -S node --flag`: the first line is what runs it where it is installed. */
+function ownFlags(bundle: string): string[] {
+  const first = readFileSync(bundle, 'utf8').split('\n', 1)[0]!;
+  return first.startsWith('#!') ? first.split(' ').filter((word) => word.startsWith('--')) : [];
 }

@@ -4,13 +4,15 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { findProgram } from './programs.ts';
 
+/** As it was before this process pinned itself. */
+export const CORES = availableParallelism();
 /** The measured proxy has this core for itself. */
 export const PROXY_CORE = 0;
 /** Load, backend and this process share the others; with two cores, the one other. */
-export const LOAD_CORE = availableParallelism() > 1 ? 1 : 0;
-export const BACKEND_CORE = availableParallelism() > 2 ? 2 : LOAD_CORE;
+export const LOAD_CORE = CORES > 1 ? 1 : 0;
+export const BACKEND_CORE = CORES > 2 ? 2 : LOAD_CORE;
 
-const taskset = availableParallelism() > 1 ? findProgram('taskset') : null;
+const taskset = CORES > 1 ? findProgram('taskset') : null;
 export const PINNED = taskset !== null;
 
 export interface SpawnOptions {
@@ -109,7 +111,8 @@ export function temporaryFolder(): string {
 /** Runs the bench's main function; nothing is left behind however it ends. */
 export async function runToEnd(main: () => Promise<void>): Promise<void> {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    process.once(signal, () => {
+    // Not once: a second signal must not cut the cleaning short.
+    process.on(signal, () => {
       cleanUp();
       process.exit(130);
     });

@@ -3,6 +3,7 @@ import { systemClock } from '../base/clock.ts';
 import { ConfigError } from '../base/errors.ts';
 import { LogRoot } from '../base/log.ts';
 import { formatAddress, type SocketAddress } from '../model/address.ts';
+import { checkPaths } from './config-files.ts';
 import { sweepInstances } from './instance.ts';
 import { makeInstancesFolder, publishMesh } from './mesh-state.ts';
 import { logLevel, parseAddress } from './proxy.ts';
@@ -37,6 +38,7 @@ function collect(value: string, before: readonly string[]): string[] {
 
 async function runControl(flags: ControlFlags): Promise<void> {
   if (flags.files.length === 0) throw new ConfigError('nothing to watch: name a folder with --files DIR');
+  checkPaths(flags.files);
   // gRPC, the codec and the translators are heavy: only this verb loads them.
   const { ControlServer } = await import('../control/runtime/server.ts');
   const log = new LogRoot(systemClock, (line) => process.stderr.write(line), logLevel(flags.logLevel)).logger();

@@ -16,7 +16,8 @@ export async function fetchJson(address: SocketAddress, path: string, who: strin
     throw new RemoraError('unreachable', `cannot reach ${who} at ${at}: ${whyUnreachable(error)}`, { cause: error });
   }
   // What is wrong with the question is said in one line of text.
-  if (!response.ok) throw new RemoraError('refused', `${who} at ${at}: ${firstLine(text) || `status ${response.status}`}`);
+  if (!response.ok)
+    throw new RemoraError('refused', `${who} at ${at}: ${firstLine(text) || `status ${response.status}`}`);
   try {
     return JSON.parse(text);
   } catch (error) {

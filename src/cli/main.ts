@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { ConfigError, messageOf } from '../base/errors.ts';
+import { ConfigError, errorCode, messageOf } from '../base/errors.ts';
 import { VERSION } from './version.ts';
 
 /**
@@ -10,7 +10,11 @@ const VERBS: Readonly<Record<string, () => Promise<Command>>> = {
   proxy: async () => (await import('./proxy.ts')).proxyCommand(),
   control: async () => (await import('./control.ts')).controlCommand(),
   run: async () => (await import('./run.ts')).runCommand(),
+  gateway: async () => (await import('./gateway.ts')).gatewayCommand(),
   demo: async () => (await import('./demo/index.ts')).demoCommand(),
+  explain: async () => (await import('./explain/index.ts')).explainCommand(),
+  analyze: async () => (await import('./analyze.ts')).analyzeCommand(),
+  status: async () => (await import('./status.ts')).statusCommand(),
 };
 
 /** Reads argv, runs one verb. Errors are one line on stderr: exit 2 for bad config, 1 for everything else. */
@@ -18,15 +22,32 @@ export async function main(): Promise<void> {
   const program = new Command('remora')
     .description('A service mesh: data plane and control server')
     .version(VERSION)
-    .showHelpAfterError('(add --help for usage)')
+    .configureOutput({ outputError: (text, write) => write(usageError(text)) })
     .enablePositionalOptions();
+  process.stdout.on('error', stopAtClosedPipe);
   try {
-    for (const load of verbsFor(process.argv[2])) program.addCommand(await load());
+    for (const load of verbsFor(process.argv[2])) program.addCommand((await load()).copyInheritedSettings(program));
     await program.parseAsync();
   } catch (error) {
-    process.stderr.write(`remora: ${messageOf(error)}\n`);
     process.exitCode = error instanceof ConfigError ? 2 : 1;
+    // What was started before the error must not keep the process.
+    process.stderr.write(`remora: ${messageOf(error)}\n`, () => process.exit());
   }
+}
+
+/** Commander's complaint and its suggestion, in one line. */
+export function usageError(text: string): string {
+  const said = text
+    .trim()
+    .replace(/^error: /, '')
+    .replace(/\s*\n\s*/g, ' ');
+  return `remora: ${said.replace('(Did', '(did')}; --help shows how\n`;
+}
+
+/** `remora explain … | head` ends when head does. */
+function stopAtClosedPipe(error: Error): void {
+  if (errorCode(error) === 'EPIPE') process.exit(0);
+  throw error;
 }
 
 /** The verb that was asked for, or all of them: for help, and to suggest one for a name that is none. */

@@ -42,7 +42,10 @@ export function paintFor(stream: { readonly isTTY?: boolean }): Paint {
 }
 
 /** Columns as wide as their widest cell. A cell is painted after it was padded, so that escapes do not count. */
-export function table(rows: readonly (readonly string[])[], paint: (cell: string, text: string) => string = same2): string {
+export function table(
+  rows: readonly (readonly string[])[],
+  paint: (cell: string, text: string) => string = same2,
+): string {
   const widths: number[] = [];
   for (const row of rows) for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, cell.length);
   return rows

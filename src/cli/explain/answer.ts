@@ -13,7 +13,7 @@ export interface Question {
 }
 
 /** What a fault filter would do to this request. */
-export interface Fault {
+export interface InjectedFault {
   readonly delayMs: number;
   readonly delayPercent: number;
   /** Such as `500`; '' none. */
@@ -32,7 +32,7 @@ export interface Policy {
 export interface Details {
   /** By filter name: what it would do. */
   readonly filters: Readonly<Record<string, string>>;
-  readonly fault: Fault | null;
+  readonly fault: InjectedFault | null;
   /** Where a redirect leads, in words; '' for none. */
   readonly redirect: string;
   /** By cluster: limits and ejection. */

@@ -50,7 +50,9 @@ export function callerIn(mesh: Mesh, question: Question): Caller {
   if (found !== undefined) return sidecarOf(found.labels.app === name ? name : found.name, found);
   const service = [...mesh.services.values()].find((one) => one.name === name && one.namespace === space);
   if (service !== undefined) return sidecarOf(name, { namespace: space, labels: { app: name } });
-  const known = [GATEWAY, ...new Set(here.flatMap((one) => [appAndVersion(one), one.labels.app ?? '']))].filter(Boolean);
+  const known = [GATEWAY, ...new Set(here.flatMap((one) => [appAndVersion(one), one.labels.app ?? '']))].filter(
+    Boolean,
+  );
   const near = nearest(name, known);
   const hint = near === undefined ? `there is ${known.join(', ')}` : `did you mean ${near}?`;
   throw new RemoraError('unknown_workload', `no workload ${name} in namespace ${space}: ${hint}`, { source: 'user' });

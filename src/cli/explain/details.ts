@@ -5,10 +5,13 @@ import type { PerFilterConfig, RedirectAction } from '../../model/route.ts';
 import type { Snapshot } from '../../model/snapshot.ts';
 import type { ListenerExplanation } from '../../proxy/admin/explain.ts';
 import type { CorsPolicy } from '../../proxy/filters/cors/config.ts';
+import type { Cors } from '../../proxy/filters/cors/cors.ts';
 import type { FaultConfig } from '../../proxy/filters/fault/config.ts';
+import type { Fault } from '../../proxy/filters/fault/fault.ts';
 import type { LocalRateLimitConfig } from '../../proxy/filters/local-rate-limit/config.ts';
+import type { Limit } from '../../proxy/filters/local-rate-limit/local-rate-limit.ts';
 import { count, duration } from '../output.ts';
-import type { Details, Fault, Policy } from './answer.ts';
+import type { Details, InjectedFault, Policy } from './answer.ts';
 
 /** What a config says that an explanation leaves out. */
 export function detailsIn(snapshot: Snapshot, explained: ListenerExplanation, policies: readonly Policy[]): Details {
@@ -19,9 +22,9 @@ export function detailsIn(snapshot: Snapshot, explained: ListenerExplanation, po
   const matched = host?.routes[trace?.routes.find(({ matched }) => matched)?.index ?? -1];
   const levels = [matched?.perFilterConfig, host?.perFilterConfig, table?.perFilterConfig];
   const filters: Record<string, string> = {};
-  let fault: Fault | null = null;
+  let fault: InjectedFault | null = null;
   for (const { name, kind, config: own, disabled } of manager?.filters ?? []) {
-    const config = configOf(name, levels, disabled ? null : own);
+    const config = configOf(name, kind, levels, disabled ? null : own);
     if (config === null) continue;
     if (kind === 'fault' && (config as FaultConfig).headers.length === 0) fault = faultOf(config as FaultConfig);
     const says = describeFilter(kind, config);
@@ -44,13 +47,28 @@ function managerOf(listener: Listener | undefined, explained: ListenerExplanatio
   return undefined;
 }
 
-/** The config nearest to the route; null for a filter that is off or says nothing. */
-function configOf(name: string, levels: readonly (PerFilterConfig | undefined)[], own: unknown): unknown {
+/** The config nearest to the route, as it was written; null for a filter that is off or says nothing. */
+function configOf(name: string, kind: string, levels: readonly (PerFilterConfig | undefined)[], own: unknown): unknown {
   for (const level of levels) {
-    const config = level?.get(name);
-    if (config !== undefined) return config.disabled ? null : config.config;
+    const ofRoute = level?.get(name);
+    if (ofRoute !== undefined) return ofRoute.disabled ? null : decodedOf(kind, ofRoute.config);
   }
   return own;
+}
+
+/** Routes carry their configs compiled, with what they were compiled from. */
+function decodedOf(kind: string, config: unknown): unknown {
+  if (config === null) return null;
+  switch (kind) {
+    case 'fault':
+      return (config as Fault).config;
+    case 'local_rate_limit':
+      return (config as Limit).config;
+    case 'cors':
+      return (config as Cors).policy;
+    default:
+      return config;
+  }
 }
 
 function describeFilter(kind: string, config: unknown): string {
@@ -68,7 +86,7 @@ function describeFilter(kind: string, config: unknown): string {
   }
 }
 
-function faultOf({ delay, abort }: FaultConfig): Fault {
+function faultOf({ delay, abort }: FaultConfig): InjectedFault {
   const fixed = abort !== null && abort.with.kind !== 'header' ? abort.with : null;
   return {
     delayMs: delay?.fixedMs ?? 0,
@@ -78,7 +96,7 @@ function faultOf({ delay, abort }: FaultConfig): Fault {
   };
 }
 
-function describeFault({ delayMs, delayPercent, abort, abortPercent }: Fault): string {
+function describeFault({ delayMs, delayPercent, abort, abortPercent }: InjectedFault): string {
   const parts: string[] = [];
   if (delayMs > 0 && delayPercent > 0) parts.push(`delays ${delayPercent} % of requests by ${duration(delayMs)}`);
   if (abort !== '' && abortPercent > 0) parts.push(`answers ${abortPercent} % of requests with ${abort}`);
@@ -118,7 +136,11 @@ function describeCluster({ circuitBreakers, outlierDetection, maxRequestsPerConn
   if (outlierDetection !== null) {
     const counts = [
       [outlierDetection.enforcingConsecutive5xx, outlierDetection.consecutive5xx, 'answers of 5xx'],
-      [outlierDetection.enforcingConsecutiveGatewayFailure, outlierDetection.consecutiveGatewayFailure, 'gateway errors'],
+      [
+        outlierDetection.enforcingConsecutiveGatewayFailure,
+        outlierDetection.consecutiveGatewayFailure,
+        'gateway errors',
+      ],
     ] as const;
     const after = counts.filter(([enforced]) => enforced > 0).map(([, number, what]) => `${number} ${what}`);
     if (after.length > 0) {

@@ -10,6 +10,9 @@ import { bootstrapOf, explainSnapshot, idleProxy } from './idle-proxy.ts';
 
 /** How long a control server may take to give a whole config. */
 const CONTROL_MS = 5000;
+/** Failed attempts after which nobody is expected there. */
+const HOPELESS = 2;
+const LOOK_MS = 10;
 
 /** Answers from what a control server pushes: asks it as the caller's proxy would. */
 export async function explainControl(control: string, question: Question): Promise<Answer> {
@@ -18,7 +21,6 @@ export async function explainControl(control: string, question: Question): Promi
   const about = { asked: caller.called, source: `the control server at ${control}`, notes: [] };
   return explainSnapshot(snapshot, question, about, () => []);
 }
-
 
 async function snapshotFrom(control: string, caller: Caller): Promise<Snapshot> {
   const bootstrap = bootstrapOf(caller, control);
@@ -35,15 +37,18 @@ async function snapshotFrom(control: string, caller: Caller): Promise<Snapshot> 
   }
 }
 
-/** Resolves when a whole config is there, or soon after the server could not be reached. */
+/** Resolves when a whole config is there: true, or when it is clear that none will come. */
 function inTime(discovery: DynamicConfig): Promise<boolean> {
-  if (discovery.ready.value) return Promise.resolve(true);
-  return new Promise((resolve) => {
-    const timer = systemClock.after(CONTROL_MS, () => resolve(false));
-    discovery.ready.subscribe((ready) => {
-      if (!ready) return;
-      timer.cancel();
-      resolve(true);
-    });
-  });
+  // The clock's timers keep no process alive, and nobody listens on an address that refuses.
+  const { port1: alive } = new MessageChannel();
+  alive.ref();
+  const deadline = systemClock.now() + CONTROL_MS;
+  return new Promise<boolean>((resolve) => {
+    const look = (): void => {
+      if (discovery.ready.value) resolve(true);
+      else if (systemClock.now() > deadline || discovery.status.ads.failures >= HOPELESS) resolve(false);
+      else systemClock.after(LOOK_MS, look);
+    };
+    look();
+  }).finally(() => alive.close());
 }

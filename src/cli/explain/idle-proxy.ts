@@ -5,7 +5,12 @@ import { silentLogger } from '../../base/log.ts';
 import { systemRandom } from '../../base/random.ts';
 import type { Listener } from '../../model/listener.ts';
 import type { Snapshot } from '../../model/snapshot.ts';
-import { type ExplainTarget, type Explanation, explainRequest, type ListenerExplanation } from '../../proxy/admin/explain.ts';
+import {
+  type ExplainTarget,
+  type Explanation,
+  explainRequest,
+  type ListenerExplanation,
+} from '../../proxy/admin/explain.ts';
 import { proxyDecodeContext } from '../../proxy/runtime/extensions.ts';
 import { Proxy } from '../../proxy/runtime/server.ts';
 import { type Bootstrap, readBootstrap } from '../../xds/bootstrap/bootstrap.ts';
@@ -49,7 +54,8 @@ function ask(proxy: Proxy, listeners: readonly Listener[], question: Question): 
   try {
     return explainRequest(targets, proxy.env.clusters, question);
   } catch (error) {
-    if (error instanceof RangeError) throw new RemoraError('request', messageOf(error), { source: 'user', cause: error });
+    if (error instanceof RangeError)
+      throw new RemoraError('request', messageOf(error), { source: 'user', cause: error });
     throw error;
   }
 }
@@ -61,7 +67,7 @@ function unboundListener(listener: Listener): Listener {
       ? { ...chain, filter: { ...chain.filter, http: { ...chain.filter.http, accessLog: [] } } }
       : chain,
   );
-  return { ...listener, bindToPort: false, accessLog: [], filterChains };
+  return { ...listener, bindToPort: false, filterChains };
 }
 
 /** Metadata of a proxy whose ports nobody will use. */

@@ -1,9 +1,9 @@
 import { RemoraError } from '../../base/errors.ts';
 import type { Mesh } from '../../control/mesh/mesh.ts';
-import type { ConfigState } from '../../control/source/collection.ts';
 import type { ProxySnapshot } from '../../control/serve/snapshot.ts';
-import { parseOutbound } from '../../control/translate/emit/names.ts';
+import type { ConfigState } from '../../control/source/collection.ts';
 import { originText } from '../../control/translate/emit/metadata.ts';
+import { parseOutbound } from '../../control/translate/emit/names.ts';
 import { MeshEmitter } from '../../control/translate/emit/snapshot.ts';
 import { Translator } from '../../control/translate/translator.ts';
 import type { Snapshot } from '../../model/snapshot.ts';
@@ -41,7 +41,9 @@ export async function explainState(
     ...(errors === 0 ? [] : [`${count(errors, 'error')} in this config: see \`remora analyze ${paths.join(' ')}\``]),
     ...(caller.kind === 'router' && snapshot.listeners.size === 0 ? ['no Gateway opens a port: nothing comes in'] : []),
     ...(mesh.workloads.length === 0 && [...mesh.services.values()].every(({ endpoints }) => endpoints.length === 0)
-      ? ['this config has no Pods and no EndpointSlices, so nothing has endpoints: they come from the cluster, or from `remora demo`']
+      ? [
+          'this config has no Pods and no EndpointSlices, so nothing has endpoints: they come from the cluster, or from `remora demo`',
+        ]
       : []),
   ];
   const about = { asked: caller.called, source, notes };

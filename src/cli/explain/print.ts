@@ -1,7 +1,7 @@
-import type { FilterExplanation, ListenerExplanation, TargetExplanation } from '../../proxy/admin/explain.ts';
-import type { EndpointDescription } from '../../proxy/upstream/describe.ts';
-import type { RuleTrace } from '../../proxy/router/explain.ts';
 import { parseOutbound } from '../../control/translate/emit/names.ts';
+import type { FilterExplanation, ListenerExplanation, TargetExplanation } from '../../proxy/admin/explain.ts';
+import type { RuleTrace } from '../../proxy/router/explain.ts';
+import type { EndpointDescription } from '../../proxy/upstream/describe.ts';
 import { count, duration, type Paint } from '../output.ts';
 import type { Answer, Details } from './answer.ts';
 import { isHealthy, verdictOf } from './verdict.ts';
@@ -49,7 +49,11 @@ function listenerPart(page: Page, listener: ListenerExplanation, { otherListener
   routesPart(page, listener);
   if (listener.route !== null) {
     filtersPart(page, listener.filters, details);
-    for (const target of listener.route.targets) targetPart(page, target, listener.route.targets.length > 1, details);
+    const { targets } = listener.route;
+    for (const target of targets) targetPart(page, target, targets.length > 1, details);
+    // They follow from the route, so nearly always they are the same for all.
+    const ways = new Map(targets.map((target) => [JSON.stringify(wayOf(target)), target]));
+    for (const target of ways.values()) wayPart(page, target);
   }
   for (const { says, origin } of details.policies) {
     page.row('policy', says);
@@ -62,22 +66,33 @@ function routesPart(page: Page, { trace }: ListenerExplanation): void {
   const { paint } = page;
   const host = trace.virtualHosts.find(({ chosen }) => chosen);
   if (host === undefined) {
-    page.row('virtual host', `${paint.bad('✗')} none of ${trace.virtualHosts.length} covers ${JSON.stringify(trace.authority)}`);
+    page.row(
+      'virtual host',
+      `${paint.bad('✗')} none of ${trace.virtualHosts.length} covers ${JSON.stringify(trace.authority)}`,
+    );
     return;
   }
   page.row('virtual host', `${host.name} (${host.why})`);
-  for (const route of trace.routes) routePart(page, route);
+  for (const [i, route] of trace.routes.entries()) {
+    routePart(page, route);
+    // Matches of one rule are routes of one origin.
+    if (route.origin !== '' && route.origin !== trace.routes[i + 1]?.origin) {
+      page.row('route', `  ${paint.faint(route.origin)}`);
+    }
+  }
   if (trace.routesNotReached > 0) {
-    page.row('route', paint.faint(`· ${count(trace.routesNotReached, 'more')} behind it, not looked at`.replace('mores', 'more')));
+    page.row(
+      'route',
+      paint.faint(`· ${count(trace.routesNotReached, 'more')} behind it, not looked at`.replace('mores', 'more')),
+    );
   }
 }
 
-function routePart(page: Page, { matched, index, name, conditions, why, origin }: RuleTrace): void {
+function routePart(page: Page, { matched, index, name, conditions, why }: RuleTrace): void {
   const { paint } = page;
   const label = name === '' ? `#${index}` : `#${index} ${name}`;
   if (matched) page.row('route', `${paint.good('✓')} ${label}: ${conditions.join(' and ')}`);
   else page.row('route', `${paint.bad('✗')} ${label} ${why}`);
-  if (origin !== '') page.row('route', `  ${paint.faint(origin)}`);
 }
 
 function filtersPart(page: Page, filters: readonly FilterExplanation[], { filters: says }: Details): void {
@@ -94,28 +109,39 @@ function filtersPart(page: Page, filters: readonly FilterExplanation[], { filter
 
 function targetPart(page: Page, target: TargetExplanation, split: boolean, { clusters }: Details): void {
   const { paint } = page;
-  const { cluster, share, state, timeouts, retries, upstream } = target;
+  const { cluster, share, state } = target;
   const parts = parseOutbound(cluster);
   page.row(`cluster${split ? ` ${share} %` : ''}`, cluster === '' ? 'none' : cluster);
   if (state !== null && state.origin !== '') page.row('', `  ${paint.faint(state.origin)}`);
   if (parts !== null) page.row('subset', parts.subset === '' ? 'none: every instance of the service' : parts.subset);
   if (state !== null) {
     const { total, healthy } = state.membership;
-    const summary = total === 0 ? paint.bad('none') : `${healthy} of ${total} healthy, ${state.lbPolicy.replaceAll('_', ' ')}`;
+    const summary =
+      total === 0 ? paint.bad('none') : `${healthy} of ${total} healthy, ${state.lbPolicy.replaceAll('_', ' ')}`;
     page.row('endpoints', summary);
     for (const endpoint of state.endpoints) page.row('endpoints', endpointText(endpoint, paint));
   }
+  for (const says of clusters[cluster] ?? []) page.row('limits', says);
+}
+
+function wayOf({ upstream, timeouts, retries }: TargetExplanation): object {
+  return { upstream, timeouts, retries };
+}
+
+/** How it is sent. */
+function wayPart(page: Page, { upstream, timeouts, retries }: TargetExplanation): void {
   page.row('sent as', `${upstream.authority}${upstream.path}`);
   const { routeMs, perTryMs, connectMs, idleMs } = timeouts;
   page.row(
     'timeouts',
-    `whole answer ${duration(routeMs)}, one try ${duration(perTryMs)}, connecting ${duration(connectMs)}, silence ${duration(idleMs)}`,
+    `whole answer ${duration(routeMs)}, one try ${duration(perTryMs)}, connecting ${duration(connectMs)}, idle ${duration(idleMs)}`,
   );
   page.row(
     'retries',
-    retries === null || retries.max === 0 ? 'none, but of what was provably not processed' : `up to ${retries.max}, on ${retries.on.join(', ')}`,
+    retries === null || retries.max === 0
+      ? 'none, but of what was provably not processed'
+      : `up to ${retries.max}, on ${retries.on.join(', ')}`,
   );
-  for (const says of clusters[cluster] ?? []) page.row('limits', says);
 }
 
 function endpointText(endpoint: EndpointDescription, paint: Paint): string {
@@ -126,13 +152,14 @@ function endpointText(endpoint: EndpointDescription, paint: Paint): string {
       ? 'healthy'
       : health.toLowerCase();
   const painted = isHealthy(endpoint) ? paint.good(state) : paint.bad(state);
-  return `  ${address}  ${painted}${workload === '' ? '' : `  ${workload}`}`;
+  return `  ${address}  ${painted}${workload === '' ? '' : `  ${workload.split(';', 1)[0]}`}`;
 }
 
 function verdictPart(page: Page, answer: Answer): void {
   const { paint } = page;
   const { good, lines, advice } = verdictOf(answer);
   page.line('');
-  for (const [i, line] of lines.entries()) page.line(`${i === 0 ? '→' : ' '} ${good ? paint.good(line) : paint.bad(line)}`);
+  for (const [i, line] of lines.entries())
+    page.line(`${i === 0 ? '→' : ' '} ${good ? paint.good(line) : paint.bad(line)}`);
   for (const one of advice) page.line(`  ${one}`);
 }

@@ -1,7 +1,7 @@
-import type { ListenerExplanation, TargetExplanation } from '../../proxy/admin/explain.ts';
-import type { EndpointDescription } from '../../proxy/upstream/describe.ts';
 import { nearest } from '../../control/source/schema/suggest.ts';
 import { parseOutbound } from '../../control/translate/emit/names.ts';
+import type { ListenerExplanation, TargetExplanation } from '../../proxy/admin/explain.ts';
+import type { EndpointDescription } from '../../proxy/upstream/describe.ts';
 import { count, duration } from '../output.ts';
 import type { Answer } from './answer.ts';
 
@@ -21,7 +21,8 @@ export function verdictOf(answer: Answer): Verdict {
     const where = details.redirect === '' ? '' : ` to ${details.redirect}`;
     return { good: true, lines: [`${route.status} redirect${where}`], advice: [] };
   }
-  if (route.action === 'direct') return { good: route.status < 400, lines: [`${route.status} from the route itself`], advice: [] };
+  if (route.action === 'direct')
+    return { good: route.status < 400, lines: [`${route.status} from the route itself`], advice: [] };
   return forwarded(route.targets, answer);
 }
 
@@ -32,7 +33,8 @@ function forwarded(targets: readonly TargetExplanation[], { details }: Answer): 
     lines.push(`${fault.abortPercent} %: ${fault.abort} FI: the fault is injected on purpose`);
     if (fault.abortPercent >= 100) return { good: false, lines, advice: [] };
   }
-  const late = fault !== null && fault.delayMs > 0 && fault.delayPercent > 0 ? lateness(fault.delayMs, fault.delayPercent) : '';
+  const late =
+    fault !== null && fault.delayMs > 0 && fault.delayPercent > 0 ? lateness(fault.delayMs, fault.delayPercent) : '';
   const chosen = targets.filter(({ weight }) => weight > 0 || targets.length === 1);
   let good = true;
   const advice: string[] = [];
@@ -74,7 +76,9 @@ function adviceFor({ cluster, state }: TargetExplanation): string[] {
   if (/^service .* has no port/.test(state.origin)) return ['correct the port of the route, or add it to the Service'];
   if (state.membership.total > 0) return ['its instances are ejected or not ready: look at their logs'];
   const version = subset === '' ? '' : ` --version ${subset}`;
-  return [`start an instance: \`remora run --service ${serviceName(host)}${version} -- COMMAND\`, or scale it up on the cluster`];
+  return [
+    `start an instance: \`remora run --service ${serviceName(host)}${version} -- COMMAND\`, or scale it up on the cluster`,
+  ];
 }
 
 /** `reviews v2 at 127.0.0.1:41557 (1 healthy endpoint)` */
@@ -100,7 +104,8 @@ export function isHealthy({ health, ejected }: EndpointDescription): boolean {
 /** `reviews v2` for a cluster that Istio's scheme names. */
 export function targetName(cluster: string): string {
   const parts = parseOutbound(cluster);
-  if (parts !== null) return parts.subset === '' ? serviceName(parts.host) : `${serviceName(parts.host)} ${parts.subset}`;
+  if (parts !== null)
+    return parts.subset === '' ? serviceName(parts.host) : `${serviceName(parts.host)} ${parts.subset}`;
   const inbound = /^inbound\|(\d+)\|/.exec(cluster);
   return inbound === null ? `cluster ${cluster}` : `the app on port ${inbound[1]}`;
 }
@@ -117,19 +122,27 @@ function refusal(listener: ListenerExplanation, { request }: Answer): Verdict {
   if (trace === null) return { good: false, lines: [outcome], advice: [] };
   const host = trace.virtualHosts.find(({ chosen }) => chosen);
   if (host === undefined) {
-    const where = listener.direction === 'OUTBOUND' && listener.listener === 'http_proxy' ? 'the mesh' : 'this listener';
+    const where =
+      listener.direction === 'OUTBOUND' && listener.listener === 'http_proxy' ? 'the mesh' : 'this listener';
     return {
       good: false,
       lines: [`404 NR: ${where} knows no host ${request.authority}`],
-      advice: hostAdvice(trace.virtualHosts.flatMap(({ domains }) => domains), request.authority),
+      advice: hostAdvice(
+        trace.virtualHosts.flatMap(({ domains }) => domains),
+        request.authority,
+      ),
     };
   }
   const written = [...new Set(trace.routes.map(({ origin }) => origin.replace(/ \S+\[\d+\]\S*$/, '')))].filter(Boolean);
   const where = written.length === 0 ? '' : ` of ${written.join(', ')}`;
   return {
     good: false,
-    lines: [`404 NR: host ${request.authority} is known, but none of its ${count(trace.routes.length, 'route')} matches`],
-    advice: [`add a match for ${request.path.split('?')[0]} to the routes${where}, or call a path that one of them has`],
+    lines: [
+      `404 NR: host ${request.authority} is known, but none of its ${count(trace.routes.length, 'route')} matches`,
+    ],
+    advice: [
+      `add a match for ${request.path.split('?')[0]} to the routes${where}, or call a path that one of them has`,
+    ],
   };
 }
 
@@ -141,7 +154,8 @@ function hostAdvice(domains: readonly string[], authority: string): string[] {
   const near = nearest(bare, [...new Set(names.map((domain) => domain.replace(/:\d+$/, '')))]);
   if (near !== undefined) return [`did you mean ${near}?`];
   const short = [...new Set(names.map(serviceOf))].filter((name) => name !== '').sort();
-  const known = short.length === 0 ? '' : ` (there is ${short.slice(0, 12).join(', ')}${short.length > 12 ? ', …' : ''})`;
+  const known =
+    short.length === 0 ? '' : ` (there is ${short.slice(0, 12).join(', ')}${short.length > 12 ? ', …' : ''})`;
   return [`write a Service or a ServiceEntry for it, or call a host that is there${known}`];
 }
 

@@ -44,6 +44,8 @@ export interface FilterStream {
 export interface LocalReply {
   readonly status: number;
   readonly body: string;
+  /** The body is octets as latin1 characters, not text. */
+  readonly octets?: boolean;
   /** Envoy's `response_code_details`, e.g. `fault_filter_abort`. */
   readonly details: string;
   /** {@link ResponseFlag} bits to add. */

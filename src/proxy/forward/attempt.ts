@@ -7,8 +7,8 @@ import type { Resource } from '../upstream/circuit-breaker.ts';
 import type { UpstreamCluster } from '../upstream/cluster.ts';
 import type { UpstreamEndpoint } from '../upstream/endpoint.ts';
 import type { Http1Connection, ResetReason, ResponseReader } from '../upstream/pool/http1-connection.ts';
-import { Http1Pool, type PendingRequest, type PoolFailure } from '../upstream/pool/http1-pool.ts';
 import type { PoolEnvironment } from '../upstream/pool/http1-pool.ts';
+import { Http1Pool, type PendingRequest, type PoolFailure } from '../upstream/pool/http1-pool.ts';
 
 /** What an attempt tells the forwarder that started it. */
 export interface AttemptOwner {
@@ -128,7 +128,10 @@ export class Attempt implements ResponseReader, PendingRequest {
     this.reused = connection.requests > 0;
     const { request } = this.#owner;
     connection.begin(this, request.method, this.upgrade);
-    const line = this.upgrade || this.extraLines !== '' ? this.#head(request) : requestHead(request, this.framing, ConnectionLine.None);
+    const line =
+      this.upgrade || this.extraLines !== ''
+        ? this.#head(request)
+        : requestHead(request, this.framing, ConnectionLine.None);
     connection.output.text(line);
     this.#owner.attemptReady(this);
   }

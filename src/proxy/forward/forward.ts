@@ -337,12 +337,14 @@ export class Forwarder implements AttemptOwner, PickContext {
     attempt.extraLines = plan.includeAttemptCount ? `x-envoy-attempt-count: ${info.attempts}\r\n` : '';
     if (plan.expectedTimeoutLine !== '') attempt.extraLines += plan.expectedTimeoutLine;
     if (plan.autoHostRewrite && endpoint.hostname !== '') {
-      this.request.headers.set('host', endpoint.hostname);
+      this.request.headers.remove('host');
+      this.request.headers.add('Host', endpoint.hostname);
       this.request.authority = endpoint.hostname;
     }
     attempt.start(cluster, endpoint);
     attempt.fresh = false;
-    if (this.#active && this.#requestEnded && plan.perTryTimeoutMs > 0) this.#env.wheel.arm(this.#tryTimer, plan.perTryTimeoutMs);
+    if (this.#active && this.#requestEnded && plan.perTryTimeoutMs > 0)
+      this.#env.wheel.arm(this.#tryTimer, plan.perTryTimeoutMs);
   }
 
   /** The cluster under its newest config: between two tries it may have been replaced, and its endpoints taken over. */
@@ -416,7 +418,8 @@ export class Forwarder implements AttemptOwner, PickContext {
     }
     this.#retries++;
     cluster.stats.retried();
-    (this.#tried ??= []).push(attempt.endpoint!);
+    this.#tried ??= [];
+    this.#tried.push(attempt.endpoint!);
     attempt.abort();
     this.#env.wheel.disarm(this.#tryTimer);
     const { policy } = plan.retry!;

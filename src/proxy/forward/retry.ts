@@ -98,7 +98,8 @@ export function retryOnResponse(
     if ((on & RetryOn.ServerError) !== 0) return true;
     if ((on & RetryOn.GatewayError) !== 0 && (status === 502 || status === 503 || status === 504)) return true;
   }
-  if (status === 429 && (on & RetryOn.EnvoyRateLimited) !== 0 && response.headers.has('x-envoy-ratelimited')) return true;
+  if (status === 429 && (on & RetryOn.EnvoyRateLimited) !== 0 && response.headers.has('x-envoy-ratelimited'))
+    return true;
   if (status === 409 && (on & RetryOn.Retriable4xx) !== 0) return true;
   if ((on & RetryOn.RetriableStatusCodes) !== 0 && statusCodes.has(status)) return true;
   if ((on & RetryOn.RetriableHeaders) !== 0 && matchesAny(headers, response)) return true;

@@ -1,14 +1,14 @@
+import { ConfigError } from '../../base/errors.ts';
 import type { LocalReplyConfig, LocalReplyFormat } from '../../model/http-connection-manager.ts';
 import type { ResponseHead } from '../../protocol/http/message.ts';
 import { Framing } from '../../protocol/http/message.ts';
 import { reasonPhrase } from '../../protocol/http1/serializer.ts';
 import type { LocalReply } from '../filters/filter.ts';
+import { compileHeaderMutations, type HeaderMutator } from '../router/header-ops.ts';
 import { compileLogFilter, type LogFilter, type LogFilterDeps } from '../telemetry/accesslog/filter.ts';
 import type { Formatter } from '../telemetry/accesslog/format.ts';
 import { compileLogFormat } from '../telemetry/accesslog/json.ts';
 import type { StreamInfo } from '../telemetry/stream-info.ts';
-import { compileHeaderMutations, type HeaderMutator } from '../router/header-ops.ts';
-import { ConfigError } from '../../base/errors.ts';
 
 type BodyFormat = { readonly formatter: Formatter; readonly contentType: string };
 
@@ -39,8 +39,8 @@ export class LocalReplies {
     }));
   }
 
-  /** Fills `head` and gives the body, '' for none. */
-  render(reply: LocalReply, info: StreamInfo, head: ResponseHead): string {
+  /** Fills `head` and gives the body. */
+  render(reply: LocalReply, info: StreamInfo, head: ResponseHead): Buffer {
     head.reset();
     const grpc = isGrpc(info);
     head.status = reply.status;
@@ -48,8 +48,11 @@ export class LocalReplies {
     info.responseCodeDetails = reply.details;
     info.flags |= reply.flags;
     info.reason = reply.reason;
-    let { body } = reply;
-    if (this.#explain && reply.reason !== '' && !grpc) body = body === '' ? `${reply.reason}\n` : `${body}\n${reply.reason}\n`;
+    const octets = reply.octets ? Buffer.from(reply.body, 'latin1') : null;
+    const given = octets === null ? reply.body : octets.toString();
+    let body = given;
+    if (this.#explain && reply.reason !== '' && !grpc)
+      body = body === '' ? `${reply.reason}\n` : `${body}\n${reply.reason}\n`;
     let contentType = 'text/plain';
     let format = this.#format;
     let mapped: Mapper | null = null;
@@ -70,19 +73,23 @@ export class LocalReplies {
       contentType = format.contentType;
     }
     for (const [name, value] of reply.headers ?? []) head.headers.add(name, value);
-    if (grpc) return this.#grpc(reply, head, body);
+    if (grpc) {
+      this.#grpc(reply, head, body);
+      return NOTHING;
+    }
     head.reason = reasonPhrase(head.status);
     head.framing = Framing.Length;
-    const length = Buffer.byteLength(body);
+    const bytes = octets !== null && body === given ? octets : Buffer.from(body);
+    const { length } = bytes;
     head.contentLength = length;
     if (head.status !== 204 && head.status !== 304) head.headers.add('content-length', String(length));
     if (length > 0 && !head.headers.has('content-type')) head.headers.add('content-type', contentType);
     mapped?.headers?.apply(head.headers, info);
-    return body;
+    return bytes;
   }
 
   /** A gRPC caller gets a trailers-only answer: HTTP 200 with the status in headers. */
-  #grpc(reply: LocalReply, head: ResponseHead, body: string): string {
+  #grpc(reply: LocalReply, head: ResponseHead, body: string): void {
     head.headers.add('content-type', 'application/grpc');
     head.headers.add('grpc-status', String(reply.grpcStatus ?? grpcStatusFor(reply.status)));
     const message = body === '' ? reply.reason : body;
@@ -92,9 +99,10 @@ export class LocalReplies {
     head.reason = 'OK';
     head.framing = Framing.Length;
     head.contentLength = 0;
-    return '';
   }
 }
+
+const NOTHING = Buffer.alloc(0);
 
 function isGrpc(info: StreamInfo): boolean {
   const type = info.request.headers.get('content-type');

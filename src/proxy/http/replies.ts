@@ -1,6 +1,6 @@
 import type { LocalReply } from '../filters/filter.ts';
-import { ResponseFlag } from '../telemetry/response-flags.ts';
 import type { CompiledDirect, CompiledRedirect } from '../router/route.ts';
+import { ResponseFlag } from '../telemetry/response-flags.ts';
 import type { StreamInfo } from '../telemetry/stream-info.ts';
 import type { ConnectionManager } from './connection-manager.ts';
 
@@ -27,7 +27,13 @@ export function badRequestReply(status: number, details: string, reason: string)
 
 export function requestTimeoutReply(details: 'request_header_timeout' | 'request_overall_timeout'): LocalReply {
   const what = details === 'request_header_timeout' ? 'head' : 'body';
-  return { status: 408, body: 'request timeout', details, flags: 0, reason: `The request's ${what} did not arrive whole in time.` };
+  return {
+    status: 408,
+    body: 'request timeout',
+    details,
+    flags: 0,
+    reason: `The request's ${what} did not arrive whole in time.`,
+  };
 }
 
 export function streamTimeoutReply(details: string, ms: number, requestEnded: boolean): LocalReply {
@@ -52,7 +58,14 @@ export function zeroWeightsReply(info: StreamInfo): LocalReply {
 }
 
 export function directReply(action: CompiledDirect): LocalReply {
-  return { status: action.config.status, body: action.config.body, details: 'direct_response', flags: 0, reason: '' };
+  return {
+    status: action.config.status,
+    body: action.config.body,
+    octets: true,
+    details: 'direct_response',
+    flags: 0,
+    reason: '',
+  };
 }
 
 export function redirectReply(action: CompiledRedirect, info: StreamInfo): LocalReply {

@@ -13,18 +13,26 @@ export function checkRequest(head: RequestHead, manager: ConnectionManager): Loc
   const { config } = manager;
   if (head.minorVersion === 0) {
     if (!config.acceptHttp10) {
-      return badRequestReply(426, 'low_version', 'HTTP/1.0 is not accepted here (http_protocol_options.accept_http_10).');
+      return badRequestReply(
+        426,
+        'low_version',
+        'HTTP/1.0 is not accepted here (http_protocol_options.accept_http_10).',
+      );
     }
     if (head.authority === '') {
       if (config.defaultHostForHttp10 === '') {
         return badRequestReply(400, 'missing_host_header', 'The HTTP/1.0 request names no host.');
       }
       head.authority = config.defaultHostForHttp10;
-      head.headers.set('Host', head.authority);
+      head.headers.add('Host', head.authority);
     }
   }
   if (head.absoluteForm && !config.allowAbsoluteUrl) {
-    return badRequestReply(404, 'absolute_url_rejected', 'Absolute-form targets are not accepted here (allow_absolute_url).');
+    return badRequestReply(
+      404,
+      'absolute_url_rejected',
+      'Absolute-form targets are not accepted here (allow_absolute_url).',
+    );
   }
   if (config.headersWithUnderscores !== 'ALLOW' && hasUnderscoreName(head)) {
     if (config.headersWithUnderscores === 'REJECT_REQUEST') {
@@ -35,7 +43,10 @@ export function checkRequest(head: RequestHead, manager: ConnectionManager): Loc
   if (manager.normalizeHost !== null) {
     const before = head.authority;
     manager.normalizeHost(head);
-    if (head.authority !== before) head.headers.set('Host', head.authority);
+    if (head.authority !== before) {
+      head.headers.remove('host');
+      head.headers.add('Host', head.authority);
+    }
   }
   const verdict = manager.normalizePath === null ? PathVerdict.Continue : manager.normalizePath(head);
   if (verdict === PathVerdict.Reject) {

@@ -1,5 +1,5 @@
-import type { FilterChain } from '../filters/chain.ts';
 import type { PerFilterConfig } from '../../model/route.ts';
+import type { FilterChain } from '../filters/chain.ts';
 
 /** Per-route config of each filter of a chain by its index; null when no route config and no filter says anything. */
 export type RouteFilterConfigs = readonly { readonly config: unknown; readonly disabled: boolean }[] | null;

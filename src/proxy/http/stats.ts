@@ -30,7 +30,11 @@ export class HttpStats {
       counter('downstream_rq_xx', { envoy_response_code_class: String(digit) }, `downstream_rq_${digit}xx`),
     );
     this.connectionsTotal = counter('downstream_cx_total');
-    this.connectionsActive = store.gauge('envoy_http_downstream_cx_active', labels, `http.${prefix}.downstream_cx_active`);
+    this.connectionsActive = store.gauge(
+      'envoy_http_downstream_cx_active',
+      labels,
+      `http.${prefix}.downstream_cx_active`,
+    );
     this.protocolErrors = counter('downstream_cx_protocol_error');
     this.idleTimeouts = counter('downstream_rq_idle_timeout');
     this.requestTimeouts = counter('downstream_rq_timeout');

@@ -12,7 +12,7 @@ import {
 } from '../../protocol/http1/serializer.ts';
 import { FilterResult, type FilterStream, type LocalReply } from '../filters/filter.ts';
 import { Forwarder, type ResponseSink } from '../forward/forward.ts';
-import { fillPlan, ForwardPlan } from '../forward/plan.ts';
+import { ForwardPlan, fillPlan } from '../forward/plan.ts';
 import type { Output } from '../io/output.ts';
 import type { CompiledRoute } from '../router/route.ts';
 import type { ClusterTarget } from '../router/weighted.ts';
@@ -525,14 +525,16 @@ export class HttpStream implements FilterStream, ResponseSink {
     (this.#target ?? this.#route)?.responseMutations?.apply(headers, info);
     if (manager.chain.responseHead !== null) this.#runResponseHooks();
     if (config.serverHeader === 'OVERWRITE') headers.set('server', config.serverName);
-    else if (config.serverHeader === 'APPEND_IF_ABSENT' && !headers.has('server')) headers.add('server', config.serverName);
+    else if (config.serverHeader === 'APPEND_IF_ABSENT' && !headers.has('server'))
+      headers.add('server', config.serverName);
     if (!headers.has('date')) headers.add('date', formatHttpDate(info.startWall));
     if (config.via !== '') headers.add('via', config.via);
     if (config.alwaysSetRequestIdInResponse) {
       const id = info.request.headers.get('x-request-id');
       if (id !== undefined) headers.set('x-request-id', id);
     }
-    if (this.#route?.virtualHost.includeAttemptCountInResponse) headers.set('x-envoy-attempt-count', String(info.attempts));
+    if (this.#route?.virtualHost.includeAttemptCountInResponse)
+      headers.set('x-envoy-attempt-count', String(info.attempts));
     const framing = this.#responseFraming(head);
     this.#framing = framing;
     // Its length may change under the body hooks, and an HTTP/1.0 client cannot be sent chunks.
@@ -557,7 +559,8 @@ export class HttpStream implements FilterStream, ResponseSink {
     if (this.info.request.method === 'HEAD' || status === 204 || status === 304) return Framing.None;
     if (framing === Framing.None) return Framing.None;
     // What a local reply says is not shown to the body hooks.
-    if (framing === Framing.Length && (this.#replied || this.#manager.chain.responseData === null)) return Framing.Length;
+    if (framing === Framing.Length && (this.#replied || this.#manager.chain.responseData === null))
+      return Framing.Length;
     return this.info.request.minorVersion === 0 ? Framing.UntilClose : Framing.Chunked;
   }
 
@@ -608,10 +611,7 @@ export class HttpStream implements FilterStream, ResponseSink {
     info.response = this.#ownResponse;
     const body = this.#manager.localReplies.render(reply, info, this.#ownResponse);
     this.#startResponse(this.#ownResponse);
-    if (body !== '' && this.#framing !== Framing.None) {
-      const bytes = Buffer.from(body);
-      this.#writeBody(bytes, 0, bytes.length);
-    }
+    this.#writeBody(body, 0, body.length);
     this.#endResponse();
   }
 

@@ -1,5 +1,5 @@
-import type { FilterChain, FilterChainMatch } from '../../model/listener.ts';
 import type { CidrRange } from '../../model/address.ts';
+import type { FilterChain, FilterChainMatch } from '../../model/listener.ts';
 import { AddressRanges } from '../http/addresses.ts';
 
 /** What a connection can be matched by. `serverName` and the protocols are '' until something sniffed them. */
@@ -65,11 +65,11 @@ export class FilterChainTable<T> {
 type Criterion = (compiled: CompiledMatch, input: ChainInput) => number;
 
 const CRITERIA: readonly Criterion[] = [
-  ({ match }, input) =>
-    match.destinationPort === null ? 1 : match.destinationPort === input.destinationPort ? 2 : 0,
+  ({ match }, input) => (match.destinationPort === null ? 1 : match.destinationPort === input.destinationPort ? 2 : 0),
   ({ match, prefixRanges }, input) => scoreRanges(match.prefixRanges, prefixRanges, input.destinationAddress),
   ({ match }, input) => scoreServerName(match.serverNames, input.serverName),
-  ({ match }, input) => (match.transportProtocol === '' ? 1 : match.transportProtocol === input.transportProtocol ? 2 : 0),
+  ({ match }, input) =>
+    match.transportProtocol === '' ? 1 : match.transportProtocol === input.transportProtocol ? 2 : 0,
   ({ match }, input) =>
     match.applicationProtocols.length === 0
       ? 1
@@ -92,7 +92,8 @@ const LOOPBACK = new AddressRanges([
 ]);
 
 function compile(match: FilterChainMatch): CompiledMatch {
-  const ranges = (list: readonly CidrRange[]): AddressRanges | null => (list.length === 0 ? null : new AddressRanges(list));
+  const ranges = (list: readonly CidrRange[]): AddressRanges | null =>
+    list.length === 0 ? null : new AddressRanges(list);
   return {
     match,
     prefixRanges: ranges(match.prefixRanges),

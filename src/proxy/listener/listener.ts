@@ -5,8 +5,8 @@ import type { FilterChain, Listener as ListenerConfig, NetworkFilter } from '../
 import { plainAddress } from '../http/addresses.ts';
 import { HttpConnection } from '../http/connection.ts';
 import type { ConnectionManager } from '../http/connection-manager.ts';
-import { TcpConnection } from '../tcp/tcp-proxy.ts';
 import type { TcpEnvironment } from '../tcp/tcp-proxy.ts';
+import { TcpConnection } from '../tcp/tcp-proxy.ts';
 import type { ConnectionInfo } from '../telemetry/stream-info.ts';
 import { FilterChainTable } from './filter-chain.ts';
 
@@ -40,7 +40,11 @@ export function compileListener(
 /** What listeners share. */
 export interface ListenerEnvironment extends TcpEnvironment {
   nextConnectionId(): number;
-  readonly acceptStats: { accepted(listener: string): void; closed(listener: string): void; noChain(listener: string): void };
+  readonly acceptStats: {
+    accepted(listener: string): void;
+    closed(listener: string): void;
+    noChain(listener: string): void;
+  };
 }
 
 type Connection = { drain(): void; destroy(): void };

@@ -26,11 +26,17 @@ export function adminServers(
   const servers: { server: AdminServer; at: SocketAddress }[] = [];
   if (admin !== null) {
     const routes = adminRoutes(view);
-    servers.push({ server: new AdminServer({ ...env.shared, name: 'admin', routes, hosts: { kind: 'local' } }), at: admin });
+    servers.push({
+      server: new AdminServer({ ...env.shared, name: 'admin', routes, hosts: { kind: 'local' } }),
+      at: admin,
+    });
   }
   if (health !== undefined) {
     const routes = healthRoutes(view);
-    servers.push({ server: new AdminServer({ ...env.shared, name: 'health', routes, hosts: { kind: 'any' } }), at: health });
+    servers.push({
+      server: new AdminServer({ ...env.shared, name: 'health', routes, hosts: { kind: 'any' } }),
+      at: health,
+    });
   }
   if (prometheus !== undefined) {
     const routes = prometheusRoutes(view);

@@ -102,6 +102,8 @@ export class SnapshotApplier {
   async #applyOne(snapshot: Snapshot): Promise<void> {
     const { clusters } = this.#env;
     clusters.stage(snapshot.clusters, snapshot.endpoints);
+    // Whoever made the snapshot has waited for these, and given up.
+    clusters.giveUpWarming(withoutEndpoints(snapshot));
     if (snapshot.routes !== this.#applied.routes || snapshot.listeners !== this.#applied.listeners) {
       if (!(await this.#warm(snapshot)) || this.#closed) return;
       await this.#swap(snapshot);
@@ -246,6 +248,15 @@ function sameAddresses(a: ListenerConfig, b: ListenerConfig): boolean {
     a.addresses.length === b.addresses.length &&
     a.addresses.every(({ host, port }, i) => host === b.addresses[i]!.host && port === b.addresses[i]!.port)
   );
+}
+
+/** Clusters that go live although discovery has no endpoints for them. */
+function withoutEndpoints({ clusters, endpoints }: Snapshot): string[] {
+  const names: string[] = [];
+  for (const { name, discovery } of clusters.values()) {
+    if (discovery.kind === 'EDS' && !endpoints.has(discovery.serviceName)) names.push(name);
+  }
+  return names;
 }
 
 function collectListenerClusters(listener: ListenerConfig, names: Set<string>): void {

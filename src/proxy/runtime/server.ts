@@ -176,7 +176,6 @@ export class Proxy {
     const { bootstrap, version, lastGoodPath } = this.#options;
     // gRPC and HTTP/2 cost a fifth of the process's memory: only a proxy that asks somebody loads them.
     const { startDiscovery } = await import('./xds-bridge.ts');
-    if (statics.listeners.size > 0) await this.applier.apply(statics);
     const discovery = startDiscovery(bootstrap, ads, statics, this.env, version, lastGoodPath);
     this.#discovery = discovery;
     await new Promise<void>((resolve, reject) => {
@@ -195,6 +194,9 @@ export class Proxy {
         first = false;
         this.applier.apply(discovery.snapshot.value).then(resolve, reject);
       });
+      // What the bootstrap has of its own does not wait for the server, but for endpoints that come from there.
+      const own = discovery.snapshot.value;
+      if (own.listeners.size > 0) this.applier.apply(own).catch(reject);
     });
   }
 }

@@ -26,15 +26,10 @@ export function httpProxyListener(at: SocketAt): Listener {
 }
 
 /** What other proxies call; hands on to the app. */
-export function inboundListener(
-  inbound: InboundPort,
-  service: MeshService | undefined,
-  limit: RateLimitPolicy | undefined,
-): Listener {
-  const route_config = inboundRoutes(inbound, service, limit);
+export function inboundListener(inbound: InboundPort): Listener {
   return listener(`inbound|${inbound.port}`, inbound.bind, 'INBOUND', {
     stat_prefix: `inbound_0.0.0.0_${inbound.port}`,
-    route_config,
+    rds: rds(inboundCluster(inbound.port)),
   });
 }
 
@@ -54,7 +49,11 @@ export function gatewayAddress(group: ServerGroup, facts: LaptopFacts): SocketAt
   return { address, port: facts.portMap.get(group.port) ?? group.port };
 }
 
-function inboundRoutes(
+/**
+ * The routes of an inbound port. Istio has them in the listener; there an edit of a rate limit would replace the
+ * listener, and in Envoy each connection would keep the old limit until it is closed.
+ */
+export function inboundRoutes(
   inbound: InboundPort,
   service: MeshService | undefined,
   limit: RateLimitPolicy | undefined,

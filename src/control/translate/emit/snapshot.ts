@@ -20,8 +20,8 @@ import { shapeOf } from './change.ts';
 import { emptyCluster, inboundAppCluster, serviceClusters } from './cluster.ts';
 import { loadAssignment } from './endpoint.ts';
 import { gatewayRouteConfig, serverGroups } from './gateway.ts';
-import { type DecodedFacts, laptopFacts } from './laptop.ts';
-import { gatewayAddress, gatewayListener, httpProxyListener, inboundListener } from './listener.ts';
+import { type DecodedFacts, type InboundPort, laptopFacts } from './laptop.ts';
+import { gatewayAddress, gatewayListener, httpProxyListener, inboundListener, inboundRoutes } from './listener.ts';
 import { parseOutbound } from './names.ts';
 import { type EmitNode, isPopulated, relevantLabels, Scope, speaksHttp2, subsetOf } from './scope.ts';
 import { httpProxyRoutes } from './virtual-host.ts';
@@ -67,6 +67,7 @@ export class MeshEmitter {
   readonly #endpoints = new Generations<ResourceEntry>();
   readonly #routes = new Generations<ResourceEntry>();
   readonly #listeners = new Generations<ResourceEntry>();
+  readonly #apps = new Generations<ResourceEntry>();
   readonly #maps = new Generations<Resources>();
   readonly #proxies = new Generations<Emitted>();
 
@@ -94,7 +95,15 @@ export class MeshEmitter {
     this.#mesh = mesh;
     this.#labels = relevantLabels(mesh);
     this.#scopes.clear();
-    for (const cache of [this.#clusters, this.#endpoints, this.#routes, this.#listeners, this.#maps, this.#proxies]) {
+    for (const cache of [
+      this.#clusters,
+      this.#endpoints,
+      this.#routes,
+      this.#listeners,
+      this.#apps,
+      this.#maps,
+      this.#proxies,
+    ]) {
       cache.turn();
     }
   }
@@ -104,7 +113,7 @@ export class MeshEmitter {
     const decoded = laptopFacts(node.metadata);
     for (const problem of decoded.problems) this.#note({ proxy: node.id, message: problem });
     const own = node.kind === 'router' ? this.#router(shared, decoded, node) : this.#sidecar(shared, decoded, node);
-    const { clusters, endpoints } = this.#complete(shared, own.routes, node.kind === 'router');
+    const { clusters, endpoints } = this.#complete(shared, own, node.kind === 'router');
     return new Map([
       [CLUSTER, this.#map(`${key} CDS`, own.clusters.size === 0 ? clusters : new Map([...clusters, ...own.clusters]))],
       [ENDPOINT, this.#map(`${key} EDS`, endpoints)],
@@ -182,39 +191,47 @@ export class MeshEmitter {
 
   #sidecar(shared: Shared, { facts }: DecodedFacts, node: EmitNode): Own {
     const { scope, configKey } = shared;
-    const routes = this.#build(this.#routes, `sidecar\n${configKey}`, RouteConfiguration, () => httpProxyRoutes(scope));
-    const listeners = new Map<string, ResourceEntry>();
-    const clusters = new Map<string, ResourceEntry>();
-    if (facts.httpProxy !== null) {
-      const at = facts.httpProxy;
+    const own: Own = { listeners: new Map(), clusters: new Map(), routes: new Map() };
+    const outbound = `sidecar\n${configKey}`;
+    put(
+      own.routes,
+      this.#build(this.#routes, outbound, RouteConfiguration, () => httpProxyRoutes(scope)),
+    );
+    const at = facts.httpProxy;
+    if (at !== null) {
+      const key = `proxy ${JSON.stringify(at)}`;
       put(
-        listeners,
-        this.#build(this.#listeners, `proxy ${JSON.stringify(at)}`, Listener, () => httpProxyListener(at)),
+        own.listeners,
+        this.#build(this.#listeners, key, Listener, () => httpProxyListener(at)),
       );
     }
-    for (const inbound of facts.inbound) {
-      const service = scope.services.get(inbound.service);
-      const limit = scope.mesh.rateLimits.find(
-        ({ target }) => target.kind === 'service' && target.host === inbound.service && inbound.service !== '',
-      );
-      const shape = service === undefined ? '' : this.#shapeOf(service);
-      const key = [JSON.stringify(inbound), shape, this.#ids.of(limit ?? null)].join('\n');
-      put(
-        listeners,
-        this.#build(this.#listeners, `inbound ${key}`, Listener, () => inboundListener(inbound, service, limit)),
-      );
-      put(
-        clusters,
-        this.#build(this.#listeners, `app ${key}`, Cluster, () => inboundAppCluster(inbound, service)),
-      );
+    for (const inbound of facts.inbound) this.#inbound(inbound, scope, own);
+    if (own.listeners.size === 0 && node.kind === 'sidecar') {
+      const message = 'no listeners: REMORA in the node metadata names none, and capture by iptables is not there yet';
+      this.#note({ proxy: node.id, message });
     }
-    if (listeners.size === 0 && node.kind === 'sidecar') {
-      this.#note({
-        proxy: node.id,
-        message: 'no listeners: REMORA in the node metadata names none, and capture by iptables is not there yet',
-      });
-    }
-    return { listeners, clusters, routes: new Map([[routes.name, routes]]) };
+    return own;
+  }
+
+  #inbound(inbound: InboundPort, scope: Scope, own: Own): void {
+    const service = scope.services.get(inbound.service);
+    const limit = scope.mesh.rateLimits.find(
+      ({ target }) => target.kind === 'service' && inbound.service !== '' && target.host === inbound.service,
+    );
+    const shape = service === undefined ? '' : this.#shapeOf(service);
+    const key = `inbound ${JSON.stringify(inbound)}\n${shape}\n${this.#ids.of(limit ?? null)}`;
+    put(
+      own.listeners,
+      this.#build(this.#listeners, key, Listener, () => inboundListener(inbound)),
+    );
+    put(
+      own.clusters,
+      this.#build(this.#apps, key, Cluster, () => inboundAppCluster(inbound, service)),
+    );
+    put(
+      own.routes,
+      this.#build(this.#routes, key, RouteConfiguration, () => inboundRoutes(inbound, service, limit)),
+    );
   }
 
   #router(shared: Shared, { facts }: DecodedFacts, node: EmitNode): Own {
@@ -252,9 +269,9 @@ export class MeshEmitter {
   }
 
   /** Clusters and endpoints for the routes: a stand-in for each that nobody defined; for gateways no more than they name. */
-  #complete(shared: Shared, routes: Entries, onlyNamed: boolean): { clusters: Resources; endpoints: Resources } {
-    const named = new Set([...routes.values()].flatMap((entry) => entry.references.map(({ name }) => name)));
-    const missing = [...named].filter((name) => !shared.clusters.has(name));
+  #complete(shared: Shared, own: Own, onlyNamed: boolean): { clusters: Resources; endpoints: Resources } {
+    const named = new Set([...own.routes.values()].flatMap((entry) => entry.references.map(({ name }) => name)));
+    const missing = [...named].filter((name) => !shared.clusters.has(name) && !own.clusters.has(name));
     if (!onlyNamed && missing.length === 0) return shared;
     const clusters = new Map([...shared.clusters].filter(([name]) => !onlyNamed || named.has(name)));
     const endpoints = new Map([...shared.endpoints].filter(([name]) => !onlyNamed || named.has(name)));
@@ -281,9 +298,9 @@ export class MeshEmitter {
 }
 
 interface Own {
-  readonly listeners: Entries;
-  readonly clusters: Entries;
-  readonly routes: Entries;
+  readonly listeners: Map<string, ResourceEntry>;
+  readonly clusters: Map<string, ResourceEntry>;
+  readonly routes: Map<string, ResourceEntry>;
 }
 
 function put(map: Map<string, ResourceEntry>, entry: ResourceEntry): void {

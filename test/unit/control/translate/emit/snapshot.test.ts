@@ -93,13 +93,13 @@ describe('MeshEmitter', () => {
     expect(changedNames(before, after, CLUSTER)).toContain('outbound|9080||reviews.default.svc.cluster.local');
   });
 
-  it('touches the inbound listener of the service that gets a rate limit, and no other', () => {
+  it('touches the inbound routes of the service that gets a rate limit, and no listener', () => {
     const mesh = new Mesh(files());
     const before = mesh.snapshot(SIDECAR);
     mesh.write(files(['rate-limit']));
     const after = mesh.snapshot(SIDECAR);
-    expect(changedNames(before, after, LISTENER)).toEqual(['inbound|9080']);
-    expect(changedNames(before, after, CLUSTER)).toEqual([]);
+    expect(changed(before, after)).toEqual(['RDS']);
+    expect(changedNames(before, after, ROUTE)).toEqual(['inbound|9080||']);
   });
 
   it('has the same version for the same content, whoever emitted it', () => {

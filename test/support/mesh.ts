@@ -1,0 +1,444 @@
+import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { request as httpRequest } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Writable } from 'node:stream';
+import { systemClock } from '../../src/base/clock.ts';
+import { LogRoot } from '../../src/base/log.ts';
+import { systemRandom } from '../../src/base/random.ts';
+import { announce } from '../../src/cli/instance.ts';
+import { ControlServer } from '../../src/control/runtime/server.ts';
+import type { ConnectedProxy } from '../../src/control/serve/clients.ts';
+import type { Finding } from '../../src/control/source/collection.ts';
+import { formatAddress, type SocketAddress } from '../../src/model/address.ts';
+import { proxyDecodeContext } from '../../src/proxy/runtime/extensions.ts';
+import { Proxy } from '../../src/proxy/runtime/server.ts';
+import { readBootstrap } from '../../src/xds/bootstrap/bootstrap.ts';
+import { describeProblems } from '../../src/xds/bootstrap/document.ts';
+import { EXPLAIN, type ProxyFlags, proxyBootstrap } from '../../src/xds/bootstrap/proxy-bootstrap.ts';
+import type { JsonObject } from '../../src/xds/proto/codec.ts';
+import { type App, app, type AppOptions } from './mesh-app.ts';
+import { closedPort } from './upstream.ts';
+
+/** The port of every service of a test mesh. */
+export const PORT = 9080;
+
+const POLL_MS = 5;
+const DEADLINE_MS = 10_000;
+
+/** Resolves with what `look` finds, once it is there; names `what` when it does not come in time. */
+export async function until<T>(
+  what: string | (() => string),
+  look: () => T | Promise<T>,
+  deadlineMs = DEADLINE_MS,
+): Promise<NonNullable<T>> {
+  const end = systemClock.now() + deadlineMs;
+  for (;;) {
+    const found = await look();
+    if (found !== null && found !== undefined && found !== false) return found;
+    if (systemClock.now() > end) throw new Error(`not in ${deadlineMs} ms: ${typeof what === 'string' ? what : what()}`);
+    await new Promise<void>((resolve) => systemClock.after(POLL_MS, resolve));
+  }
+}
+
+export interface Reply {
+  readonly status: number;
+  readonly body: string;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+}
+
+/** One request on a connection of its own. A target with `http://` goes through an explicit proxy. */
+export function call(port: number, target: string, headers: Readonly<Record<string, string>> = {}): Promise<Reply> {
+  return new Promise((resolve, reject) => {
+    const host = /^http:\/\/([^/]+)/.exec(target)?.[1] ?? 'bookinfo.example';
+    const options = { host: '127.0.0.1', port, path: target, agent: false as const, headers: { host, ...headers } };
+    const sent = httpRequest(options, (response) => {
+      let body = '';
+      response.setEncoding('utf8');
+      response.on('data', (text: string) => {
+        body += text;
+      });
+      response.on('error', reject);
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, body, headers: response.headers }));
+    });
+    sent.on('error', reject);
+    sent.end();
+  });
+}
+
+/** Lines that somebody waits for; the oldest go. */
+export class Lines extends Writable {
+  readonly lines: string[] = [];
+
+  constructor() {
+    super({ decodeStrings: false });
+  }
+  add(line: string): void {
+    this.lines.push(line);
+    if (this.lines.length > 2000) this.lines.splice(0, 1000);
+  }
+  override _write(chunk: string | Buffer, _encoding: string, done: () => void): void {
+    for (const line of String(chunk).split('\n')) if (line !== '') this.add(line);
+    done();
+  }
+  find(pattern: RegExp): string | undefined {
+    return this.lines.find((line) => pattern.test(line));
+  }
+  /** The first line that matches, once there is one. */
+  until(pattern: RegExp): Promise<string> {
+    return until(() => `a line like ${pattern}; the last: ${this.lines.slice(-5).join('')}`, () => this.find(pattern));
+  }
+}
+
+/** A proxy of the mesh, with the program beside it. */
+export class MeshProxy {
+  readonly name: string;
+  readonly proxy: Proxy;
+  readonly app: App | null;
+  /** The proxy's own log. */
+  readonly log: Lines;
+  readonly accessLog: Lines;
+  readonly lastGoodPath: string;
+  withdraw: () => void = () => {};
+
+  constructor(name: string, proxy: Proxy, log: Lines, accessLog: Lines, lastGoodPath: string, beside: App | null) {
+    this.name = name;
+    this.proxy = proxy;
+    this.log = log;
+    this.accessLog = accessLog;
+    this.lastGoodPath = lastGoodPath;
+    this.app = beside;
+  }
+
+  /** The explicit proxy for the program's own calls. */
+  get outbound(): SocketAddress {
+    return this.#address('http_proxy');
+  }
+  get inbound(): SocketAddress {
+    return this.#address(`inbound|${PORT}`);
+  }
+  #address(listener: string): SocketAddress {
+    const address = this.proxy.addressOf(listener);
+    if (address === undefined) throw new Error(`${this.name} has no listener ${listener}`);
+    return address;
+  }
+
+  /** A call of the program beside this proxy: `http://reviews:9080/`. */
+  call(target: string, headers: Readonly<Record<string, string>> = {}): Promise<Reply> {
+    return call(this.outbound.port, target, headers);
+  }
+  /** The routes in force, as text, for looking for a marker. */
+  routesText(): string {
+    const { routes } = this.proxy.applier.applied;
+    if (this.#routes !== routes) this.#text = text([...routes.values()]);
+    this.#routes = routes;
+    return this.#text;
+  }
+  #routes: unknown = null;
+  #text = '';
+  /** Its own program's rate limits in force, as text. */
+  limitText(): string {
+    return `${text([...this.proxy.applier.applied.listeners.values()])} ${this.routesText()}`;
+  }
+  get clusters(): string[] {
+    return [...this.proxy.applier.applied.clusters.keys()].sort();
+  }
+  /** How much there is of everything that must not grow. */
+  counts(): Record<string, number> {
+    const { applier, env } = this.proxy;
+    return {
+      listeners: applier.listeners.size,
+      tables: applier.tables.size,
+      managers: applier.managers().length,
+      clusters: [...env.clusters.clusters()].length,
+      endpoints: [...env.clusters.clusters()].reduce((sum, cluster) => sum + cluster.total, 0),
+      series: [...env.stats.series()].length,
+    };
+  }
+
+  async close(): Promise<void> {
+    this.withdraw();
+    await this.proxy.close();
+    await this.app?.close();
+  }
+}
+
+/** Maps included. */
+function text(value: unknown): string {
+  return JSON.stringify(value, (_key, part: unknown) => (part instanceof Map ? [...part] : part));
+}
+
+export interface ProxySpec {
+  readonly service: string;
+  readonly version?: string;
+  readonly namespace?: string;
+  readonly app?: AppOptions;
+  /** SotW in place of delta. */
+  readonly sotw?: boolean;
+  readonly lastGood?: boolean;
+}
+
+/** The folder that the control server watches. */
+export class ConfigFolder {
+  readonly path: string;
+
+  constructor(path: string) {
+    this.path = path;
+    mkdirSync(path, { recursive: true });
+  }
+  /** In place, as `cp` does. */
+  write(name: string, text: string): void {
+    writeFileSync(join(this.path, name), text);
+  }
+  /** In one step, as editors do. */
+  replace(name: string, text: string): void {
+    const temporary = join(this.path, `.${name}.swp`);
+    writeFileSync(temporary, text);
+    renameSync(temporary, join(this.path, name));
+  }
+  remove(...names: readonly string[]): void {
+    for (const name of names) rmSync(join(this.path, name), { force: true });
+  }
+}
+
+/** A running mesh in this process. */
+export class Mesh {
+  readonly #folder: string;
+  readonly config: ConfigFolder;
+  readonly instances: ConfigFolder;
+  readonly proxies = new Map<string, MeshProxy>();
+  readonly log = new Lines();
+  gatewayPort = 0;
+  #control: ControlServer | null = null;
+  #xdsPort = 0;
+
+  constructor() {
+    this.#folder = mkdtempSync(join(tmpdir(), 'remora-mesh-'));
+    this.config = new ConfigFolder(join(this.#folder, 'config'));
+    this.instances = new ConfigFolder(join(this.#folder, 'instances'));
+  }
+
+  get control(): ControlServer {
+    if (this.#control === null) throw new Error('the control server is not running');
+    return this.#control;
+  }
+  proxy(name: string): MeshProxy {
+    const proxy = this.proxies.get(name);
+    if (proxy === undefined) throw new Error(`no proxy ${name}; there are ${[...this.proxies.keys()].join(', ')}`);
+    return proxy;
+  }
+
+  /** Starts the control server; again on the same port after `stopControl`. */
+  async startControl(): Promise<void> {
+    const control = new ControlServer({
+      paths: [this.config.path, this.instances.path],
+      xds: { host: '127.0.0.1', port: this.#xdsPort },
+      http: { host: '127.0.0.1', port: 0 },
+      clock: systemClock,
+      log: new LogRoot(systemClock, (line) => this.log.add(line), 'debug').logger(),
+      version: 'test',
+    });
+    await control.start();
+    this.#control = control;
+    this.#xdsPort = control.xdsAddress.port;
+  }
+  async stopControl(): Promise<void> {
+    await this.#control?.close();
+    this.#control = null;
+  }
+
+  /** A sidecar and its program, announced to the mesh once it has its listeners. */
+  async sidecar(spec: ProxySpec): Promise<MeshProxy> {
+    const { service, version = 'v1', namespace = 'default' } = spec;
+    const name = `${service}-${version}`;
+    // The program learns of its proxy when that listens: it is asked for at each call.
+    const beside = await app(name, { ...spec.app, outbound: () => this.proxies.get(name)?.outbound.port ?? 0 });
+    const proxy = this.#proxy(
+      name,
+      {
+        type: 'sidecar',
+        control: formatAddress({ host: '127.0.0.1', port: this.#xdsPort }),
+        ip: '127.0.0.1',
+        pod: name,
+        namespace,
+        workload: name,
+        labels: { app: service, version },
+        metadata: {
+          REMORA: {
+            inbound: [
+              {
+                port: PORT,
+                bind: '127.0.0.1:0',
+                app: `127.0.0.1:${beside.port}`,
+                service: `${service}.${namespace}.svc.cluster.local`,
+              },
+            ],
+            httpProxy: '127.0.0.1:0',
+          },
+        },
+      },
+      spec,
+      beside,
+    );
+    await proxy.proxy.start();
+    this.announce(proxy, spec);
+    return proxy;
+  }
+
+  announce(proxy: MeshProxy, { service, version = 'v1', namespace = 'default' }: ProxySpec): void {
+    const inboundPort = proxy.inbound.port;
+    const instance = { pod: proxy.name, service, namespace, version, servicePort: PORT, inboundPort };
+    proxy.withdraw = announce(instance, this.instances.path, 'http', false);
+  }
+
+  /** An ingress gateway, `istio: ingressgateway`; its port 80 is `gatewayPort`. */
+  async gateway(spec: Omit<ProxySpec, 'service'> = {}): Promise<MeshProxy> {
+    this.gatewayPort = await closedPort();
+    const proxy = this.#proxy(
+      'gateway',
+      {
+        type: 'router',
+        control: formatAddress({ host: '127.0.0.1', port: this.#xdsPort }),
+        ip: '127.0.0.1',
+        pod: 'gateway',
+        namespace: spec.namespace ?? 'default',
+        workload: 'gateway',
+        labels: { istio: 'ingressgateway' },
+        metadata: { REMORA: { portMap: { 80: this.gatewayPort }, bind: '127.0.0.1' } },
+      },
+      { ...spec, service: 'gateway' },
+      null,
+    );
+    await proxy.proxy.start();
+    return proxy;
+  }
+
+  #proxy(name: string, flags: ProxyFlags, spec: ProxySpec, beside: App | null): MeshProxy {
+    const log = new Lines();
+    const accessLog = new Lines();
+    const bootstrap: JsonObject = {
+      ...proxyBootstrap({ ...flags, delta: spec.sotw !== true, admin: { host: '127.0.0.1', port: 0 } }),
+      layered_runtime: EXPLAIN,
+    };
+    const result = readBootstrap(JSON.stringify(bootstrap), proxyDecodeContext());
+    if (!result.ok) throw new Error(describeProblems(name, result.problems).join('\n'));
+    const lastGoodPath = join(this.#folder, `${name}.last-good.json`);
+    const proxy = new Proxy({
+      bootstrap: result.bootstrap,
+      clock: systemClock,
+      random: systemRandom,
+      log: new LogRoot(systemClock, (line) => log.add(line), 'debug').logger(),
+      stdout: accessLog,
+      stderr: accessLog,
+      version: 'test',
+      ...(spec.lastGood === true ? { lastGoodPath } : {}),
+    });
+    const made = new MeshProxy(name, proxy, log, accessLog, lastGoodPath, beside);
+    this.proxies.set(name, made);
+    return made;
+  }
+
+  /** What a path of the control server's HTTP port answers. */
+  async status<T>(path: string): Promise<T> {
+    return JSON.parse((await call(this.control.httpAddress.port, path, { host: 'localhost' })).body) as T;
+  }
+  findings(): Promise<(Finding & { text: string })[]> {
+    return this.status('/findings');
+  }
+  /** The finding with this code, once it is there. */
+  finding(code: string): Promise<Finding & { text: string }> {
+    return until(`finding ${code}`, async () => (await this.findings()).find((one) => one.code === code));
+  }
+  /** Resolves when all proxies that are connected have applied all there is. */
+  synced(count = this.proxies.size): Promise<readonly ConnectedProxy[]> {
+    return until(`${count} proxies in sync`, async () => {
+      const list = await this.status<ConnectedProxy[]>('/proxies');
+      return list.length === count && list.every((one) => one.applied === one.target) ? list : null;
+    });
+  }
+  /** Resolves when the routes of these proxies, or of all, have the text. */
+  async routed(text: string, ...names: readonly string[]): Promise<void> {
+    const proxies = names.length === 0 ? [...this.proxies.values()] : names.map((name) => this.proxy(name));
+    await until(`${text} in the routes of ${proxies.map(({ name }) => name).join(', ')}`, () =>
+      proxies.every((proxy) => proxy.routesText().includes(text)),
+    );
+  }
+
+  /** Before memory is measured. */
+  forgetLines(): void {
+    for (const { log, accessLog } of this.proxies.values()) for (const one of [log, accessLog]) one.lines.length = 0;
+    this.log.lines.length = 0;
+  }
+  /** What everybody said last, and what the proxies wait for, for a test that fails. */
+  async describe(): Promise<string> {
+    const lines = [...this.proxies.values()].map(({ name, proxy, log }) => {
+      const { warming = [], source = '' } = proxy.discovery?.status ?? {};
+      return `${name}: from ${source}, warming ${JSON.stringify(warming)}\n${log.lines.slice(-8).join('')}`;
+    });
+    const proxies = this.#control === null ? '' : JSON.stringify(await this.status('/proxies'));
+    return [...lines, 'control:', ...this.log.lines.slice(-20), proxies].join('\n');
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.proxies.values()].map((proxy) => proxy.close()));
+    await this.stopControl();
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+}
+
+/** Says step by step what a mesh consists of; proxies start in the order in which they are named. */
+export class MeshBuilder {
+  readonly #files: (readonly [string, string])[] = [];
+  readonly #steps: ((mesh: Mesh) => Promise<unknown>)[] = [];
+
+  /** A file of config. */
+  yaml(name: string, text: string): this {
+    this.#files.push([name, text]);
+    return this;
+  }
+  sidecar(service: string, version = 'v1', more: Omit<ProxySpec, 'service' | 'version'> = {}): this {
+    this.#steps.push((mesh) => mesh.sidecar({ service, version, ...more }));
+    return this;
+  }
+  gateway(spec: Omit<ProxySpec, 'service'> = {}): this {
+    this.#steps.push((mesh) => mesh.gateway(spec));
+    return this;
+  }
+  /** Resolves when every proxy has all of the config. */
+  async start(): Promise<Mesh> {
+    const mesh = new Mesh();
+    try {
+      for (const [name, text] of this.#files) mesh.config.write(name, text);
+      await mesh.startControl();
+      for (const step of this.#steps) await step(mesh);
+      // The last instance's announcement is read and pushed after its proxy was in sync.
+      for (const { proxy, app: beside } of mesh.proxies.values()) {
+        if (beside === null) continue;
+        const inbound = proxy.addressOf(`inbound|${PORT}`)?.port;
+        await until(`${beside.name} announced`, () => announced(mesh, inbound ?? 0));
+      }
+      await mesh.synced();
+    } catch (error) {
+      const said = await mesh.describe();
+      await mesh.close();
+      throw new Error(`the mesh does not start\n${said}`, { cause: error });
+    }
+    return mesh;
+  }
+}
+
+/** Every sidecar of the mesh knows the instance on that port. */
+function announced(mesh: Mesh, port: number): boolean {
+  return [...mesh.proxies.values()].every(({ app: beside, proxy }) => {
+    if (beside === null) return true;
+    const ports = [...proxy.applier.applied.endpoints.values()].flatMap(({ localities }) =>
+      localities.flatMap(({ endpoints }) => endpoints.map(({ address }) => address.port)),
+    );
+    return ports.includes(port);
+  });
+}
+
+/** `await mesh().yaml('a.yaml', text).sidecar('productpage').sidecar('reviews', 'v2').gateway().start()` */
+export function mesh(): MeshBuilder {
+  return new MeshBuilder();
+}

@@ -1,0 +1,28 @@
+import { expect, test } from 'vitest';
+import { AddressRanges, internalAddresses, plainAddress } from '../../../../src/proxy/http/addresses.ts';
+
+test('without config the private ranges of both families are internal', () => {
+  const internal = internalAddresses(null);
+  for (const address of ['10.1.2.3', '172.31.0.1', '192.168.9.9', '127.0.0.1', '::1', 'fd00::1'])
+    expect(internal.contains(address)).toBe(true);
+  for (const address of ['8.8.8.8', '172.32.0.1', '2001:db8::1', '', 'unix', '10.0.0.1, 10.0.0.2'])
+    expect(internal.contains(address)).toBe(false);
+});
+
+test('config replaces the default', () => {
+  const internal = internalAddresses([{ address: '203.0.113.0', prefixLength: 24 }]);
+  expect(internal.contains('203.0.113.7')).toBe(true);
+  expect(internal.contains('10.0.0.1')).toBe(false);
+});
+
+test('what is remembered is bounded and stays right', () => {
+  const ranges = new AddressRanges([{ address: '10.0.0.0', prefixLength: 16 }]);
+  for (let i = 0; i < 5000; i++)
+    expect(ranges.contains(`10.${i & 1}.${(i >> 8) & 255}.${i & 255}`)).toBe((i & 1) === 0);
+});
+
+test('a mapped IPv4 address is shown as IPv4', () => {
+  expect(plainAddress('::ffff:1.2.3.4')).toBe('1.2.3.4');
+  expect(plainAddress('::1')).toBe('::1');
+  expect(plainAddress(undefined)).toBe('');
+});
