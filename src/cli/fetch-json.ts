@@ -30,6 +30,8 @@ function whyUnreachable(error: unknown): string {
   if (error instanceof Error && error.name === 'TimeoutError') return `no answer in ${TIMEOUT_MS / 1000} s`;
   const code = errorCode(cause);
   if (code === 'ECONNREFUSED') return 'nothing listens there';
+  if (code?.startsWith('HPE_') || messageOf(cause).includes('HTTP/1.1 protocol'))
+    return 'what listens there does not speak HTTP';
   if (code === 'ENOTFOUND') return 'there is no such host';
   return messageOf(cause);
 }

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { errorCode } from '../base/errors.ts';
 import { parseAllDocuments, stringify } from 'yaml';
+import { errorCode } from '../base/errors.ts';
 
 /** One running copy of a service on this machine, as the mesh sees it. */
 export interface Instance {

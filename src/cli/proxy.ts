@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { flushCompileCache } from 'node:module';
 import { Command, InvalidArgumentError } from 'commander';
 import { systemClock } from '../base/clock.ts';
 import { ConfigError, errorCode, messageOf } from '../base/errors.ts';
@@ -7,11 +8,11 @@ import { systemRandom } from '../base/random.ts';
 import type { SocketAddress } from '../model/address.ts';
 import { proxyDecodeContext } from '../proxy/runtime/extensions.ts';
 import { Proxy } from '../proxy/runtime/server.ts';
-import { trimMemory, onStop } from './process.ts';
-import { VERSION } from './version.ts';
 import { type Bootstrap, readBootstrap } from '../xds/bootstrap/bootstrap.ts';
 import { describeProblems } from '../xds/bootstrap/document.ts';
 import { proxyBootstrap } from '../xds/bootstrap/proxy-bootstrap.ts';
+import { onStop, trimMemory } from './process.ts';
+import { VERSION } from './version.ts';
 
 /** Runtime key of `--explain`. */
 const EXPLAIN_KEY = 'remora.local_reply.explain';
@@ -48,7 +49,12 @@ export function proxyCommand(): Command {
     .option('--control <address>', 'xDS address of the control server')
     .option('--namespace <name>', 'namespace of the proxy', 'default')
     .option('--label <name=value>', 'label of the workload, may be repeated', collectLabel, {})
-    .option('--map <port=port>', 'listen on the second port for what Gateways call the first, may be repeated', collectPort, {})
+    .option(
+      '--map <port=port>',
+      'listen on the second port for what Gateways call the first, may be repeated',
+      collectPort,
+      {},
+    )
     .option('--bind <address>', 'address that gateway listeners bind')
     .option('--admin <address>', 'admin address', parseAddress, { host: '127.0.0.1', port: 15000 })
     .option('--drain-time-s <seconds>', 'at SIGTERM, how long requests in progress may take to end', seconds, 5)
@@ -92,6 +98,8 @@ async function runProxy(flags: ProxyFlags): Promise<void> {
     await proxy.close();
   });
   await proxy.start();
+  // Node writes it at a clean exit only, which a killed proxy never has.
+  flushCompileCache();
 }
 
 function loadBootstrap(flags: ProxyFlags, warn: (warning: string) => void): { bootstrap: Bootstrap; text: string } {
@@ -111,12 +119,16 @@ function bootstrapText(flags: ProxyFlags): { name: string; text: string } {
   if (flags.sidecar || flags.router) return { name: 'the bootstrap from flags', text: flagBootstrap(flags) };
   if (flags.configYaml !== undefined) return { name: '--config-yaml', text: flags.configYaml };
   if (flags.config === undefined) {
-    throw new ConfigError('no bootstrap: give one with -c FILE or --config-yaml TEXT, or --sidecar or --router with --control ADDR');
+    throw new ConfigError(
+      'no bootstrap: give one with -c FILE or --config-yaml TEXT, or --sidecar or --router with --control ADDR',
+    );
   }
   try {
     return { name: flags.config, text: readFileSync(flags.config, 'utf8') };
   } catch (error) {
-    throw new ConfigError(`cannot read ${flags.config}: ${errorCode(error) === 'ENOENT' ? 'no such file' : messageOf(error)}`);
+    throw new ConfigError(
+      `cannot read ${flags.config}: ${errorCode(error) === 'ENOENT' ? 'no such file' : messageOf(error)}`,
+    );
   }
 }
 

@@ -14,8 +14,8 @@ import { readBootstrap } from '../xds/bootstrap/bootstrap.ts';
 import { EXPLAIN, proxyBootstrap } from '../xds/bootstrap/proxy-bootstrap.ts';
 import { announce, findServicePort } from './instance.ts';
 import { readMesh } from './mesh-state.ts';
-import { logLevel } from './proxy.ts';
 import { trimMemory } from './process.ts';
+import { logLevel } from './proxy.ts';
 import { VERSION } from './version.ts';
 
 interface RunFlags {
@@ -125,7 +125,11 @@ function sidecar(flags: RunFlags, pod: string, control: string, port: number, ap
   });
   const explained = { ...bootstrap, layered_runtime: EXPLAIN };
   const result = readBootstrap(JSON.stringify(explained), proxyDecodeContext());
-  if (!result.ok) throw new ConfigError('the sidecar bootstrap', result.problems.map(({ path, reason }) => `${path}: ${reason}`));
+  if (!result.ok)
+    throw new ConfigError(
+      'the sidecar bootstrap',
+      result.problems.map(({ path, reason }) => `${path}: ${reason}`),
+    );
   return new Proxy({
     bootstrap: result.bootstrap,
     clock: systemClock,

@@ -50,7 +50,7 @@ export function statusCommand(): Command {
 
 async function runStatus(flags: StatusFlags): Promise<void> {
   const control = flags.control ?? ownControl();
-  const who = 'the control server';
+  const who = 'the control server’s HTTP port';
   const [proxies, findings] = await Promise.all([
     fetchJson(control, '/proxies', who) as Promise<MeshStatus['proxies']>,
     fetchJson(control, '/findings', who) as Promise<MeshStatus['findings']>,

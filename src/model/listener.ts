@@ -1,5 +1,5 @@
-import type { HttpConnectionManager } from './http-connection-manager.ts';
 import type { CidrRange, SocketAddress } from './address.ts';
+import type { HttpConnectionManager } from './http-connection-manager.ts';
 
 /** A listener, resolved. Durations are milliseconds throughout the model. (envoy.config.listener.v3.Listener) */
 export interface Listener {

@@ -158,11 +158,7 @@ export interface HeaderValueOption {
   readonly name: string;
   /** With command operators. */
   readonly value: string;
-  readonly action:
-    | 'APPEND_IF_EXISTS_OR_ADD'
-    | 'ADD_IF_ABSENT'
-    | 'OVERWRITE_IF_EXISTS_OR_ADD'
-    | 'OVERWRITE_IF_EXISTS';
+  readonly action: 'APPEND_IF_EXISTS_OR_ADD' | 'ADD_IF_ABSENT' | 'OVERWRITE_IF_EXISTS_OR_ADD' | 'OVERWRITE_IF_EXISTS';
   readonly keepEmptyValue: boolean;
 }
 

@@ -87,7 +87,11 @@ async function jasonToV2(mesh: DemoMesh): Promise<string> {
 async function delayForJason(mesh: DemoMesh): Promise<string> {
   mesh.use('try/ratings-delay.yaml', 'ratings.yaml');
   const jason = await signedIn(mesh, 'jason');
-  const visit = await until(() => jason.reviews(), ({ ms }) => ms >= 1900, 'jason is not delayed');
+  const visit = await until(
+    () => jason.reviews(),
+    ({ ms }) => ms >= 1900,
+    'jason is not delayed',
+  );
   expect(visit.status === 200, `status ${visit.status}`);
   const other = await new Visitor(mesh.url).reviews();
   expect(other.ms < 1000, `others waited ${Math.round(other.ms)} ms`);
@@ -98,7 +102,11 @@ async function abortForJason(mesh: DemoMesh): Promise<string> {
   mesh.use('try/ratings-abort.yaml', 'ratings.yaml');
   const jason = await signedIn(mesh, 'jason');
   const text = 'Ratings service is currently unavailable';
-  const visit = await until(() => jason.reviews(), ({ body }) => body.includes(text), 'ratings still answer jason');
+  const visit = await until(
+    () => jason.reviews(),
+    ({ body }) => body.includes(text),
+    'ratings still answer jason',
+  );
   const other = await new Visitor(mesh.url).reviews();
   expect(!other.body.includes(text), 'others see the abort too');
   mesh.remove('ratings.yaml');
@@ -108,7 +116,11 @@ async function abortForJason(mesh: DemoMesh): Promise<string> {
 async function timeoutAndRetries(mesh: DemoMesh): Promise<string> {
   mesh.use('try/timeout-retry.yaml', 'reviews.yaml');
   const visitor = new Visitor(mesh.url);
-  await until(() => visitor.reviews(), ({ version }) => version === 'v2', 'v2 does not answer');
+  await until(
+    () => visitor.reviews(),
+    ({ version }) => version === 'v2',
+    'v2 does not answer',
+  );
   const visits = await visitor.visit(60);
   const good = visits.filter(({ version }) => version === 'v2').length;
   const slowest = Math.max(...visits.map(({ ms }) => ms));
@@ -138,7 +150,12 @@ async function breakerEjects(mesh: DemoMesh): Promise<string> {
   );
   const errors = during.filter(({ status }) => status !== 200).length;
   await (await sick(0)).arrayBuffer();
-  const back = await until(() => visitor.reviews(), ({ version }) => version === 'v3', 'v3 does not come back', 30_000);
+  const back = await until(
+    () => visitor.reviews(),
+    ({ version }) => version === 'v3',
+    'v3 does not come back',
+    30_000,
+  );
   mesh.use('destination-rules.yaml', 'destination-rules.yaml');
   return `ejected after ${errors} errors, back when it was well (${back.version})`;
 }
@@ -146,10 +163,18 @@ async function breakerEjects(mesh: DemoMesh): Promise<string> {
 async function rateLimit(mesh: DemoMesh): Promise<string> {
   mesh.use('try/rate-limit.yaml', 'rate-limit.yaml');
   const visitor = new Visitor(mesh.url);
-  const limited = await until(() => visitor.reviews(), ({ status }) => status === 429, 'nothing is limited');
+  const limited = await until(
+    () => visitor.reviews(),
+    ({ status }) => status === 429,
+    'nothing is limited',
+  );
   expect(limited.headers.has('x-ratelimit-limit'), 'the 429 has no x-ratelimit-limit');
   mesh.remove('rate-limit.yaml');
-  await until(() => visitor.reviews(), ({ status }) => status === 200, 'the limit stays');
+  await until(
+    () => visitor.reviews(),
+    ({ status }) => status === 200,
+    'the limit stays',
+  );
   return `429, x-ratelimit-limit ${limited.headers.get('x-ratelimit-limit')}: ${firstLine(limited.body)}`;
 }
 
@@ -169,13 +194,22 @@ async function killedInstance(mesh: DemoMesh): Promise<string> {
   // Sidecar and service at once, without a word: a machine that fell over.
   const { process: victim } = mesh.instances.get('reviews-v2')!;
   await victim.kill();
-  await until(async () => visits.slice(-60), (last) => visits.length > before + 100 && shareOf(last, 'v2') === 0, 'the dead is still called');
+  await until(
+    async () => visits.slice(-60),
+    (last) => visits.length > before + 100 && shareOf(last, 'v2') === 0,
+    'the dead is still called',
+  );
   over = true;
   await load;
   const failures = visits.filter(({ status }) => status !== 200);
   expect(failures.length === 0, `${failures.length} of ${visits.length} failed: ${firstLine(failures[0]?.body ?? '')}`);
   await mesh.startInstance('reviews', 'v2');
-  await until(() => visitor.reviews(), ({ version }) => version === 'v2', 'v2 does not come back', 20_000);
+  await until(
+    () => visitor.reviews(),
+    ({ version }) => version === 'v2',
+    'v2 does not come back',
+    20_000,
+  );
   mesh.remove('reviews.yaml');
   return `0 of ${visits.length} requests failed, and v2 came back`;
 }
@@ -185,7 +219,10 @@ async function brokenYaml(mesh: DemoMesh): Promise<string> {
   await settled(mesh, 30, (visits) => shareOf(visits, 'v1') === 1);
   writeFileSync(join(mesh.live, 'reviews.yaml'), BROKEN);
   const said = await until(
-    async () => readFileSync(mesh.control!.logFile, 'utf8').split('\n').find((line) => line.includes('weigth')) ?? '',
+    async () =>
+      readFileSync(mesh.control!.logFile, 'utf8')
+        .split('\n')
+        .find((line) => line.includes('weigth')) ?? '',
     (line) => line !== '',
     'the control server says nothing about the broken file',
   );
@@ -198,10 +235,18 @@ async function controlAway(mesh: DemoMesh): Promise<string> {
   await mesh.control!.kill();
   const visitor = new Visitor(mesh.url);
   const away = await visitor.visit(40);
-  expect(away.every(({ status }) => status === 200), `while away: ${describeSplit(away)}`);
+  expect(
+    away.every(({ status }) => status === 200),
+    `while away: ${describeSplit(away)}`,
+  );
   mesh.use('try/reviews-50-v2-v3.yaml', 'reviews.yaml');
   await mesh.startControl();
-  const split = await settled(mesh, 100, (visits) => Math.abs(shareOf(visits, 'v2') - 0.5) < 0.2 && shareOf(visits, 'v1') === 0, 60_000);
+  const split = await settled(
+    mesh,
+    100,
+    (visits) => Math.abs(shareOf(visits, 'v2') - 0.5) < 0.2 && shareOf(visits, 'v1') === 0,
+    60_000,
+  );
   return `40 of 40 answered while it was away, new config when it was back: ${split}`;
 }
 
@@ -228,7 +273,12 @@ spec:
 `;
 
 /** Visits until the last `count` satisfy `good`; answers their split. */
-async function settled(mesh: DemoMesh, count: number, good: (visits: readonly Visit[]) => boolean, ms = CHANGE_MS): Promise<string> {
+async function settled(
+  mesh: DemoMesh,
+  count: number,
+  good: (visits: readonly Visit[]) => boolean,
+  ms = CHANGE_MS,
+): Promise<string> {
   const visitor = new Visitor(mesh.url);
   const deadline = performance.now() + ms;
   let visits: Visit[] = [];
@@ -239,7 +289,12 @@ async function settled(mesh: DemoMesh, count: number, good: (visits: readonly Vi
   throw new Error(`after ${ms / 1000} s: ${describeSplit(visits)}`);
 }
 
-async function until<T>(get: () => Promise<T>, good: (value: T) => boolean, complaint: string, ms = CHANGE_MS): Promise<T> {
+async function until<T>(
+  get: () => Promise<T>,
+  good: (value: T) => boolean,
+  complaint: string,
+  ms = CHANGE_MS,
+): Promise<T> {
   const deadline = performance.now() + ms;
   for (;;) {
     const value = await get();
@@ -260,13 +315,25 @@ function expect(condition: boolean, complaint: string): void {
 }
 
 function firstLine(text: string): string {
-  return text.split('\n').find((line) => line.trim() !== '')?.trim() ?? '';
+  return (
+    text
+      .split('\n')
+      .find((line) => line.trim() !== '')
+      ?.trim() ?? ''
+  );
 }
 
 /** The end of each log, for a run that failed far away. */
 function lastLines(mesh: DemoMesh): string {
   const logs = ['control', 'gateway', ...mesh.instances.keys()];
   return logs
-    .map((name) => `--- ${name}\n${readFileSync(join(mesh.processes.logFolder, `${name}.log`), 'utf8').trimEnd().split('\n').slice(-12).join('\n')}`)
+    .map(
+      (name) =>
+        `--- ${name}\n${readFileSync(join(mesh.processes.logFolder, `${name}.log`), 'utf8')
+          .trimEnd()
+          .split('\n')
+          .slice(-12)
+          .join('\n')}`,
+    )
     .join('\n');
 }

@@ -30,7 +30,11 @@ async function runDemo(flags: DemoFlags): Promise<void> {
   const interrupted = onceInterrupted();
   let failed = false;
   try {
-    print(flags.once ? 'Starting Bookinfo on a mesh …' : 'Starting Bookinfo on a mesh (control server, gateway, 6 services, 6 sidecars) …');
+    print(
+      flags.once
+        ? 'Starting Bookinfo on a mesh …'
+        : 'Starting Bookinfo on a mesh (control server, gateway, 6 services, 6 sidecars) …',
+    );
     const begin = performance.now();
     const started = mesh.start(flags.once ? 0 : flags.port);
     if ((await Promise.race([started.then(() => 'up'), interrupted])) === 'up') {
@@ -54,8 +58,11 @@ function onceInterrupted(): Promise<'interrupted'> {
 }
 
 async function present(mesh: DemoMesh, wantedPort: number, interrupted: Promise<unknown>): Promise<void> {
-  if (wantedPort !== 0 && mesh.gatewayPort !== wantedPort) print(`port ${wantedPort} is taken, so the gateway listens on ${mesh.gatewayPort}`);
-  const library = mesh.library.startsWith(`${process.cwd()}/`) ? mesh.library.slice(process.cwd().length + 1) : mesh.library;
+  if (wantedPort !== 0 && mesh.gatewayPort !== wantedPort)
+    print(`port ${wantedPort} is taken, so the gateway listens on ${mesh.gatewayPort}`);
+  const library = mesh.library.startsWith(`${process.cwd()}/`)
+    ? mesh.library.slice(process.cwd().length + 1)
+    : mesh.library;
   print(`
   The page        ${mesh.url}/productpage   (sign in as jason, no password)
   The mesh's YAML ${mesh.live}
@@ -98,7 +105,8 @@ async function present(mesh: DemoMesh, wantedPort: number, interrupted: Promise<
 
 /** Whether the last ten visits met other versions or errors than those before. */
 function differs(visits: readonly Visit[]): boolean {
-  const kinds = (some: readonly Visit[]): string => [...new Set(some.map((visit) => visit.version || visit.status))].sort().join();
+  const kinds = (some: readonly Visit[]): string =>
+    [...new Set(some.map((visit) => visit.version || visit.status))].sort().join();
   return visits.length > 10 && kinds(visits.slice(-10)) !== kinds(visits);
 }
 

@@ -154,12 +154,18 @@ export class DemoMesh {
     while (systemClock.now() < deadline) {
       const fallen = only === undefined ? this.processes.fallen : only.running ? undefined : only;
       if (fallen !== undefined) {
-        throw new RemoraError('demo', `${fallen.name} ended while starting; the end of its log:\n${tail(fallen.logFile)}`);
+        throw new RemoraError(
+          'demo',
+          `${fallen.name} ended while starting; the end of its log:\n${tail(fallen.logFile)}`,
+        );
       }
       if (await attempt(done)) return;
       await pause(100);
     }
-    throw new RemoraError('demo', `the mesh did not answer within ${START_MS / 1000} s; logs are in ${this.processes.logFolder}`);
+    throw new RemoraError(
+      'demo',
+      `the mesh did not answer within ${START_MS / 1000} s; logs are in ${this.processes.logFolder}`,
+    );
   }
 }
 
@@ -195,7 +201,9 @@ function findLibrary(entry: string): string {
 /** The script of a Bookinfo service: bundled beside the bundled CLI, or its source beside the CLI's source. */
 function demoProgram(entry: string, service: string): string {
   const folder = dirname(resolve(entry));
-  return basename(entry).endsWith('.ts') ? join(folder, '..', 'demo', `${service}.ts`) : join(folder, 'demo', `${service}.js`);
+  return basename(entry).endsWith('.ts')
+    ? join(folder, '..', 'demo', `${service}.ts`)
+    : join(folder, 'demo', `${service}.js`);
 }
 
 /** The wanted port when it is free, else any free one. */

@@ -29,12 +29,19 @@ async function snapshotFrom(control: string, caller: Caller): Promise<Snapshot> 
   try {
     if (await inTime(discovery)) return discovery.snapshot.value;
     const { state, lastError } = discovery.status.ads;
-    const why = state === 'connected' ? `no whole config within ${CONTROL_MS / 1000} s` : lastError || 'no answer';
+    const why = state === 'connected' ? `no whole config within ${CONTROL_MS / 1000} s` : reasonIn(lastError);
     throw new RemoraError('unreachable', `cannot ask the control server at ${control} (its xDS port): ${why}`);
   } finally {
     await discovery.close();
     await proxy.close();
   }
+}
+
+/** gRPC's words, without its own address book. */
+function reasonIn(error: string): string {
+  if (error.includes('ECONNREFUSED')) return 'nothing listens there';
+  if (error.includes('Protocol error')) return 'what listens there does not speak gRPC';
+  return error.replace(/\s*Resolution note:.*$/s, '') || 'no answer';
 }
 
 /** Resolves when a whole config is there: true, or when it is clear that none will come. */

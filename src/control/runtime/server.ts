@@ -1,6 +1,7 @@
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import { AdsServer } from '../serve/ads.ts';
+import type { ConnectedProxy } from '../serve/clients.ts';
 import { formatFinding } from '../source/collection.ts';
 import { FileSource } from '../source/files/watch.ts';
 import { StatusServer } from './http.ts';
@@ -47,7 +48,7 @@ export class ControlServer {
         status: 200,
         body: this.#snapshots.findings.map((one) => ({ ...one, text: formatFinding(one) })),
       }),
-      '/proxies': () => ({ status: 200, body: this.#ads.clients.list() }),
+      '/proxies': () => ({ status: 200, body: this.#ads.clients.list().map(publicView) }),
       '/mesh': () => ({ status: 200, body: { services: [...this.#snapshots.mesh.services.keys()] } }),
     });
   }
@@ -74,4 +75,10 @@ export class ControlServer {
     await this.#snapshots.close();
     await this.#files.close();
   }
+}
+
+/** A proxy as JSON shows it: labels as an object, without what only caches need. */
+function publicView({ node, ...proxy }: ConnectedProxy): object {
+  const { key: _key, metadata: _metadata, labels, ...identity } = node;
+  return { ...proxy, node: { ...identity, labels: Object.fromEntries(labels) } };
 }

@@ -8,7 +8,8 @@ import { type ConfigSource, type Finding, formatFinding } from '../source/collec
 import { DecodedStore } from '../translate/decode.ts';
 import { changeScope } from '../translate/emit/change.ts';
 import { type EmitNote, MeshEmitter } from '../translate/emit/snapshot.ts';
-import { type Translation, translate } from '../translate/istio/mesh.ts';
+import type { Translation } from '../translate/istio/mesh.ts';
+import { Transaction } from './transaction.ts';
 
 /** Proxies may come and go for long; what was said of them is forgotten some time. */
 const MAX_NOTES = 10_000;
@@ -32,6 +33,7 @@ export class MeshSnapshotSource implements SnapshotSource {
   readonly #source: ConfigSource;
   readonly #log: Logger;
   readonly #store = new DecodedStore();
+  readonly #transaction = new Transaction();
   readonly #emitter: MeshEmitter;
   readonly #listeners = new Set<(scope: ChangeScope) => void>();
   readonly #notes = new Set<string>();
@@ -95,7 +97,7 @@ export class MeshSnapshotSource implements SnapshotSource {
     const decoded = this.#store.update(objects);
     const all = [...findings, ...decoded.findings];
     try {
-      this.#translation = translate(decoded.objects, this.#translation);
+      this.#translation = this.#transaction.apply(decoded.objects, this.#translation);
     } catch (error) {
       this.#log.error(`the config cannot be translated, the last mesh is kept: ${messageOf(error)}`);
     }

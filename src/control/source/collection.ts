@@ -73,5 +73,7 @@ export function objectName(object: Pick<ConfigObject, 'kind' | 'namespace' | 'na
 /** `reviews.yaml:12 VirtualService default/reviews spec.http[0].weight: message`, as every command prints it. */
 export function formatFinding(finding: Finding): string {
   const place = finding.file === '' ? '' : `${finding.file}${finding.line > 0 ? `:${finding.line}` : ''}`;
-  return [place, finding.object, finding.field === '' ? '' : `${finding.field}:`, finding.message].filter(Boolean).join(' ');
+  return [place, finding.object, finding.field === '' ? '' : `${finding.field}:`, finding.message]
+    .filter(Boolean)
+    .join(' ');
 }

@@ -154,7 +154,9 @@ export class Headers {
 
   entries(): [name: string, value: string][] {
     const out: [string, string][] = [];
-    this.forEach((name, value) => out.push([name, value]));
+    this.forEach((name, value) => {
+      out.push([name, value]);
+    });
     return out;
   }
 

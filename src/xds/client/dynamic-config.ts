@@ -26,7 +26,7 @@ export interface DynamicConfigOptions {
   /** Which of listeners and clusters the bootstrap says come over ADS; default both. */
   readonly dynamic?: { readonly listeners: boolean; readonly clusters: boolean };
   readonly secretsOf?: NonNullable<StoreOptions['secretsOf']>;
-  readonly limits?: Pick<StoreOptions, 'warmingMs' | 'missingClusterMs' | 'retainMs'>;
+  readonly limits?: Pick<StoreOptions, 'warmingMs' | 'missingClusterMs' | 'emptiedMs' | 'retainMs'>;
   /** Where the last good config is kept; none by default. */
   readonly lastGoodPath?: string;
   /** How long a start waits for the server before it goes on with the last good config; 1 s. */

@@ -26,6 +26,8 @@ export interface StoreOptions {
   readonly warmingMs?: number;
   /** How long a changed route waits for a cluster that the server has not mentioned; 1 s. */
   readonly missingClusterMs?: number;
+  /** How long a cluster that lost its last endpoint keeps it while routes still lead there; 1 s. */
+  readonly emptiedMs?: number;
   /** How long something the server removed is kept because something live still names it; 15 s. */
   readonly retainMs?: number;
 }
@@ -316,7 +318,7 @@ export class ResourceStore {
       const live = this.#live.endpoints.get(service);
       // A cluster that is only retained keeps the endpoints it had.
       if (assignment !== undefined || !this.#clusters.has(name)) used.add(service);
-      if (assignment === undefined || assignment === live) continue;
+      if (assignment === undefined || assignment === live || this.#emptiedEarly(name, assignment, live)) continue;
       this.#live.endpoints.set(service, assignment);
       this.#changed.endpoints = true;
     }
@@ -328,6 +330,13 @@ export class ResourceStore {
     const wanted = this.#wantedEndpoints();
     for (const name of this.#endpoints.keys())
       if (!wanted.has(name) && !this.#statics.endpoints.has(name)) this.#endpoints.delete(name);
+  }
+
+  /** Endpoints run ahead of the routes that lead away from them: the last ones stay until those are here too. */
+  #emptiedEarly(cluster: string, now: LoadAssignment, before: LoadAssignment | undefined): boolean {
+    if (before === undefined || !isEmpty(now) || isEmpty(before)) return false;
+    const routed = [...this.#live.routes.values()].some((routes) => clustersOf(routes).has(cluster));
+    return routed && !this.#deadlines.passed(`emptied ${cluster}`, this.#options.emptiedMs ?? 1_000);
   }
 
   #wantedRoutes(): Set<string> {
@@ -394,6 +403,10 @@ export class ResourceStore {
       endpoints: changed.endpoints ? new Map(this.#live.endpoints) : before.endpoints,
     });
   }
+}
+
+function isEmpty({ localities }: LoadAssignment): boolean {
+  return localities.every(({ endpoints }) => endpoints.length === 0);
 }
 
 function label(typeUrl: string, name: string): string {

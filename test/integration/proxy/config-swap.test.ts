@@ -286,21 +286,47 @@ test('a failing snapshot does not swallow the one that came while it was applied
   expect((await client.get().response()).body).toBe('new');
 });
 
-test('routes wait for the endpoints of their clusters, which a later snapshot brings', async () => {
+test('routes wait until the names of their clusters are looked up', async () => {
   const server = await upstream();
   const p = await proxy()
     .route({ match: { prefix: '/' }, direct_response: { status: 200, body: { inline_string: 'old' } } })
     .start();
-  const eds = proxy().cluster('cold', []).bootstrap();
-  const snapshot = { ...withListeners(p, eds), clusters: new Map([['cold', coldCluster()]]) };
-  const first = p.proxy.applier.apply(snapshot);
-  await turns();
+  const endpoint = { address: { socket_address: { address: 'localhost', port_value: server.port } } };
+  const dns = proxy()
+    .rawCluster({
+      name: 'dns',
+      type: 'STRICT_DNS',
+      dns_lookup_family: 'V4_ONLY',
+      load_assignment: { cluster_name: 'dns', endpoints: [{ lb_endpoints: [{ endpoint }] }] },
+    })
+    .bootstrap();
   const client = await p.client();
-  expect((await client.get().response()).body).toBe('old');
-  const statics = proxy().cluster('cold', server.port).bootstrap().clusters[0]!;
-  const assignment = 'assignment' in statics.discovery ? statics.discovery.assignment : null;
-  await p.proxy.applier.apply({ ...snapshot, endpoints: new Map([['cold', assignment!]]) });
-  await first;
+  const applied = p.proxy.applier.apply(withListeners(p, dns));
+  const bodies = new Set<string>();
+  let done = false;
+  void applied.then(() => {
+    done = true;
+  });
+  while (!done) bodies.add((await client.get().response()).body);
+  bodies.add((await client.get().response()).body);
+  expect([...bodies].filter((body) => body !== 'old')).toEqual(['ok']);
+});
+
+test('a cluster for which discovery has no endpoints goes live without, and gets them by a later snapshot', async () => {
+  const server = await upstream();
+  const p = await proxy()
+    .route({ match: { prefix: '/' }, direct_response: { status: 200 } })
+    .start();
+  const snapshot = {
+    ...withListeners(p, proxy().cluster('cold', []).bootstrap()),
+    clusters: new Map([['cold', coldCluster()]]),
+  };
+  await p.proxy.applier.apply(snapshot);
+  const client = await p.client();
+  expect((await client.get().response()).status).toBe(503);
+  const { discovery } = proxy().cluster('cold', server.port).bootstrap().clusters[0]!;
+  if (discovery.kind !== 'STATIC') throw new Error('not static');
+  await p.proxy.applier.apply({ ...snapshot, endpoints: new Map([['cold', discovery.assignment]]) });
   expect((await client.get().response()).body).toBe('ok');
 });
 

@@ -1,5 +1,4 @@
-import { RE2JS } from 're2js';
-import { messageOf } from '../../../base/errors.ts';
+import { compileRegex } from '../../../base/regex.ts';
 import type { Path, Sink } from '../../source/schema/type.ts';
 
 /** Istio's own limit for a regular expression. */
@@ -14,12 +13,8 @@ export function checkRegex(regex: string, path: Path, sink: Sink): void {
 function regexProblem(regex: string): string {
   if (regex === '') return 'the regular expression is empty';
   if (regex.length > LONGEST_REGEX) return `the regular expression is longer than ${LONGEST_REGEX} characters`;
-  try {
-    RE2JS.compile(regex);
-    return '';
-  } catch (error) {
-    return `not a regular expression of RE2: ${messageOf(error)}`;
-  }
+  const { error } = compileRegex(regex);
+  return error === undefined ? '' : `not a regular expression of RE2: ${error}`;
 }
 
 export function checkPort(port: number | undefined, path: Path, sink: Sink): void {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { StatStore } from '../../../../src/proxy/telemetry/metrics/store.ts';
 import { CircuitBreaker } from '../../../../src/proxy/upstream/circuit-breaker.ts';
 import { ClusterStats } from '../../../../src/proxy/upstream/stats.ts';
-import { StatStore } from '../../../../src/proxy/telemetry/metrics/store.ts';
 import { stat } from './support.ts';
 
 const THRESHOLDS = { maxConnections: 2, maxPendingRequests: 1, maxRequests: 3, maxRetries: 1, retryBudget: null };

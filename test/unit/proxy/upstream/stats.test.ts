@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { ClusterStats } from '../../../../src/proxy/upstream/stats.ts';
 import { StatStore } from '../../../../src/proxy/telemetry/metrics/store.ts';
+import { ClusterStats } from '../../../../src/proxy/upstream/stats.ts';
 import { stat } from './support.ts';
 
 describe('cluster stats', () => {

@@ -3,11 +3,11 @@ import { seededRandom } from '../../../../src/base/random.ts';
 import { TimerWheel } from '../../../../src/base/timer-wheel.ts';
 import type { Cluster } from '../../../../src/model/cluster.ts';
 import type { HealthStatus, LoadAssignment } from '../../../../src/model/endpoint.ts';
+import { StatStore } from '../../../../src/proxy/telemetry/metrics/store.ts';
 import type { UpstreamEnvironment } from '../../../../src/proxy/upstream/cluster.ts';
 import type { UpstreamEndpoint } from '../../../../src/proxy/upstream/endpoint.ts';
 import { standardBalancers } from '../../../../src/proxy/upstream/lb/standard.ts';
 import type { EndpointPool } from '../../../../src/proxy/upstream/pool/pool.ts';
-import { StatStore } from '../../../../src/proxy/telemetry/metrics/store.ts';
 import { type ManualClock, manualClock } from '../../../support/clock.ts';
 
 const THRESHOLDS = {
