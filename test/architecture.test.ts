@@ -134,6 +134,7 @@ const MATRIX: Matrix = {
     { to: 'proxy/router', from: /\/explain\.ts$/, why: 'explains a request by the very tables that would route it' },
     { to: 'proxy/http', from: /\/explain\.ts$/, why: 'the same, for what is checked before the route' },
     { to: 'proxy/forward', from: /\/explain\.ts$/, why: 'the same, for timeouts and retries' },
+    { to: 'proxy/io', why: 'the Date header is the same for every HTTP writer' },
   ],
   'proxy/runtime': [
     'base',
@@ -220,7 +221,6 @@ const MATRIX: Matrix = {
 const EDGE_WAIVERS: Waivers = {
   'src/cli/explain/details.ts -> src/proxy/filters/*':
     'until a filter type describes its own config: as it is, a new filter touches `explain`',
-  'src/proxy/admin/connection.ts -> src/proxy/http/date.ts': 'until date.ts moves to proxy/io, below both',
 };
 
 /** Written by src/xds/proto/generate.ts. */

@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs';
 import { Command } from 'commander';
 import { systemClock } from '../base/clock.ts';
 import { ConfigError } from '../base/errors.ts';
@@ -28,7 +29,7 @@ export function controlCommand(): Command {
     .option('--xds <address>', 'address of the xDS server', parseAddress, { host: '127.0.0.1', port: 15010 })
     .option('--http <address>', 'address of status and debugging', parseAddress, { host: '127.0.0.1', port: 15014 })
     .option('--log-level <level>', 'log level', 'info')
-    .addHelpText('after', '\nExample:\n  remora control --files config/bookinfo')
+    .addHelpText('after', '\nExample:\n  remora control --files my-mesh/')
     .action(runControl);
 }
 
@@ -68,6 +69,8 @@ async function runControl(flags: ControlFlags): Promise<void> {
     process.once(signal, () => {
       timer.cancel();
       retract();
+      // Nobody else knows of it.
+      if (flags.instances === undefined) rmSync(instances, { recursive: true, force: true });
       void server.close().then(() => process.exit(0));
     });
   }

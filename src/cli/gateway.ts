@@ -1,7 +1,6 @@
-import { createServer } from 'node:net';
 import { Command } from 'commander';
 import { systemClock } from '../base/clock.ts';
-import { ConfigError, errorCode, messageOf, RemoraError } from '../base/errors.ts';
+import { ConfigError, RemoraError } from '../base/errors.ts';
 import { type Logger, LogRoot } from '../base/log.ts';
 import { systemRandom } from '../base/random.ts';
 import type { ControlServer } from '../control/runtime/server.ts';
@@ -78,13 +77,13 @@ async function runGateway(flags: GatewayFlags): Promise<void> {
   onStop(() => end(proxy, control, served));
   try {
     await proxy.start();
-    await checkBound(proxy);
   } catch (error) {
     await proxy.close();
     await control.close();
     throw withMapHint(error);
   }
   lines.release();
+  if (proxy.adminAddress !== undefined) process.stdout.write(`admin http://${formatAddress(proxy.adminAddress)}\n`);
   served.say();
   if (served.empty) process.stdout.write(`no Gateway in ${flags.files.join(', ')} opens a port yet: waiting for one\n`);
   served.follow();
@@ -184,35 +183,10 @@ class HeldLines {
   }
 }
 
-/** A running proxy goes on without a port that it cannot open; one that starts must not. */
-async function checkBound({ applier }: Proxy): Promise<void> {
-  for (const { name, addresses } of applier.applied.listeners.values()) {
-    if (applier.listeners.has(name)) continue;
-    for (const address of addresses) {
-      const why = await whyUnbound(address);
-      if (why !== '') throw new RemoraError('bind', why, { source: 'user' });
-    }
-  }
-}
-
-function whyUnbound({ host, port }: SocketAddress): Promise<string> {
-  const at = formatAddress({ host, port });
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.once('error', (error) => {
-      const code = errorCode(error);
-      if (code === 'EADDRINUSE') resolve(`${at} is in use: stop what listens there`);
-      else if (code === 'EACCES') resolve(`no permission to listen on ${at}: ports below 1024 need privileges`);
-      else resolve(`cannot listen on ${at}: ${messageOf(error)}`);
-    });
-    server.listen({ host, port }, () => server.close(() => resolve('')));
-  });
-}
-
 /** Ports below 1024 are the first thing a newcomer meets. */
 function withMapHint(error: unknown): unknown {
   if (!(error instanceof RemoraError) || error.code !== 'bind') return error;
-  return new RemoraError('bind', `${error.message}, or serve on another with --map PORT=PORT, such as --map 80=8080`, {
+  return new RemoraError('bind', `${error.message}, such as by --map 80=8080`, {
     source: 'user',
     cause: error,
   });

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseAllDocuments, stringify } from 'yaml';
-import { errorCode } from '../base/errors.ts';
+import { isAlive } from './process.ts';
 
 /** One running copy of a service on this machine, as the mesh sees it. */
 export interface Instance {
@@ -60,15 +60,6 @@ export function sweepInstances(folder: string): void {
   for (const name of readdirSync(folder)) {
     const pid = /\.(\d+)\.yaml$/.exec(name)?.[1];
     if (pid !== undefined && !isAlive(Number(pid))) rmSync(join(folder, name), { force: true });
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return errorCode(error) === 'EPERM';
   }
 }
 

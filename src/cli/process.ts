@@ -1,4 +1,5 @@
 import { setFlagsFromString } from 'node:v8';
+import { errorCode } from '../base/errors.ts';
 
 /**
  * What the pinned Node is started with (the first line of `remora.ts` says the same, and so does the Dockerfile).
@@ -24,5 +25,17 @@ export function onStop(stop: () => Promise<void>): void {
       stopping = true;
       void stop().then(() => process.exit(0));
     });
+  }
+}
+
+/** Whether a process runs, be it ours to signal or not. */
+export function isAlive(pid: number): boolean {
+  // 0 and negative numbers mean groups of processes.
+  if (pid <= 0) return false;
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return errorCode(error) === 'EPERM';
   }
 }

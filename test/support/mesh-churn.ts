@@ -102,10 +102,13 @@ const EDITS: readonly ((mesh: Mesh, round: number) => void)[] = [
     config.replace(
       'productpage-rules.yaml',
       destinationRule('productpage', {
-        trafficPolicy: { connectionPool: { tcp: { connectTimeout: `${1 + (round % 5)}s`, maxConnections: 1000 + round } } },
+        trafficPolicy: {
+          connectionPool: { tcp: { connectTimeout: `${1 + (round % 5)}s`, maxConnections: 1000 + round } },
+        },
       }),
     ),
-  ({ config }, round) => config.replace('elsewhere.yaml', serviceEntry('elsewhere', `elsewhere-${round % 3}.example`, PORT)),
+  ({ config }, round) =>
+    config.replace('elsewhere.yaml', serviceEntry('elsewhere', `elsewhere-${round % 3}.example`, PORT)),
   ({ config }, round) => config.replace('limit.yaml', rateLimit('productpage', 1_000_000 + round)),
   ({ config }, round) =>
     config.replace(

@@ -18,5 +18,8 @@ export function ends<T extends { close(): unknown } | { stop(): unknown }>(made:
 
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-  await until(() => `nothing left open, but there is ${open().join(', ')}`, () => open().length <= atStart);
+  await until(
+    () => `nothing left open, but there is ${open().join(', ')}`,
+    () => open().length <= atStart,
+  );
 });

@@ -13,7 +13,13 @@ export function file(...objects: readonly string[]): string {
 }
 
 export function service(name: string, namespace = 'default'): string {
-  return yaml('v1', 'Service', name, { spec: { selector: { app: name }, ports: [{ name: 'http', port: PORT }] } }, namespace);
+  return yaml(
+    'v1',
+    'Service',
+    name,
+    { spec: { selector: { app: name }, ports: [{ name: 'http', port: PORT }] } },
+    namespace,
+  );
 }
 
 export function virtualService(name: string, spec: Json, namespace = 'default'): string {
@@ -31,7 +37,10 @@ export function versions(host: string, ...names: readonly string[]): string {
 
 export function gateway(name = 'edge', hosts: readonly string[] = ['*'], port = 80): string {
   return yaml('networking.istio.io/v1', 'Gateway', name, {
-    spec: { selector: { istio: 'ingressgateway' }, servers: [{ port: { number: port, name: 'http', protocol: 'HTTP' }, hosts }] },
+    spec: {
+      selector: { istio: 'ingressgateway' },
+      servers: [{ port: { number: port, name: 'http', protocol: 'HTTP' }, hosts }],
+    },
   });
 }
 
@@ -62,7 +71,11 @@ export function instance(app: string, version: string, port: number, pod = `${ap
       addressType: 'IPv4',
       ports: [{ name: 'http', port, protocol: 'TCP' }],
       endpoints: [
-        { addresses: ['127.0.0.1'], conditions: { ready: true }, targetRef: { kind: 'Pod', name: pod, namespace: 'default' } },
+        {
+          addresses: ['127.0.0.1'],
+          conditions: { ready: true },
+          targetRef: { kind: 'Pod', name: pod, namespace: 'default' },
+        },
       ],
     }),
   );

@@ -17,7 +17,7 @@ import { readBootstrap } from '../../src/xds/bootstrap/bootstrap.ts';
 import { describeProblems } from '../../src/xds/bootstrap/document.ts';
 import { EXPLAIN, type ProxyFlags, proxyBootstrap } from '../../src/xds/bootstrap/proxy-bootstrap.ts';
 import type { JsonObject } from '../../src/xds/proto/codec.ts';
-import { type App, app, type AppOptions } from './mesh-app.ts';
+import { type App, type AppOptions, app } from './mesh-app.ts';
 import { closedPort } from './upstream.ts';
 
 /** The port of every service of a test mesh. */
@@ -36,7 +36,8 @@ export async function until<T>(
   for (;;) {
     const found = await look();
     if (found !== null && found !== undefined && found !== false) return found;
-    if (systemClock.now() > end) throw new Error(`not in ${deadlineMs} ms: ${typeof what === 'string' ? what : what()}`);
+    if (systemClock.now() > end)
+      throw new Error(`not in ${deadlineMs} ms: ${typeof what === 'string' ? what : what()}`);
     await new Promise<void>((resolve) => systemClock.after(POLL_MS, resolve));
   }
 }
@@ -86,7 +87,10 @@ export class Lines extends Writable {
   }
   /** The first line that matches, once there is one. */
   until(pattern: RegExp): Promise<string> {
-    return until(() => `a line like ${pattern}; the last: ${this.lines.slice(-5).join('')}`, () => this.find(pattern));
+    return until(
+      () => `a line like ${pattern}; the last: ${this.lines.slice(-5).join('')}`,
+      () => this.find(pattern),
+    );
   }
 }
 

@@ -87,14 +87,19 @@ function ownResources({ name, cluster }: OwnListener, clusters: readonly JsonObj
       : {
           name: 'own',
           type: 'STATIC',
-          load_assignment: { cluster_name: 'own', endpoints: [{ lb_endpoints: [{ endpoint: { address: at(cluster) } }] }] },
+          load_assignment: {
+            cluster_name: 'own',
+            endpoints: [{ lb_endpoints: [{ endpoint: { address: at(cluster) } }] }],
+          },
         };
   const http = {
     '@type': `${TYPES}.network.http_connection_manager.v3.HttpConnectionManager`,
     stat_prefix: name,
     route_config: {
       name: 'own',
-      virtual_hosts: [{ name: 'all', domains: ['*'], routes: [{ match: { prefix: '/' }, route: { cluster: own.name } }] }],
+      virtual_hosts: [
+        { name: 'all', domains: ['*'], routes: [{ match: { prefix: '/' }, route: { cluster: own.name } }] },
+      ],
     },
     http_filters: [{ name: 'router', typed_config: { '@type': `${TYPES}.http.router.v3.Router` } }],
   };

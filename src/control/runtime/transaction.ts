@@ -42,10 +42,7 @@ export class Transaction {
       const former = before.get(name);
       const orphan = now.get(name);
       if (orphan === undefined || this.#orphans.has(name)) continue;
-      if (orphan === former) {
-        holdRules(orphan, now, before, held, notes);
-        continue;
-      }
+      if (holdRules(orphan, now, before, held, notes) || orphan === former) continue;
       if (former === undefined) held.delete(name);
       else held.set(name, former);
       const message = former === undefined ? 'it is not in force' : 'its former version stays in force';
@@ -56,22 +53,32 @@ export class Transaction {
   }
 }
 
-/** The former versions of the rules that define what `orphan` names. */
+/** Holds the former versions of rules that no longer define what `orphan` names; false when there are none. */
 function holdRules(
   orphan: Decoded,
   now: Objects,
   before: Objects,
   held: Map<string, Decoded>,
   notes: Map<string, Finding>,
-): void {
-  const subsets = subsetsNamed(orphan.value);
+): boolean {
+  const named = subsetsNamed(orphan.value);
+  let found = false;
   for (const [name, rule] of before) {
-    if (rule.kind !== 'DestinationRule' || now.get(name) === rule) continue;
-    const defined = (rule as Decoded<'DestinationRule'>).value.subsets ?? [];
-    if (!defined.some((subset) => subsets.has(subset.name ?? ''))) continue;
+    const next = now.get(name);
+    if (rule.kind !== 'DestinationRule' || next === rule) continue;
+    const kept = subsetsOf(next);
+    if (!subsetsOf(rule).some((subset) => named.has(subset) && !kept.includes(subset))) continue;
     held.set(name, rule);
-    note(now.get(name) ?? rule, `while ${objectName(orphan.object)} names its subsets, its former version stays in force`, notes);
+    found = true;
+    const user = objectName(orphan.object);
+    note(next ?? rule, `while ${user} names its subsets, its former version stays in force`, notes);
   }
+  return found;
+}
+
+function subsetsOf(rule: Decoded | undefined): readonly string[] {
+  if (rule?.kind !== 'DestinationRule') return [];
+  return ((rule as Decoded<'DestinationRule'>).value.subsets ?? []).map(({ name }) => name ?? '');
 }
 
 function byName(objects: readonly Decoded[]): Objects {

@@ -22,11 +22,12 @@ const CHUNKED_LINE = 'Transfer-Encoding: chunked\r\n';
 /**
  * A request's head with its blank line. `framing` is how the body will be sent: `Chunked` adds Transfer-Encoding
  * and drops Content-Length; for `Length` the caller sees to it that the headers have Content-Length (one that was
- * read does). Hop-by-hop headers are gone already (`stripHopByHop`).
+ * read does). Hop-by-hop headers are gone already (`stripHopByHop`). `lines` are further header lines, each ended by
+ * CRLF, that the caller vouches for.
  */
-export function requestHead(head: RequestHead, framing: Framing, connection: ConnectionLine): string {
+export function requestHead(head: RequestHead, framing: Framing, lines: string): string {
   const target = head.method === 'CONNECT' ? head.authority : head.path;
-  return `${head.method} ${isTarget(target) ? target : safeTarget(target)} HTTP/1.1\r\n${headerLines(head.headers, framing)}${connection}\r\n`;
+  return `${head.method} ${isTarget(target) ? target : safeTarget(target)} HTTP/1.1\r\n${headerLines(head.headers, framing)}${lines}\r\n`;
 }
 
 /** A response's head with its blank line; also for 1xx. The same conditions as {@link requestHead}. */

@@ -6,7 +6,7 @@ import type { MessageEvents } from '../../protocol/http1/events.ts';
 import type { ParseError } from '../../protocol/http1/framing.ts';
 import { RequestParser } from '../../protocol/http1/parser.ts';
 import { reasonPhrase } from '../../protocol/http1/serializer.ts';
-import { formatHttpDate } from '../http/date.ts';
+import { formatHttpDate } from '../io/date.ts';
 import { hostAllowed, originAllowed } from './host.ts';
 import { type AdminReply, Query, textReply } from './route.ts';
 import type { ServerContext } from './server.ts';

@@ -2,7 +2,7 @@ import { formatAddress } from '../../model/address.ts';
 import type { Headers } from '../../protocol/http/headers.ts';
 import { Framing, type RequestHead, type ResponseHead } from '../../protocol/http/message.ts';
 import type { HeadNotes } from '../../protocol/http1/framing.ts';
-import { CHUNK_END, ConnectionLine, chunkHeader, lastChunk, requestHead } from '../../protocol/http1/serializer.ts';
+import { CHUNK_END, chunkHeader, lastChunk, requestHead } from '../../protocol/http1/serializer.ts';
 import type { Resource } from '../upstream/circuit-breaker.ts';
 import type { UpstreamCluster } from '../upstream/cluster.ts';
 import type { UpstreamEndpoint } from '../upstream/endpoint.ts';
@@ -128,18 +128,8 @@ export class Attempt implements ResponseReader, PendingRequest {
     this.reused = connection.requests > 0;
     const { request } = this.#owner;
     connection.begin(this, request.method, this.upgrade);
-    const line =
-      this.upgrade || this.extraLines !== ''
-        ? this.#head(request)
-        : requestHead(request, this.framing, ConnectionLine.None);
-    connection.output.text(line);
+    connection.output.text(requestHead(request, this.framing, this.extraLines));
     this.#owner.attemptReady(this);
-  }
-
-  #head(request: RequestHead): string {
-    const head = requestHead(request, this.framing, ConnectionLine.None);
-    // Lines of this try go before the blank line that ends the head.
-    return `${head.slice(0, -2)}${this.extraLines}\r\n`;
   }
 
   onPoolFailure(failure: PoolFailure, detail: string): void {

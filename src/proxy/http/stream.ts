@@ -13,13 +13,13 @@ import {
 import { FilterResult, type FilterStream, type LocalReply } from '../filters/filter.ts';
 import { Forwarder, type ResponseSink } from '../forward/forward.ts';
 import { ForwardPlan, fillPlan } from '../forward/plan.ts';
+import { formatHttpDate } from '../io/date.ts';
 import type { Output } from '../io/output.ts';
 import type { CompiledRoute } from '../router/route.ts';
 import type { ClusterTarget } from '../router/weighted.ts';
 import { ResponseFlag } from '../telemetry/response-flags.ts';
 import { StreamInfo } from '../telemetry/stream-info.ts';
 import type { ConnectionManager } from './connection-manager.ts';
-import { formatHttpDate } from './date.ts';
 import {
   badRequestReply,
   directReply,

@@ -33,8 +33,10 @@ export class Output {
       this.#text += latin1(chunk, start, end);
       return;
     }
-    this.#cork();
-    this.#spill();
+    if (this.#text !== '') {
+      this.#cork();
+      this.#spill();
+    }
     this.#socket.write(start === 0 && end === chunk.length ? chunk : chunk.subarray(start, end));
   }
 

@@ -135,7 +135,10 @@ export class Listener {
   }
 
   #bindOne(address: SocketAddress): Promise<void> {
-    const server = createServer({ allowHalfOpen: true, noDelay: true }, this.#onConnection);
+    const server = createServer(
+      { allowHalfOpen: true, noDelay: true, highWaterMark: this.config.perConnectionBufferLimitBytes },
+      this.#onConnection,
+    );
     this.#servers.push({ server, address });
     return new Promise((resolve, reject) => {
       server.once('error', (error) => reject(bindError(this.name, address, error)));

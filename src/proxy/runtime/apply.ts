@@ -40,6 +40,8 @@ export class SnapshotApplier {
   readonly #env: ProxyEnvironment;
   #managers = new Map<string, ManagerEntry>();
   #applied: Snapshot = EMPTY_SNAPSHOT;
+  /** A listener has been bound. */
+  #serving = false;
   #waiting: Snapshot | null = null;
   #superseded: (() => void) | null = null;
   /** Monotonic ms at which new routes stop waiting for clusters that do not get warm; -1 while none waits. */
@@ -183,7 +185,8 @@ export class SnapshotApplier {
 
   /** Binds a new listener, then lets the one it replaces go. */
   async #bind(listener: Listener, leaving: readonly Listener[]): Promise<void> {
-    const first = this.#applied === EMPTY_SNAPSHOT;
+    // What cannot serve at all must not go on as if it did; what serves already, serves on.
+    const first = !this.#serving;
     const replaced = this.listeners.get(listener.name);
     try {
       await listener.bind(replaced === undefined ? leaving : [...leaving, replaced]);
@@ -197,6 +200,7 @@ export class SnapshotApplier {
       listener.destroy();
       return;
     }
+    this.#serving = true;
     this.listeners.set(listener.name, listener);
     if (replaced !== undefined) this.#drain(replaced);
   }

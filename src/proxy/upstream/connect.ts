@@ -1,16 +1,20 @@
-import { connect, type Socket } from 'node:net';
+import { connect, type NetConnectOpts, type Socket } from 'node:net';
+import type { DuplexOptions } from 'node:stream';
 import type { Cluster } from '../../model/cluster.ts';
 import type { UpstreamEndpoint } from './endpoint.ts';
 
 /** Opens a TCP connection to an endpoint as the cluster says. Half-close is ours to handle. */
 export function connectTo(endpoint: UpstreamEndpoint, cluster: Cluster): Socket {
   const bind = cluster.bindAddress;
-  return connect({
+  const options: NetConnectOpts & DuplexOptions = {
     host: endpoint.host,
     port: endpoint.port,
     noDelay: true,
     allowHalfOpen: true,
+    // What may wait for a slow server before its source is stopped (`per_connection_buffer_limit_bytes`).
+    highWaterMark: cluster.perConnectionBufferLimitBytes,
     ...(cluster.tcpKeepalive === null ? {} : { keepAlive: true, keepAliveInitialDelay: cluster.tcpKeepalive.timeMs }),
     ...(bind === null ? {} : { localAddress: bind.host, localPort: bind.port }),
-  });
+  };
+  return connect(options);
 }

@@ -1,5 +1,5 @@
-import type { Endpoint, HealthStatus, Locality } from '../../model/endpoint.ts';
 import { formatAddress } from '../../model/address.ts';
+import type { Endpoint, HealthStatus, Locality } from '../../model/endpoint.ts';
 import type { EndpointPool } from './pool/pool.ts';
 
 /** Consecutive-error counts that outlier detection keeps on each endpoint. */

@@ -2,10 +2,10 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { mesh, type Mesh, until } from '../../support/mesh.ts';
+import { type Mesh, mesh, until } from '../../support/mesh.ts';
 import { ends } from '../../support/mesh-leaks.ts';
 import { Load } from '../../support/mesh-load.ts';
-import { file, service, split, versions, virtualService } from '../../support/mesh-yaml.ts';
+import { file, service, versions, virtualService } from '../../support/mesh-yaml.ts';
 
 function header(host: string, value: string): string {
   return virtualService(host, {
@@ -34,8 +34,13 @@ async function mark(it: Mesh, host: string): Promise<unknown> {
 
 it('a field that is wrong: file, line, object and field are named, and the last good object serves', async () => {
   const it = await stand();
-  const load = ends(new Load({ port: it.proxy('ratings-v1').outbound.port, target: 'http://reviews:9080/', clients: 2 }));
-  it.config.write('reviews.yaml', header('reviews', 'second').replace('    - headers:', '    - retires: { attempts: 3 }\n      headers:'));
+  const load = ends(
+    new Load({ port: it.proxy('ratings-v1').outbound.port, target: 'http://reviews:9080/', clients: 2 }),
+  );
+  it.config.write(
+    'reviews.yaml',
+    header('reviews', 'second').replace('    - headers:', '    - retires: { attempts: 3 }\n      headers:'),
+  );
   it.config.write('ratings.yaml', header('ratings', 'second'));
   const finding = await it.finding('unknown-field');
   const path = join(it.config.path, 'reviews.yaml');
@@ -48,7 +53,9 @@ it('a field that is wrong: file, line, object and field are named, and the last 
   expect(header('', '').split('\n').length).toBeGreaterThan(finding.line);
   expect(finding.line).toBeGreaterThan(5);
   expect(finding.message).toContain('retries');
-  expect(await it.log.until(/error .*retires/)).toContain(`${path}:${finding.line} VirtualService default/reviews spec.http[0].retires`);
+  expect(await it.log.until(/error .*retires/)).toContain(
+    `${path}:${finding.line} VirtualService default/reviews spec.http[0].retires`,
+  );
   await until('the other object applies', async () => (await mark(it, 'ratings')) === 'second');
   expect(await mark(it, 'reviews')).toBe('first');
   // A new proxy gets the last good one as well.
@@ -66,7 +73,7 @@ it('a field that is wrong: file, line, object and field are named, and the last 
 it('text that is no YAML: the line is named, and all objects of the file stay', async () => {
   const it = await stand();
   it.config.write('reviews.yaml', `${header('reviews', 'second')}---\napiVersion: v1\nkind: "Service\n`);
-  const finding = await it.finding('yaml');
+  const finding = await it.finding('broken-yaml');
   expect(finding).toMatchObject({ severity: 'error', file: join(it.config.path, 'reviews.yaml') });
   expect(finding.line).toBeGreaterThan(0);
   expect(await mark(it, 'reviews')).toBe('first');
@@ -97,7 +104,9 @@ it('two files that define one object: the first counts, both are named, and it c
 
 it('a file that an editor replaces, or that is written bit by bit, is never applied by half', async () => {
   const it = await stand();
-  const load = ends(new Load({ port: it.proxy('ratings-v1').outbound.port, target: 'http://reviews:9080/', clients: 2 }));
+  const load = ends(
+    new Load({ port: it.proxy('ratings-v1').outbound.port, target: 'http://reviews:9080/', clients: 2 }),
+  );
   it.config.replace('reviews.yaml', header('reviews', 'renamed'));
   await until('renamed', async () => (await mark(it, 'reviews')) === 'renamed');
   // Half of a good file may be good YAML too: the routes end early. A writer that goes on is waited for.

@@ -42,6 +42,26 @@ describe.each(['sotw', 'delta'] as const)('%s:', (mode) => {
     expect(load.connections).toBe(load.clients);
   });
 
+  it('a cluster that loses its last endpoint keeps it until its routes lead elsewhere, but not for long', async () => {
+    const { plane, proxy, b } = await stand(mode);
+    plane.cluster('b', b.port).push();
+    await plane.synced();
+    const load = ends(new Load({ port: proxy.port('in'), target: '/' }));
+    await load.more(20);
+    plane.endpoints('a').push();
+    await load.more(20);
+    plane.routes('in', 'b').push();
+    await until('b answers', () => load.bodies.has('b'));
+    await load.stop();
+    expect(load.failures).toEqual(new Map());
+    const endpointsOf = (name: string) => proxy.proxy.env.clusters.get(name)?.total;
+    await until('a is empty', () => endpointsOf('a') === 0);
+    // Nobody leads the routes away: in the end the server is believed.
+    plane.endpoints('b').push();
+    await until('503', async () => (await proxy.get('in')).status === 503);
+    expect(endpointsOf('b')).toBe(0);
+  });
+
   it('a cluster, its endpoints and its routes leave without a failed request', async () => {
     const { plane, proxy, b } = await stand(mode);
     const load = ends(new Load({ port: proxy.port('in'), target: '/' }));
@@ -51,7 +71,9 @@ describe.each(['sotw', 'delta'] as const)('%s:', (mode) => {
       plane.routes('in', to);
       if (from !== 'a') plane.remove(Cluster, from);
       plane.push();
-      await until(`${to} in force`, () => JSON.stringify([...proxy.proxy.applier.applied.routes.values()]).includes(`"${to}"`));
+      await until(`${to} in force`, () =>
+        JSON.stringify([...proxy.proxy.applier.applied.routes.values()]).includes(`"${to}"`),
+      );
       await load.more(5);
     }
     await load.stop();
@@ -69,7 +91,11 @@ describe.each(['sotw', 'delta'] as const)('%s:', (mode) => {
     ends({ close: () => busy.socket.destroy() });
     busy.get('/');
     await until('the request is at a', () => a.requests > 1);
-    plane.remove(Listener, 'in').remove(RouteConfiguration, 'in').put(httpListener('two', 0, 'two'), routesTo('two', 'a')).push();
+    plane
+      .remove(Listener, 'in')
+      .remove(RouteConfiguration, 'in')
+      .put(httpListener('two', 0, 'two'), routesTo('two', 'a'))
+      .push();
     await until('listener two', () => proxy.proxy.addressOf('two'));
     await until('in is gone', () => proxy.proxy.addressOf('in') === undefined);
     await expect(rawClient(port)).rejects.toThrow('ECONNREFUSED');

@@ -34,8 +34,13 @@ it('exact before prefix, the longer prefix before the shorter, whatever the file
   expect((await it.findings()).filter(({ severity }) => severity === 'error')).toEqual([]);
 
   // The same match twice: the older one, then the first by name, counts, and the other is told so.
-  it.config.replace('e.yaml', virtualService('e', { hosts: ['reviews'], http: [rule('other', at({ exact: '/api/v1/me' }))] }));
-  const finding = await until('a conflict', async () => (await it.findings()).find(({ file: path }) => path.endsWith('e.yaml')));
+  it.config.replace(
+    'e.yaml',
+    virtualService('e', { hosts: ['reviews'], http: [rule('other', at({ exact: '/api/v1/me' }))] }),
+  );
+  const finding = await until('a conflict', async () =>
+    (await it.findings()).find(({ file: path }) => path.endsWith('e.yaml')),
+  );
   expect(finding.object).toBe('VirtualService default/e');
   expect(finding.message).toContain('d');
   await it.synced();
@@ -50,7 +55,10 @@ it('at a gateway too', async () => {
     await mesh()
       .yaml('services.yaml', service('reviews'))
       .yaml('gateway.yaml', file(gateway(), edge('reviews')))
-      .yaml('more.yaml', virtualService('more', { hosts: ['*'], gateways: ['edge'], http: [rule('more', at({ prefix: '/more' }))] }))
+      .yaml(
+        'more.yaml',
+        virtualService('more', { hosts: ['*'], gateways: ['edge'], http: [rule('more', at({ prefix: '/more' }))] }),
+      )
       .sidecar('reviews')
       .gateway()
       .start(),

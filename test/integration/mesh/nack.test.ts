@@ -2,8 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import { type ResourceEntry, resourceEntry } from '../../../src/control/serve/snapshot.ts';
 import { pack } from '../../../src/xds/proto/codec.ts';
-import { RouteConfiguration } from '../../../src/xds/proto/gen/envoy/config/route/v3.ts';
 import { Listener } from '../../../src/xds/proto/gen/envoy/config/listener/v3.ts';
+import { RouteConfiguration } from '../../../src/xds/proto/gen/envoy/config/route/v3.ts';
 import { HttpConnectionManager } from '../../../src/xds/proto/gen/envoy/extensions/filters/network/http_connection_manager/v3.ts';
 import { type ControlPlane, controlPlane, edsCluster, httpListener, routesTo } from '../../support/control-plane.ts';
 import { until } from '../../support/mesh.ts';
@@ -15,7 +15,11 @@ import { type PlaneProxy, planeProxy } from '../../support/plane-proxy.ts';
 function withUnknownField(entry: ResourceEntry): ResourceEntry {
   // Field 9999, a varint.
   const value = Buffer.concat([entry.any.value ?? Buffer.alloc(0), Buffer.from([0xf8, 0xf0, 0x04, 0x01])]);
-  return { ...entry, version: `${entry.version}+`, any: { type_url: entry.any.type_url, value: new Uint8Array(value) } };
+  return {
+    ...entry,
+    version: `${entry.version}+`,
+    any: { type_url: entry.any.type_url, value: new Uint8Array(value) },
+  };
 }
 
 function withRegex(name: string, cluster: string, regex: string): ResourceEntry {
@@ -78,7 +82,11 @@ async function nacked(plane: ControlPlane): Promise<string> {
 describe.each(['sotw', 'delta'] as const)('a control plane that pushes, %s,', (mode) => {
   it('an unknown field: it is named, the old cluster stays, the rest of the push and a later good one apply', async () => {
     const { plane, proxy, b } = await stand(mode);
-    plane.put(withUnknownField(edsCluster('a', { connect_timeout: 2000 }))).cluster('c', b.port).routes('in', 'c').push();
+    plane
+      .put(withUnknownField(edsCluster('a', { connect_timeout: 2000 })))
+      .cluster('c', b.port)
+      .routes('in', 'c')
+      .push();
     expect(await nacked(plane)).toMatch(/CDS "a": .*unknown field.*9999/);
     await proxy.answers('in', 'b');
     expect(proxy.proxy.applier.applied.clusters.get('a')?.connectTimeoutMs).toBe(1000);
@@ -105,7 +113,11 @@ describe.each(['sotw', 'delta'] as const)('a control plane that pushes, %s,', (m
     plane.http('two', 0, 'a').push();
     await until('listener two', () => proxy.proxy.addressOf('two'));
     await plane.synced();
-    plane.put(withRegex('in', 'b', 'a(b')).routes('two', 'b').endpoints('b', b.port).push();
+    plane
+      .put(withRegex('in', 'b', 'a(b'))
+      .routes('two', 'b')
+      .endpoints('b', b.port)
+      .push();
     expect(await nacked(plane)).toMatch(/RDS "in": .*regex/);
     await proxy.answers('two', 'b');
     await proxy.answers('in', 'a');
@@ -129,7 +141,11 @@ describe.each(['sotw', 'delta'] as const)('a control plane that pushes, %s,', (m
 
   it('a listener on a port in use: it is named, the rest applies, and a later good one serves', async () => {
     const { plane, proxy, b } = await stand(mode);
-    plane.put(httpListener('two', b.port, 'in')).cluster('c', b.port).routes('in', 'c').push();
+    plane
+      .put(httpListener('two', b.port, 'in'))
+      .cluster('c', b.port)
+      .routes('in', 'c')
+      .push();
     expect(await proxy.log.until(/two/)).toMatch(new RegExp(`127\\.0\\.0\\.1:${b.port} is in use`));
     await proxy.answers('in', 'b');
     plane.put(httpListener('two', 0, 'in')).push();

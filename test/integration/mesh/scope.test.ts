@@ -26,7 +26,10 @@ const TARGET = 'http://reviews.backend:9080/';
 it('exportTo keeps services and rules within namespaces', async () => {
   const it = ends(
     await mesh()
-      .yaml('services.yaml', file(service('reviews', 'backend'), service('secret', 'backend'), service('web'), service('audit', 'ops')))
+      .yaml(
+        'services.yaml',
+        file(service('reviews', 'backend'), service('secret', 'backend'), service('web'), service('audit', 'ops')),
+      )
       .yaml('reviews.yaml', marked('reviews', 'everybody', {}))
       .sidecar('reviews', 'v1', { namespace: 'backend' })
       .sidecar('web')
@@ -39,7 +42,13 @@ it('exportTo keeps services and rules within namespaces', async () => {
 
   // Rules for one namespace: the others go by none.
   const untouched = it.proxy('audit-v1').proxy.applier.applied;
-  it.config.replace('reviews.yaml', file(marked('reviews', 'default alone', { exportTo: ['default'] }), marked('ops', 'ops alone', { exportTo: ['ops'] })));
+  it.config.replace(
+    'reviews.yaml',
+    file(
+      marked('reviews', 'default alone', { exportTo: ['default'] }),
+      marked('ops', 'ops alone', { exportTo: ['ops'] }),
+    ),
+  );
   await until('default', async () => (await mark('web-v1')) === 'default alone');
   await until('ops', async () => (await mark('audit-v1')) === 'ops alone');
   await until('nobody else', async () => (await mark('reviews-v1')) === undefined);
@@ -51,28 +60,41 @@ it('exportTo keeps services and rules within namespaces', async () => {
   const before = it.proxy('audit-v1').proxy.discovery?.status.asOf;
   it.config.replace(
     'reviews.yaml',
-    file(marked('reviews', 'default again', { exportTo: ['default'] }), marked('ops', 'ops alone', { exportTo: ['ops'] })),
+    file(
+      marked('reviews', 'default again', { exportTo: ['default'] }),
+      marked('ops', 'ops alone', { exportTo: ['ops'] }),
+    ),
   );
   await until('default', async () => (await mark('web-v1')) === 'default again');
   await it.synced();
   expect(it.proxy('audit-v1').proxy.discovery?.status.asOf).toBe(before);
 
   // A service of its own namespace alone.
-  const hidden = service('secret', 'backend').replace('metadata:', 'metadata:\n  annotations: { networking.istio.io/exportTo: "." }');
-  it.config.replace('services.yaml', file(service('reviews', 'backend'), hidden, service('web'), service('audit', 'ops')));
+  const hidden = service('secret', 'backend').replace(
+    'metadata:',
+    'metadata:\n  annotations: { networking.istio.io/exportTo: "." }',
+  );
+  it.config.replace(
+    'services.yaml',
+    file(service('reviews', 'backend'), hidden, service('web'), service('audit', 'ops')),
+  );
   const knows = (name: string): boolean => it.proxy(name).clusters.some((cluster) => cluster.includes('secret'));
   await until('hidden', () => !knows('web-v1') && !knows('audit-v1'));
   expect(knows('reviews-v1')).toBe(true);
 
   // And a policy.
-  const policy = destinationRule('reviews.backend.svc.cluster.local', {
-    exportTo: ['ops'],
-    trafficPolicy: { connectionPool: { http: { http1MaxPendingRequests: 77 } } },
-  }, 'ops');
+  const policy = destinationRule(
+    'reviews.backend.svc.cluster.local',
+    {
+      exportTo: ['ops'],
+      trafficPolicy: { connectionPool: { http: { http1MaxPendingRequests: 77 } } },
+    },
+    'ops',
+  );
   it.config.replace('policy.yaml', policy);
   const pending = (name: string) =>
-    it.proxy(name).proxy.env.clusters.get('outbound|9080||reviews.backend.svc.cluster.local')?.config.circuitBreakers.default
-      .maxPendingRequests;
+    it.proxy(name).proxy.env.clusters.get('outbound|9080||reviews.backend.svc.cluster.local')?.config.circuitBreakers
+      .default.maxPendingRequests;
   await until('the policy', () => pending('audit-v1') === 77);
   await it.synced();
   expect(pending('web-v1')).not.toBe(77);

@@ -10,7 +10,7 @@ const WARM_UP = 40;
 
 it('1,000 changes of everything that a user edits, under load', { timeout: 60_000 }, async () => {
   const mesh = ends(await churnMesh());
-  const load = ends(new Load({ port: mesh.gatewayPort, target: '/', clients: 3 }));
+  const load = ends(new Load({ port: mesh.gatewayPort, target: '/', clients: 2 }));
   const rounds = CHANGES / EDITS_PER_ROUND;
   let heap = 0;
   let before = {};

@@ -1,6 +1,6 @@
 // Issue 3, pains row 37: no order of writes and no weight makes a 503 while somebody could answer.
 import { describe, expect, it } from 'vitest';
-import { mesh, type Mesh, until } from '../../support/mesh.ts';
+import { type Mesh, mesh, until } from '../../support/mesh.ts';
 import { ends } from '../../support/mesh-leaks.ts';
 import { Load } from '../../support/mesh-load.ts';
 import { destinationRule, service, split, versions } from '../../support/mesh-yaml.ts';
@@ -101,4 +101,33 @@ describe('a VirtualService and its DestinationRule', () => {
     expect(load.failures).toEqual(new Map());
     expect(await it.findings()).toEqual([]);
   });
+});
+
+it('what waits for its other half says so, and a typing error does not take down what works', async () => {
+  const it = ends(
+    await stand()
+      .yaml('rules.yaml', versions('reviews', 'v1', 'v2'))
+      .start(),
+  );
+  it.config.replace('reviews.yaml', split('reviews', { v2: 100 }));
+  const load = loadOn(it);
+  await answering(load, 'reviews-v2');
+  it.config.replace('reviews.yaml', split('reviews', { v22: 100 }));
+  expect(await it.finding('missing-subset')).toMatchObject({
+    severity: 'error',
+    object: 'VirtualService default/reviews',
+    field: 'spec.http[0].route[0].destination.subset',
+  });
+  expect((await it.finding('waits-for-subset')).message).toContain('its former version stays in force');
+  await answering(load, 'reviews-v2');
+  // The rules that it names go away: they stay as long as it names them.
+  it.config.remove('rules.yaml');
+  it.config.replace('reviews.yaml', split('reviews', { v1: 50, v2: 50 }));
+  await it.log.until(/while VirtualService default\/reviews names its subsets/);
+  await answering(load, 'reviews-v1', 'reviews-v2');
+  it.config.remove('reviews.yaml');
+  await until('nothing is held', async () => (await it.findings()).length === 0);
+  await until('no subsets', () => it.proxy('reviews-v1').clusters.every((name) => !name.includes('|v1|')));
+  await load.stop();
+  expect(load.failures).toEqual(new Map());
 });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { verdictOf } from '../../../../src/cli/explain/verdict.ts';
-import { type Case, explain } from './bookinfo.ts';
+import { type Case, explain } from './support.ts';
 
 const REVIEWS = 'http://reviews:9080/reviews/0';
 const JASON = [['end-user', 'jason']] as const;

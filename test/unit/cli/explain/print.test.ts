@@ -2,7 +2,7 @@ import { stripVTControlCharacters } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { formatAnswer } from '../../../../src/cli/explain/print.ts';
 import { COLOURS, PLAIN } from '../../../../src/cli/output.ts';
-import { explain } from './bookinfo.ts';
+import { explain } from './support.ts';
 
 describe('the answer for people', () => {
   it('is a line for each step, aligned, the outcome last', async () => {
