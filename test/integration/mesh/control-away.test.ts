@@ -1,7 +1,7 @@
 // Issue 3: kill the control server: traffic goes on, and new config arrives when it is back (pains row 7).
 import { existsSync } from 'node:fs';
 import { expect, it } from 'vitest';
-import { type Mesh, mesh, until } from '../../support/mesh.ts';
+import { call, type Mesh, mesh, until } from '../../support/mesh.ts';
 import { ends } from '../../support/mesh-leaks.ts';
 import { Load } from '../../support/mesh-load.ts';
 import { edge, file, gateway, service, split, versions } from '../../support/mesh-yaml.ts';
@@ -32,6 +32,9 @@ it('traffic goes on without the control server, and its new config is applied wh
   // Stale, and says since when and why.
   expect(page?.status).toMatchObject({ source: 'server', asOf });
   expect(page?.status.ads.lastError).not.toBe('');
+  const admin = mesh.proxy('productpage-v1').proxy.adminAddress;
+  const stats = await call(admin?.port ?? 0, '/stats?filter=control_plane', { host: 'localhost' });
+  expect(stats.body).toContain('control_plane.connected_state: 0');
   mesh.config.replace('reviews.yaml', split('reviews', { v2: 100 }));
   await load.more(200);
   expect(load.bodies.get('productpage-v1 reviews-v2')).toBeUndefined();

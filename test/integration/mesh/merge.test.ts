@@ -1,6 +1,6 @@
 // Issue 3, pains row 38: several VirtualServices of one host are merged by a stated precedence, conflicts are reported.
 import { expect, it } from 'vitest';
-import { mesh, until } from '../../support/mesh.ts';
+import { call, mesh, until } from '../../support/mesh.ts';
 import { ends } from '../../support/mesh-leaks.ts';
 import { edge, file, gateway, service, virtualService } from '../../support/mesh-yaml.ts';
 
@@ -63,7 +63,6 @@ it('at a gateway too', async () => {
       .gateway()
       .start(),
   );
-  const { call } = await import('../../support/mesh.ts');
   expect((await call(it.gatewayPort, '/more/x')).headers['x-mark']).toBe('more');
   expect(await call(it.gatewayPort, '/')).toMatchObject({ status: 200, body: 'reviews-v1' });
 });

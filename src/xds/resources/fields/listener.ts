@@ -31,7 +31,9 @@ export const listenerTables = [
     filter_chains: effective,
     filter_chain_matcher: refused('the generic matcher is not supported: use filter_chain_match'),
     use_original_dst: whenTrue(
-      refused('connections are handed on by their original destination only where traffic is intercepted, which is not done yet: name the ports to listen on'),
+      refused(
+        'connections are handed on by their original destination only where traffic is intercepted, which is not done yet: name the ports to listen on',
+      ),
     ),
     default_filter_chain: effective,
     per_connection_buffer_limit_bytes: effective,
