@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { systemClock } from '../base/clock.ts';
+import { systemClock, TurnClock } from '../base/clock.ts';
 import { ConfigError, RemoraError } from '../base/errors.ts';
 import { type Logger, LogRoot } from '../base/log.ts';
 import { systemRandom } from '../base/random.ts';
@@ -117,7 +117,7 @@ function gatewayProxy(flags: GatewayFlags, control: string, log: Logger): Proxy 
     );
   return new Proxy({
     bootstrap: result.bootstrap,
-    clock: systemClock,
+    clock: new TurnClock(),
     random: systemRandom,
     log,
     stdout: process.stdout,

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { flushCompileCache } from 'node:module';
 import { Command, InvalidArgumentError } from 'commander';
-import { systemClock } from '../base/clock.ts';
+import { systemClock, TurnClock } from '../base/clock.ts';
 import { ConfigError, errorCode, messageOf } from '../base/errors.ts';
 import { LOG_LEVELS, type LogLevel, LogRoot } from '../base/log.ts';
 import { systemRandom } from '../base/random.ts';
@@ -80,7 +80,7 @@ async function runProxy(flags: ProxyFlags): Promise<void> {
   }
   const proxy = new Proxy({
     bootstrap,
-    clock: systemClock,
+    clock: new TurnClock(),
     random: systemRandom,
     log,
     stdout: process.stdout,

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { connect, createServer } from 'node:net';
 import { constants } from 'node:os';
 import { Command, InvalidArgumentError } from 'commander';
-import { systemClock } from '../base/clock.ts';
+import { systemClock, TurnClock } from '../base/clock.ts';
 import { ConfigError, messageOf, RemoraError } from '../base/errors.ts';
 import { type Logger, LogRoot } from '../base/log.ts';
 import { systemRandom } from '../base/random.ts';
@@ -132,7 +132,7 @@ function sidecar(flags: RunFlags, pod: string, control: string, port: number, ap
     );
   return new Proxy({
     bootstrap: result.bootstrap,
-    clock: systemClock,
+    clock: new TurnClock(),
     random: systemRandom,
     log: log.child(pod),
     stdout: process.stdout,

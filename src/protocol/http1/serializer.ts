@@ -121,10 +121,22 @@ export function lastChunk(trailers: Headers | null): string {
   return `0\r\n${trailers.serialize()}\r\n`;
 }
 
+/** Names the proxy itself adds to every message: known to be tokens. */
+const OWN_NAMES: ReadonlySet<string> = new Set([
+  'x-forwarded-proto',
+  'x-forwarded-for',
+  'x-request-id',
+  'x-envoy-upstream-service-time',
+  'server',
+  'date',
+  'content-length',
+  'content-type',
+]);
+
 /** Leaves out headers whose name is no token; octets that may not stand in a value become spaces (RFC 9110 section 5.5). */
 function sanitizeAdded(added: string[]): void {
   for (let i = 0; i < added.length; i += 2) {
-    if (!isToken(added[i]!)) {
+    if (!OWN_NAMES.has(added[i]!) && !isToken(added[i]!)) {
       added.splice(i, 2);
       i -= 2;
     } else if (!isFieldValue(added[i + 1]!)) {

@@ -22,7 +22,7 @@ export class BodyBuffer {
   /** Gives up another attempt: what was sent is forgotten. */
   release(): void {
     this.replayable = false;
-    this.chunks.length = 0;
+    if (this.chunks.length > 0) this.chunks.length = 0;
     this.bytes = 0;
   }
 }

@@ -48,6 +48,8 @@ export class HostIndex<T> {
   readonly #prefixes: PrefixTree<T> | null;
   readonly #any: T | null;
   readonly #ignorePort: boolean;
+  #lastAuthority: string | null = null;
+  #lastFound: T | null = null;
 
   /** Throws ConfigError when two domains are the same. */
   constructor(hosts: Iterable<readonly [domain: Domain, host: T]>, ignorePort: boolean) {
@@ -70,6 +72,15 @@ export class HostIndex<T> {
   }
 
   find(authority: string): T | null {
+    // A sidecar's clients ask for few hosts, and mostly for the same one again.
+    if (authority === this.#lastAuthority) return this.#lastFound;
+    const found = this.#find(authority);
+    this.#lastAuthority = authority;
+    this.#lastFound = found;
+    return found;
+  }
+
+  #find(authority: string): T | null {
     const host = this.hostOf(authority);
     let found = this.#exact.get(host);
     if (found !== undefined) return found;
