@@ -38,6 +38,6 @@ RUN ldconfig
 USER 1337:1337
 WORKDIR /app
 ENV NODE_ENV=production
-# The flag is that of src/cli/process.ts, which says why.
-ENTRYPOINT ["node", "--no-concurrent-recompilation", "/app/dist/remora.js"]
+# The flags are those of src/cli/process.ts, which says why.
+ENTRYPOINT ["node", "--no-concurrent-recompilation", "--min-semi-space-size=4", "/app/dist/remora.js"]
 CMD ["--help"]
