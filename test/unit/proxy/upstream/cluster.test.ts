@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { LoadAssignment } from '../../../../src/model/endpoint.ts';
 import { UpstreamCluster } from '../../../../src/proxy/upstream/cluster.ts';
-import { formatCluster } from '../../../../src/proxy/upstream/describe.ts';
 import type { UpstreamEndpoint } from '../../../../src/proxy/upstream/endpoint.ts';
 import { assignment, CONTEXT, clusterConfig, environment, stat, withPool } from './support.ts';
 
@@ -232,16 +231,5 @@ describe('results', () => {
     expect(stat(env.stats, 'cluster.c.upstream_rq_503')).toBe(2);
     expect(stat(env.stats, 'cluster.c.upstream_rq_504')).toBe(1);
     expect(stat(env.stats, 'cluster.c.upstream_rq_2xx')).toBe(1);
-  });
-});
-
-describe('description', () => {
-  it('prints the lines of /clusters', () => {
-    const { cluster: c } = cluster(assignment('a', { at: 'b', health: 'UNHEALTHY' }));
-    const text = formatCluster(c.describe());
-    expect(text).toContain('c::default_priority::max_connections::1024\n');
-    expect(text).toContain('c::high_priority::max_retries::3\n');
-    expect(text).toContain('c::a:80::health_flags::healthy\n');
-    expect(text).toContain('c::b:80::health_flags::/failed_eds_health\n');
   });
 });
