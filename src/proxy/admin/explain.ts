@@ -3,6 +3,7 @@ import type { TrafficDirection } from '../../model/listener.ts';
 import type { RequestHead } from '../../protocol/http/message.ts';
 import type { ParseError } from '../../protocol/http1/framing.ts';
 import { RequestParser } from '../../protocol/http1/parser.ts';
+import type { InjectedFault } from '../filters/filter.ts';
 import { ForwardPlan, fillPlan } from '../forward/plan.ts';
 import type { ConnectionManager } from '../http/connection-manager.ts';
 import { checkRequest } from '../http/request-check.ts';
@@ -113,6 +114,9 @@ export interface FilterExplanation {
   readonly disabled: boolean;
   /** The route has config of its own for it. */
   readonly routeConfig: boolean;
+  /** What it does, with its numbers; '' when nothing, or when it cannot say. */
+  readonly says: string;
+  readonly fault: InjectedFault | null;
 }
 
 /** Where clusters are looked up. */
@@ -292,11 +296,17 @@ function warningsOf(plan: ForwardPlan, cluster: UpstreamCluster | undefined, tar
 function filtersOf(manager: ConnectionManager, at: CompiledRoute | ClusterTarget | null): FilterExplanation[] {
   const { chain } = manager;
   const configs = at === null ? null : routeFilterConfigs(at, chain);
-  return chain.filters.map(({ name, disabled }, i) => ({
-    name,
-    disabled: configs === null ? disabled : configs[i]!.disabled,
-    routeConfig: at?.perFilterConfig.has(name) ?? false,
-  }));
+  return chain.filters.map(({ name, filter, disabled: off }, i) => {
+    const disabled = configs === null ? off : configs[i]!.disabled;
+    const described = disabled || at === null ? null : (filter.describe?.(configs?.[i]?.config ?? null) ?? null);
+    return {
+      name,
+      disabled,
+      routeConfig: at?.perFilterConfig.has(name) ?? false,
+      says: described?.says ?? '',
+      fault: described?.fault ?? null,
+    };
+  });
 }
 
 /** The request's head as bytes: so that it is judged by the parser that judges real ones. */

@@ -3,6 +3,7 @@ import type { HttpConnectionManager } from '../../model/http-connection-manager.
 import type { FilterChain, Listener as ListenerConfig, NetworkFilter } from '../../model/listener.ts';
 import type { ForwardAction, RouteConfig } from '../../model/route.ts';
 import { EMPTY_SNAPSHOT, type Snapshot } from '../../model/snapshot.ts';
+import { inheritFilters, inheritRoutes } from '../filters/inheritance.ts';
 import { ConnectionManager } from '../http/connection-manager.ts';
 import { type ChainHandler, compileListener, Listener } from '../listener/listener.ts';
 import { compileRouteTable, type RouteTable } from '../router/table.ts';
@@ -21,12 +22,16 @@ class TableHolder {
 interface ManagerEntry {
   readonly manager: ConnectionManager;
   readonly holder: TableHolder;
+  /** The filter chain it is for, whatever its config. */
+  readonly place: string;
 }
 
 /** What a snapshot compiles to, before it is in force. */
 interface Staged {
   readonly tables: { readonly holder: TableHolder; readonly config: RouteConfig; readonly table: RouteTable }[];
   readonly managers: Map<string, ManagerEntry>;
+  /** New managers with those in whose place they come. */
+  readonly heirs: { readonly entry: ManagerEntry; readonly previous: ManagerEntry }[];
 }
 
 /**
@@ -145,13 +150,18 @@ export class SnapshotApplier {
 
   /** Compiles everything, and when all of it compiles, puts it in force. */
   async #swap(snapshot: Snapshot): Promise<void> {
-    const staged: Staged = { tables: [], managers: new Map() };
+    const staged: Staged = { tables: [], managers: new Map(), heirs: [] };
     for (const [name, config] of snapshot.routes) this.#stageTable(this.#namedHolder(name), config, staged);
     const listeners = [...snapshot.listeners.values()].map((config) =>
       compileListener(config, (filter, chain) => this.#handler(config, chain, filter, staged)),
     );
     // No await from here to the swap's end: a request sees the old state or the new one.
+    for (const { entry, previous } of staged.heirs) {
+      inheritFilters(entry.manager.chain, previous.manager.chain);
+      if (entry.holder.config === null) entry.holder.config = previous.holder.config;
+    }
     for (const { holder, table, config } of staged.tables) {
+      if (holder.config !== null) inheritRoutes(config, holder.config);
       holder.table = table;
       holder.config = config;
     }
@@ -222,7 +232,10 @@ export class SnapshotApplier {
         port: listener.addresses[0]?.port ?? 0,
         bufferLimitBytes: listener.perConnectionBufferLimitBytes,
       };
-      entry = { manager: new ConnectionManager(http, holder, settings, this.#env), holder };
+      const place = placeOf(listener, chain);
+      entry = { manager: new ConnectionManager(http, holder, settings, this.#env), holder, place };
+      const previous = this.#managers.values().find((one) => one.place === place);
+      if (previous !== undefined) staged.heirs.push({ entry, previous });
     }
     staged.managers.set(key, entry);
     if (http.routes.kind === 'inline') this.#stageTable(entry.holder, http.routes.config, staged);
@@ -242,9 +255,12 @@ export class SnapshotApplier {
 /** What of a chain makes a new connection manager necessary: everything but the routes, which are looked up per request. */
 function managerKey(listener: ListenerConfig, chain: FilterChain | null, http: HttpConnectionManager): string {
   const routes = http.routes.kind === 'rds' ? http.routes : { kind: 'inline' };
-  // A name may be missing or shared; no two chains of a listener match the same.
-  const which = chain === null ? null : [chain.name, chain.match];
-  return fingerprint([listener.name, which, listener.perConnectionBufferLimitBytes, { ...http, routes }]);
+  return fingerprint([placeOf(listener, chain), listener.perConnectionBufferLimitBytes, { ...http, routes }]);
+}
+
+/** A name may be missing or shared; no two chains of a listener match the same. */
+function placeOf(listener: ListenerConfig, chain: FilterChain | null): string {
+  return fingerprint([listener.name, chain === null ? null : [chain.name, chain.match]]);
 }
 
 function sameAddresses(a: ListenerConfig, b: ListenerConfig): boolean {
