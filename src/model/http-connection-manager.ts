@@ -20,9 +20,7 @@ export interface HttpFilterConfig {
 export interface HttpConnectionManager {
   readonly codec: 'AUTO' | 'HTTP1' | 'HTTP2';
   readonly statPrefix: string;
-  readonly routes:
-    | { readonly kind: 'inline'; readonly config: RouteConfig }
-    | { readonly kind: 'rds'; readonly name: string };
+  readonly routes: RouteSource | ScopedRoutes;
   /** Without the terminal router filter, whose settings are `router`. */
   readonly filters: readonly HttpFilterConfig[];
   readonly router: RouterSettings;
@@ -66,6 +64,53 @@ export interface HttpConnectionManager {
   readonly upgrades: readonly UpgradeConfig[];
   readonly localReply: LocalReplyConfig;
   readonly accessLog: readonly AccessLog[];
+}
+
+/** Where a route table comes from. */
+export type RouteSource =
+  | { readonly kind: 'inline'; readonly config: RouteConfig }
+  | { readonly kind: 'rds'; readonly name: string };
+
+/** Route tables by a key in the request's headers. (…ScopedRoutes) */
+export interface ScopedRoutes {
+  readonly kind: 'scoped';
+  readonly name: string;
+  /** What makes a request's key. */
+  readonly key: readonly ScopeFragment[];
+  readonly scopes: readonly RouteScope[];
+}
+
+export interface RouteScope {
+  readonly name: string;
+  readonly key: readonly string[];
+  readonly routes: RouteSource;
+}
+
+/** One part of a key, taken from a header. */
+export interface ScopeFragment {
+  /** Lower case. */
+  readonly header: string;
+  /** Between the elements of the header's value; '': the whole value is the only one. */
+  readonly separator: string;
+  readonly pick:
+    | { readonly kind: 'index'; readonly index: number }
+    /** The value of the first element `key` + `separator` + value. */
+    | { readonly kind: 'element'; readonly separator: string; readonly key: string };
+}
+
+/** Every route table that a connection manager may use. */
+export function routeSources(routes: HttpConnectionManager['routes']): readonly RouteSource[] {
+  return routes.kind === 'scoped' ? routes.scopes.map((scope) => scope.routes) : [routes];
+}
+
+/** What stays the same while only tables change: `routes` without the tables that stand in it. */
+export function routesShape(routes: HttpConnectionManager['routes']): unknown {
+  if (routes.kind !== 'scoped') return shapeOf(routes);
+  return { ...routes, scopes: routes.scopes.map((scope) => ({ ...scope, routes: shapeOf(scope.routes) })) };
+}
+
+function shapeOf(source: RouteSource): unknown {
+  return source.kind === 'rds' ? source : { kind: 'inline' };
 }
 
 /** envoy.extensions.filters.http.router.v3.Router */

@@ -1,5 +1,5 @@
 import type { CircuitBreakerThresholds, Cluster } from '../../model/cluster.ts';
-import type { HttpConnectionManager } from '../../model/http-connection-manager.ts';
+import { type HttpConnectionManager, routeSources } from '../../model/http-connection-manager.ts';
 import type { Listener } from '../../model/listener.ts';
 import type { RedirectAction } from '../../model/route.ts';
 import type { Snapshot } from '../../model/snapshot.ts';
@@ -11,7 +11,9 @@ import type { Details, Policy } from './answer.ts';
 export function detailsIn(snapshot: Snapshot, explained: ListenerExplanation, policies: readonly Policy[]): Details {
   const { trace, route } = explained;
   const manager = managerOf(snapshot.listeners.get(explained.listener), explained);
-  const table = manager?.routes.kind === 'inline' ? manager.routes.config : snapshot.routes.get(explained.routeTable);
+  const sources = manager === undefined ? [] : routeSources(manager.routes);
+  const inline = sources.flatMap((source) => (source.kind === 'inline' ? [source.config] : []));
+  const table = inline.find(({ name }) => name === explained.routeTable) ?? snapshot.routes.get(explained.routeTable);
   const host = table?.virtualHosts.find(({ name }) => name === route?.virtualHost);
   const matched = host?.routes[trace?.routes.find(({ matched }) => matched)?.index ?? -1];
   const clusters: Record<string, readonly string[]> = {};

@@ -6,6 +6,7 @@ import { RequestParser } from '../../protocol/http1/parser.ts';
 import type { InjectedFault } from '../filters/filter.ts';
 import { ForwardPlan, fillPlan } from '../forward/plan.ts';
 import type { ConnectionManager } from '../http/connection-manager.ts';
+import { missingTable } from '../http/replies.ts';
 import { checkRequest } from '../http/request-check.ts';
 import { applyRequestPolicy } from '../http/request-policy.ts';
 import { routeFilterConfigs } from '../http/route-filter-configs.ts';
@@ -144,8 +145,8 @@ export function explainRequest(
 function explainOne(target: ExplainTarget, clusters: ExplainClusters, wire: Buffer, from: string): ListenerExplanation {
   const { manager } = target;
   const { config } = manager;
-  const { table } = manager.routes;
   const prepared = prepare(target, wire, from);
+  const table = manager.tableFor(prepared.head);
   const base = {
     listener: target.listener,
     addresses: target.addresses.map(formatAddress),
@@ -158,8 +159,7 @@ function explainOne(target: ExplainTarget, clusters: ExplainClusters, wire: Buff
   const unrouted = { trace: null, route: null, filters: filtersOf(manager, null) };
   if (prepared.refusal !== '') return { ...base, ...unrouted, outcome: prepared.refusal };
   if (table === null) {
-    const routes = config.routes.kind === 'rds' ? ` ${JSON.stringify(config.routes.name)}` : '';
-    return { ...base, ...unrouted, outcome: `The routes${routes} have not arrived yet: 404, NR.` };
+    return { ...base, ...unrouted, outcome: `${missingTable(config.routes)}: 404, NR.` };
   }
   const { head } = prepared;
   const context = {

@@ -17,6 +17,7 @@ import type { StatStore } from '../telemetry/metrics/store.ts';
 import type { StreamInfo } from '../telemetry/stream-info.ts';
 import { type AddressRanges, internalAddresses } from './addresses.ts';
 import { LocalReplies } from './local-reply.ts';
+import { ScopedRoutes } from './scoped-routes.ts';
 import { HttpStats } from './stats.ts';
 
 /** What the HTTP side of a proxy needs of the process it runs in. */
@@ -53,7 +54,11 @@ export interface ListenerSettings {
 export class ConnectionManager {
   readonly config: HttpConnectionManager;
   readonly env: HttpEnvironment;
-  readonly routes: RouteTableHolder;
+  /** The tables, in the order of `routeSources`. */
+  readonly tables: readonly RouteTableHolder[];
+  readonly #table: RouteTableHolder;
+  /** Null where all requests go by one table. */
+  readonly #scopes: ScopedRoutes | null;
   readonly chain: FilterChain;
   readonly accessLog: AccessLogger | null;
   readonly internal: AddressRanges;
@@ -65,10 +70,18 @@ export class ConnectionManager {
   readonly normalizePath: ((head: RequestHead) => PathVerdict) | null;
   readonly normalizeHost: ((head: RequestHead) => void) | null;
 
-  constructor(config: HttpConnectionManager, routes: RouteTableHolder, at: ListenerSettings, env: HttpEnvironment) {
+  /** `tables`: one for each of the config's route sources, in their order. */
+  constructor(
+    config: HttpConnectionManager,
+    tables: readonly RouteTableHolder[],
+    at: ListenerSettings,
+    env: HttpEnvironment,
+  ) {
     this.config = config;
     this.env = env;
-    this.routes = routes;
+    this.tables = tables;
+    this.#scopes = config.routes.kind === 'scoped' ? new ScopedRoutes(config.routes, tables) : null;
+    this.#table = tables[0] ?? NO_TABLE;
     this.chain = compileChain(
       config.filters.map((filter, slot) => ({
         name: filter.name,
@@ -101,4 +114,11 @@ export class ConnectionManager {
     this.normalizePath = compilePathNormalizer(config);
     this.normalizeHost = compileHostNormalizer(config, at.port);
   }
+
+  /** The routes that such a request goes by; null when they have not arrived, or when it is in no scope. */
+  tableFor(head: RequestHead): RouteTable | null {
+    return this.#scopes === null ? this.#table.table : this.#scopes.tableFor(head);
+  }
 }
+
+const NO_TABLE: RouteTableHolder = { table: null };

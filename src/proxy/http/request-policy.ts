@@ -67,7 +67,7 @@ export function applyRequestPolicy(head: RequestHead, info: StreamInfo, manager:
     if (found.forwardedProto < 0) headers.add('x-forwarded-proto', head.scheme);
   }
   if (found.envoy && !internal) for (const name of STEERING_HEADERS) headers.remove(name);
-  const internalOnly = manager.routes.table?.config.internalOnlyHeaders;
+  const internalOnly = manager.tableFor(head)?.config.internalOnlyHeaders;
   if (internalOnly !== undefined && !internal) for (const name of internalOnly) headers.remove(name);
   if (config.useRemoteAddress && !internal && edge) headers.set('x-envoy-external-address', info.remote);
   if (internal && config.useRemoteAddress) headers.set('x-envoy-internal', 'true');

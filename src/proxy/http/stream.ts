@@ -428,7 +428,7 @@ export class HttpStream implements FilterStream, ResponseSink {
   /** Chooses the route; answers false when there is none and the reply is on its way. */
   #match(): boolean {
     const { info } = this;
-    const { table } = this.#manager.routes;
+    const table = this.#manager.tableFor(info.request);
     this.#matchContext.scheme = info.request.scheme;
     this.#matchContext.internal = this.#trusted;
     const route = table === null ? null : table.match(info.request, this.#matchContext);

@@ -16,6 +16,7 @@ import { decodeHeadersToAdd } from './header-mutations.ts';
 import { decodeHttpFilters } from './http-filters.ts';
 import { decodeRouteConfig } from './route.ts';
 import { decodeUpgrade } from './route-action.ts';
+import { decodeScopedRoutes } from './scoped-routes.ts';
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
@@ -93,6 +94,7 @@ function escapedSlashes(m: hcm.HttpConnectionManager): Manager['escapedSlashes']
 }
 
 function decodeRoutes(m: hcm.HttpConnectionManager, path: string, s: Decoding): Manager['routes'] {
+  if (m.scoped_routes !== undefined) return decodeScopedRoutes(m.scoped_routes, `${path}.scoped_routes`, s);
   if (m.rds === undefined) {
     return { kind: 'inline', config: decodeRouteConfig(m.route_config ?? {}, `${path}.route_config`, s, true) };
   }

@@ -1,3 +1,4 @@
+import * as route from '../../proto/gen/envoy/config/route/v3.ts';
 import * as router from '../../proto/gen/envoy/extensions/filters/http/router/v3.ts';
 import * as hcm from '../../proto/gen/envoy/extensions/filters/network/http_connection_manager/v3.ts';
 import { ecds, effective, http2, http3, moot, refused, reported, table, tracing, whenTrue } from '../field-state.ts';
@@ -16,7 +17,7 @@ export const httpTables = [
     stat_prefix: effective,
     rds: effective,
     route_config: effective,
-    scoped_routes: refused('scoped routes are not supported: use rds or route_config'),
+    scoped_routes: effective,
     http_filters: effective,
     add_user_agent: whenTrue(reported('no user-agent header is added')),
     tracing,
@@ -77,6 +78,35 @@ export const httpTables = [
     append_local_overload: whenTrue(reported('there is no overload manager yet')),
     add_proxy_protocol_connection_state: moot('the PROXY protocol is not read'),
   }),
+  table(hcm.ScopedRoutes, {
+    name: effective,
+    scope_key_builder: effective,
+    rds_config_source: effective,
+    scoped_route_configurations_list: effective,
+    scoped_rds: refused('scopes are not asked for over SRDS: put them into scoped_route_configurations_list'),
+  }),
+  table(hcm.ScopedRoutes_ScopeKeyBuilder, { fragments: effective }),
+  table(hcm.ScopedRoutes_ScopeKeyBuilder_FragmentBuilder, { header_value_extractor: effective }),
+  table(hcm.ScopedRoutes_ScopeKeyBuilder_FragmentBuilder_HeaderValueExtractor, {
+    name: effective,
+    element_separator: effective,
+    index: effective,
+    element: effective,
+  }),
+  table(hcm.ScopedRoutes_ScopeKeyBuilder_FragmentBuilder_HeaderValueExtractor_KvElement, {
+    separator: effective,
+    key: effective,
+  }),
+  table(hcm.ScopedRouteConfigurationsList, { scoped_route_configurations: effective }),
+  table(route.ScopedRouteConfiguration, {
+    on_demand: moot('the routes are there before the first request asks for them'),
+    name: effective,
+    route_configuration_name: effective,
+    route_configuration: effective,
+    key: effective,
+  }),
+  table(route.ScopedRouteConfiguration_Key, { fragments: effective }),
+  table(route.ScopedRouteConfiguration_Key_Fragment, { string_key: effective }),
   table(hcm.Rds, { config_source: effective, route_config_name: effective }),
   table(hcm.HttpConnectionManager_InternalAddressConfig, {
     unix_sockets: moot('there are no Unix sockets'),

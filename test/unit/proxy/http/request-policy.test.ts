@@ -43,7 +43,7 @@ function apply(config: object, peer: string, ...lines: string[]) {
     },
     internal: internalAddresses(null),
     env: { random: seededRandom(1) },
-    routes: { table: null },
+    tableFor: () => null,
   } as unknown as ConnectionManager;
   const trusted = applyRequestPolicy(request, info, manager);
   return { trusted, remote: info.remote, get: (name: string) => request.headers.get(name) };
