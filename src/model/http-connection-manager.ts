@@ -51,6 +51,17 @@ export interface HttpConnectionManager {
   readonly xffNumTrustedHops: number;
   /** null: Envoy's default (RFC 1918, loopback, link-local unique local). */
   readonly internalAddresses: readonly CidrRange[] | null;
+  /** Asked in order for the client's address, in place of X-Forwarded-For and the peer; empty: none. */
+  readonly originalIp: readonly OriginalIpDetection[];
+  /** Applied before anything else looks at a request's headers. */
+  readonly earlyMutations: readonly HeaderMutation[];
+  /** Say by user-agent and x-envoy-downstream-service-… that the caller is this proxy's service. */
+  readonly addUserAgent: boolean;
+  /** The scheme that every request is taken to have; '': its own. */
+  readonly schemeToSet: '' | 'http' | 'https';
+  readonly appendXForwardedPort: boolean;
+  /** IPv4 peers are written as IPv6 into headers. */
+  readonly ipv4AsMapped: boolean;
   readonly generateRequestId: boolean;
   readonly preserveExternalRequestId: boolean;
   readonly alwaysSetRequestIdInResponse: boolean;
@@ -62,8 +73,51 @@ export interface HttpConnectionManager {
   readonly stripTrailingHostDot: boolean;
 
   readonly upgrades: readonly UpgradeConfig[];
+  /** null: no Proxy-Status header. */
+  readonly proxyStatus: ProxyStatus | null;
   readonly localReply: LocalReplyConfig;
   readonly accessLog: readonly AccessLog[];
+  readonly accessLogFlush: AccessLogFlush;
+}
+
+/** …original_ip_detection.xff.v3.XffConfig and …custom_header.v3.CustomHeaderConfig */
+export type OriginalIpDetection =
+  | {
+      readonly kind: 'xff';
+      readonly trustedHops: number;
+      /** Peers that may say who the client is: the last address that is not theirs; null: any peer, by `trustedHops`. */
+      readonly trustedRanges: readonly CidrRange[] | null;
+      readonly skipAppend: boolean;
+    }
+  | {
+      readonly kind: 'header';
+      readonly header: string;
+      /** The address may make the caller internal. */
+      readonly trusted: boolean;
+      /** Status for requests without a usable header; null: the next one is asked. */
+      readonly rejectStatus: number | null;
+    };
+
+/** One step: the header of that lower-case name goes, or one is set. */
+export type HeaderMutation = { readonly remove: string } | { readonly set: HeaderValueOption };
+
+/** How the Proxy-Status header of RFC 9209 is written. (…ProxyStatusConfig) */
+export interface ProxyStatus {
+  readonly details: boolean;
+  /** Response flags among the details. */
+  readonly flags: boolean;
+  /** The status becomes the one that RFC 9209 recommends for the error. */
+  readonly recommendedStatus: boolean;
+  readonly name: 'server' | 'node' | 'literal';
+  readonly literal: string;
+}
+
+/** When a log entry is written besides the one at the stream's end. (…HcmAccessLogOptions) */
+export interface AccessLogFlush {
+  readonly onNewRequest: boolean;
+  readonly onTunnel: boolean;
+  /** 0: never. */
+  readonly intervalMs: number;
 }
 
 /** Where a route table comes from. */

@@ -204,7 +204,11 @@ function prepare({ manager, direction }: ExplainTarget, wire: Buffer, from: stri
   if (refusal !== null) {
     return { head, info, parser, internal: false, refusal: `Refused with ${refusal.status}: ${refusal.reason}` };
   }
-  return { head, info, parser, internal: applyRequestPolicy(head, info, manager), refusal: '' };
+  const internal = applyRequestPolicy(head, info, manager);
+  if (typeof internal === 'object') {
+    return { head, info, parser, internal: false, refusal: `Refused with ${internal.status}: ${internal.reason}` };
+  }
+  return { head, info, parser, internal, refusal: '' };
 }
 
 function explainAction(

@@ -17,6 +17,8 @@ import type { StatStore } from '../telemetry/metrics/store.ts';
 import type { StreamInfo } from '../telemetry/stream-info.ts';
 import { type AddressRanges, internalAddresses } from './addresses.ts';
 import { LocalReplies } from './local-reply.ts';
+import { ProxyStatus } from './proxy-status.ts';
+import { type NodeIdentity, type RequestOptions, requestOptions } from './request-options.ts';
 import { ScopedRoutes } from './scoped-routes.ts';
 import { HttpStats } from './stats.ts';
 
@@ -28,6 +30,7 @@ export interface HttpEnvironment extends ForwardEnvironment {
   readonly stats: StatStore;
   readonly runtime: RuntimeValues;
   readonly log: Logger;
+  readonly node: NodeIdentity;
   readonly filterTypes: { get(kind: string): HttpFilterType | undefined };
   /** Records a finished request in the standard metrics. */
   record(info: StreamInfo): void;
@@ -69,6 +72,10 @@ export class ConnectionManager {
   /** null when there is nothing to do. */
   readonly normalizePath: ((head: RequestHead) => PathVerdict) | null;
   readonly normalizeHost: ((head: RequestHead) => void) | null;
+  readonly requestOptions: RequestOptions | null;
+  readonly proxyStatus: ProxyStatus | null;
+  /** The access log where it also hears of requests that begin. */
+  readonly startLog: AccessLogger | null;
 
   /** `tables`: one for each of the config's route sources, in their order. */
   constructor(
@@ -113,6 +120,10 @@ export class ConnectionManager {
     };
     this.normalizePath = compilePathNormalizer(config);
     this.normalizeHost = compileHostNormalizer(config, at.port);
+    this.requestOptions = requestOptions(config, env.node);
+    this.proxyStatus =
+      config.proxyStatus === null ? null : new ProxyStatus(config.proxyStatus, config.serverName, env.node);
+    this.startLog = config.accessLogFlush.onNewRequest ? this.accessLog : null;
   }
 
   /** The routes that such a request goes by; null when they have not arrived, or when it is in no scope. */

@@ -35,6 +35,16 @@ export function badRequestReply(status: number, details: string, reason: string)
   return { status, body: reason, details, flags: ResponseFlag.DownstreamProtocolError, reason: '' };
 }
 
+export function originalIpReply(status: number): LocalReply {
+  return {
+    status,
+    body: '',
+    details: 'rejecting_because_detection_failed',
+    flags: 0,
+    reason: 'The header that must say who the client is (original_ip_detection_extensions) holds no address.',
+  };
+}
+
 export function requestTimeoutReply(details: 'request_header_timeout' | 'request_overall_timeout'): LocalReply {
   const what = details === 'request_header_timeout' ? 'head' : 'body';
   return {

@@ -69,6 +69,8 @@ export class HttpStream implements FilterStream, ResponseSink {
   readonly #ownResponse = new ResponseHead();
   readonly #idleTimer: WheelTimer;
   readonly #durationTimer: WheelTimer;
+  /** For log entries while the stream goes on; null until a connection manager asks for them. */
+  #logTimer: WheelTimer | null = null;
   #notes: HeadNotes | null = null;
   #route: CompiledRoute | null = null;
   /** The cluster chosen among the route's, with what depends on it; null for redirects and direct answers. */
@@ -123,7 +125,13 @@ export class HttpStream implements FilterStream, ResponseSink {
       this.reply(refusal);
       return;
     }
-    this.#trusted = applyRequestPolicy(head, this.info, manager);
+    const trusted = applyRequestPolicy(head, this.info, manager);
+    if (typeof trusted === 'object') {
+      manager.stats.count(manager.stats.rejectedByIpDetection);
+      this.reply(trusted);
+      return;
+    }
+    this.#trusted = trusted;
     if (!this.#match()) return;
     if (manager.chain.requestHead === null) this.#dispatch();
     else this.#runRequestHooks();
@@ -309,6 +317,7 @@ export class HttpStream implements FilterStream, ResponseSink {
     this.#touch();
     this.#startResponse(head);
     if (!this.#tunnel) return;
+    if (this.#manager.config.accessLogFlush.onTunnel) this.#manager.accessLog?.(info);
     // From here on it is the client's FIN that ends its side.
     this.#requestEnded = false;
     this.#connection.enterTunnel();
@@ -423,6 +432,16 @@ export class HttpStream implements FilterStream, ResponseSink {
     this.#idleMs = manager.config.streamIdleTimeoutMs;
     if (this.#idleMs > 0) env.wheel.arm(this.#idleTimer, this.#idleMs);
     if (manager.config.maxStreamDurationMs > 0) env.wheel.arm(this.#durationTimer, manager.config.maxStreamDurationMs);
+    if (manager.config.accessLogFlush.intervalMs > 0) this.#logLater();
+  }
+
+  #logLater(): void {
+    const { config, env } = this.#manager;
+    this.#logTimer ??= new WheelTimer(() => {
+      this.#manager.accessLog?.(this.info);
+      this.#logLater();
+    });
+    env.wheel.arm(this.#logTimer, config.accessLogFlush.intervalMs);
   }
 
   /** Chooses the route; answers false when there is none and the reply is on its way. */
@@ -433,12 +452,14 @@ export class HttpStream implements FilterStream, ResponseSink {
     this.#matchContext.internal = this.#trusted;
     const route = table === null ? null : table.match(info.request, this.#matchContext);
     this.#route = route;
+    info.route = route === null ? null : route.info;
+    // Once a request: not when a filter has the route chosen again.
+    if (this.#hook === 0 && this.#manager.startLog !== null) this.#manager.startLog(info);
     if (route === null) {
       this.#manager.stats.noRoute();
       this.reply(noRouteReply(info, this.#manager, table !== null));
       return false;
     }
-    info.route = route.info;
     // Chosen before the filters run: a weighted cluster has per-filter config of its own.
     if (route.action.kind === 'forward') {
       this.#target = route.action.targets.pick(info.request, this.#manager.env.random);
@@ -535,6 +556,7 @@ export class HttpStream implements FilterStream, ResponseSink {
     }
     if (this.#route?.virtualHost.includeAttemptCountInResponse)
       headers.set('x-envoy-attempt-count', String(info.attempts));
+    if (manager.proxyStatus !== null) manager.proxyStatus.apply(head, info);
     const framing = this.#responseFraming(head);
     this.#framing = framing;
     // Its length may change under the body hooks, and an HTTP/1.0 client cannot be sent chunks.
@@ -655,6 +677,7 @@ export class HttpStream implements FilterStream, ResponseSink {
     const { wheel, clock } = manager.env;
     wheel.disarm(this.#idleTimer);
     wheel.disarm(this.#durationTimer);
+    if (this.#logTimer !== null) wheel.disarm(this.#logTimer);
     info.end = clock.now();
     if (manager.chain.end !== null) {
       for (const hook of manager.chain.end) if (!this.#off(hook.index)) hook.filter.onEnd!(this);
@@ -670,6 +693,7 @@ export class HttpStream implements FilterStream, ResponseSink {
     const { wheel } = this.#manager.env;
     wheel.release(this.#idleTimer);
     wheel.release(this.#durationTimer);
+    if (this.#logTimer !== null) wheel.release(this.#logTimer);
     this.#forwarder.close();
   }
 
