@@ -72,7 +72,7 @@ export interface HttpConnectionManager {
   readonly stripHostPort: 'NONE' | 'MATCHING' | 'ANY';
   readonly stripTrailingHostDot: boolean;
 
-  readonly upgrades: readonly UpgradeConfig[];
+  readonly upgrades: readonly ManagerUpgrade[];
   /** null: no Proxy-Status header. */
   readonly proxyStatus: ProxyStatus | null;
   readonly localReply: LocalReplyConfig;
@@ -97,6 +97,12 @@ export type OriginalIpDetection =
       /** Status for requests without a usable header; null: the next one is asked. */
       readonly rejectStatus: number | null;
     };
+
+/** …HttpConnectionManager.UpgradeConfig */
+export interface ManagerUpgrade extends UpgradeConfig {
+  /** Without the router; null: the filters of the connection manager. */
+  readonly filters: readonly HttpFilterConfig[] | null;
+}
 
 /** One step: the header of that lower-case name goes, or one is set. */
 export type HeaderMutation = { readonly remove: string } | { readonly set: HeaderValueOption };

@@ -3,6 +3,7 @@ import type { TrafficDirection } from '../../model/listener.ts';
 import type { RequestHead } from '../../protocol/http/message.ts';
 import type { ParseError } from '../../protocol/http1/framing.ts';
 import { RequestParser } from '../../protocol/http1/parser.ts';
+import type { FilterChain } from '../filters/chain.ts';
 import type { InjectedFault } from '../filters/filter.ts';
 import { ForwardPlan, fillPlan } from '../forward/plan.ts';
 import type { ConnectionManager } from '../http/connection-manager.ts';
@@ -156,7 +157,7 @@ function explainOne(target: ExplainTarget, clusters: ExplainClusters, wire: Buff
     routeTable: table?.config.name ?? '',
     internal: prepared.internal,
   };
-  const unrouted = { trace: null, route: null, filters: filtersOf(manager, null) };
+  const unrouted = { trace: null, route: null, filters: filtersOf(manager.chain, null) };
   if (prepared.refusal !== '') return { ...base, ...unrouted, outcome: prepared.refusal };
   if (table === null) {
     return { ...base, ...unrouted, outcome: `${missingTable(config.routes)}: 404, NR.` };
@@ -178,7 +179,7 @@ function explainOne(target: ExplainTarget, clusters: ExplainClusters, wire: Buff
     trace,
     route: explained,
     filters: filtersOf(
-      manager,
+      manager.upgradeChains?.choose(head, route) ?? manager.chain,
       route.action.kind === 'forward' ? (route.action.targets.targets[0]?.target ?? route) : route,
     ),
     outcome: warnings.length === 0 ? trace.decision : `${trace.decision} ${warnings.join(' ')}`,
@@ -297,8 +298,7 @@ function warningsOf(plan: ForwardPlan, cluster: UpstreamCluster | undefined, tar
   return [];
 }
 
-function filtersOf(manager: ConnectionManager, at: CompiledRoute | ClusterTarget | null): FilterExplanation[] {
-  const { chain } = manager;
+function filtersOf(chain: FilterChain, at: CompiledRoute | ClusterTarget | null): FilterExplanation[] {
   const configs = at === null ? null : routeFilterConfigs(at, chain);
   return chain.filters.map(({ name, filter, disabled: off }, i) => {
     const disabled = configs === null ? off : configs[i]!.disabled;

@@ -10,6 +10,7 @@ import {
   reasonPhrase,
   responseHead,
 } from '../../protocol/http1/serializer.ts';
+import type { FilterChain } from '../filters/chain.ts';
 import { FilterResult, type FilterStream, type LocalReply } from '../filters/filter.ts';
 import { Forwarder, type ResponseSink } from '../forward/forward.ts';
 import { ForwardPlan, fillPlan } from '../forward/plan.ts';
@@ -64,6 +65,8 @@ export class HttpStream implements FilterStream, ResponseSink {
   generation = 0;
   readonly #connection: StreamConnection;
   #manager: ConnectionManager;
+  /** The filters of this request: those of its upgrade where that has its own. */
+  #chain: FilterChain;
   #forwarder: Forwarder;
   readonly #plan = new ForwardPlan();
   readonly #ownResponse = new ResponseHead();
@@ -98,6 +101,7 @@ export class HttpStream implements FilterStream, ResponseSink {
   constructor(connection: StreamConnection, manager: ConnectionManager) {
     this.#connection = connection;
     this.#manager = manager;
+    this.#chain = manager.chain;
     this.#forwarder = new Forwarder(this, manager.env);
     this.#idleTimer = new WheelTimer(() => this.#onIdle());
     this.#durationTimer = new WheelTimer(() => this.#onMaxDuration());
@@ -133,7 +137,7 @@ export class HttpStream implements FilterStream, ResponseSink {
     }
     this.#trusted = trusted;
     if (!this.#match()) return;
-    if (manager.chain.requestHead === null) this.#dispatch();
+    if (this.#chain.requestHead === null) this.#dispatch();
     else this.#runRequestHooks();
   }
 
@@ -150,7 +154,7 @@ export class HttpStream implements FilterStream, ResponseSink {
     this.info.bytesReceived += end - start;
     if (this.#replied) return;
     this.#touch();
-    const hooks = this.#manager.chain.requestData;
+    const hooks = this.#chain.requestData;
     if (hooks === null) {
       this.#forwarder.data(chunk, start, end);
       return;
@@ -166,7 +170,7 @@ export class HttpStream implements FilterStream, ResponseSink {
 
   onTrailers(trailers: Headers): void {
     if (this.#replied) return;
-    const hooks = this.#manager.chain.requestTrailers;
+    const hooks = this.#chain.requestTrailers;
     if (hooks !== null) {
       for (const hook of hooks) {
         if (!this.#off(hook.index)) hook.filter.onRequestTrailers!(this, trailers, this.#config(hook.index));
@@ -182,7 +186,7 @@ export class HttpStream implements FilterStream, ResponseSink {
       if (this.#responseEnded) this.#finish();
       return;
     }
-    const hooks = this.#manager.chain.requestData;
+    const hooks = this.#chain.requestData;
     if (hooks !== null) this.#endRequestData();
     if (!this.#replied) this.#forwarder.end(this.#trailers);
     if (this.#responseEnded && this.#active) this.#finish();
@@ -325,7 +329,7 @@ export class HttpStream implements FilterStream, ResponseSink {
 
   onUpstreamData(chunk: Buffer, start: number, end: number): void {
     this.#touch();
-    const hooks = this.#manager.chain.responseData;
+    const hooks = this.#chain.responseData;
     if (hooks === null) {
       this.#writeBody(chunk, start, end);
       return;
@@ -340,7 +344,7 @@ export class HttpStream implements FilterStream, ResponseSink {
   }
 
   onUpstreamTrailers(trailers: Headers): void {
-    const hooks = this.#manager.chain.responseTrailers;
+    const hooks = this.#chain.responseTrailers;
     if (hooks !== null) {
       for (const hook of hooks) {
         if (!this.#off(hook.index)) hook.filter.onResponseTrailers!(this, trailers, this.#config(hook.index));
@@ -351,7 +355,7 @@ export class HttpStream implements FilterStream, ResponseSink {
   #responseTrailers: Headers | null = null;
 
   onUpstreamEnd(): void {
-    if (this.#manager.chain.responseData !== null) this.#endResponseData();
+    if (this.#chain.responseData !== null) this.#endResponseData();
     this.#endResponse();
   }
 
@@ -400,6 +404,7 @@ export class HttpStream implements FilterStream, ResponseSink {
     const { env } = manager;
     const { info } = this;
     this.#manager = manager;
+    this.#chain = manager.chain;
     this.generation++;
     info.reset();
     info.request = head;
@@ -453,8 +458,8 @@ export class HttpStream implements FilterStream, ResponseSink {
     const route = table === null ? null : table.match(info.request, this.#matchContext);
     this.#route = route;
     info.route = route === null ? null : route.info;
-    // Once a request: not when a filter has the route chosen again.
-    if (this.#hook === 0 && this.#manager.startLog !== null) this.#manager.startLog(info);
+    // Not when a filter has the route chosen again.
+    if (this.#hook === 0) this.#beginRouted(route);
     if (route === null) {
       this.#manager.stats.noRoute();
       this.reply(noRouteReply(info, this.#manager, table !== null));
@@ -468,13 +473,20 @@ export class HttpStream implements FilterStream, ResponseSink {
         return false;
       }
     }
-    this.#filterConfigs = routeFilterConfigs(this.#target ?? route, this.#manager.chain);
+    this.#filterConfigs = routeFilterConfigs(this.#target ?? route, this.#chain);
     return true;
+  }
+
+  /** What is decided once, by the first route or by there being none. */
+  #beginRouted(route: CompiledRoute | null): void {
+    const { upgradeChains, startLog } = this.#manager;
+    if (upgradeChains !== null) this.#chain = upgradeChains.choose(this.info.request, route) ?? this.#chain;
+    if (startLog !== null) startLog(this.info);
   }
   readonly #matchContext = { scheme: 'http', internal: false, tls: false, peerPresented: false, peerValidated: false };
 
   #runRequestHooks(): void {
-    const hooks = this.#manager.chain.requestHead!;
+    const hooks = this.#chain.requestHead!;
     for (; this.#hook < hooks.length; this.#hook++) {
       const hook = hooks[this.#hook]!;
       if (this.#off(hook.index)) continue;
@@ -526,7 +538,7 @@ export class HttpStream implements FilterStream, ResponseSink {
   }
 
   #endRequestData(): void {
-    const hooks = this.#manager.chain.requestData!;
+    const hooks = this.#chain.requestData!;
     let data: Buffer | null = EMPTY;
     for (const hook of hooks) {
       if (this.#off(hook.index)) continue;
@@ -544,7 +556,7 @@ export class HttpStream implements FilterStream, ResponseSink {
     const { info } = this;
     const { headers } = head;
     (this.#target ?? this.#route)?.responseMutations?.apply(headers, info);
-    if (manager.chain.responseHead !== null) this.#runResponseHooks();
+    if (this.#chain.responseHead !== null) this.#runResponseHooks();
     if (config.serverHeader === 'OVERWRITE') headers.set('server', config.serverName);
     else if (config.serverHeader === 'APPEND_IF_ABSENT' && !headers.has('server'))
       headers.add('server', config.serverName);
@@ -581,13 +593,12 @@ export class HttpStream implements FilterStream, ResponseSink {
     if (this.info.request.method === 'HEAD' || status === 204 || status === 304) return Framing.None;
     if (framing === Framing.None) return Framing.None;
     // What a local reply says is not shown to the body hooks.
-    if (framing === Framing.Length && (this.#replied || this.#manager.chain.responseData === null))
-      return Framing.Length;
+    if (framing === Framing.Length && (this.#replied || this.#chain.responseData === null)) return Framing.Length;
     return this.info.request.minorVersion === 0 ? Framing.UntilClose : Framing.Chunked;
   }
 
   #runResponseHooks(): void {
-    for (const hook of this.#manager.chain.responseHead!) {
+    for (const hook of this.#chain.responseHead!) {
       if (!this.#off(hook.index)) hook.filter.onResponseHead!(this, this.#config(hook.index));
     }
   }
@@ -608,7 +619,7 @@ export class HttpStream implements FilterStream, ResponseSink {
 
   #endResponseData(): void {
     let data: Buffer | null = EMPTY;
-    for (const hook of this.#manager.chain.responseData!) {
+    for (const hook of this.#chain.responseData!) {
       if (this.#off(hook.index)) continue;
       data = hook.filter.onResponseData!(this, data ?? EMPTY, true, this.#config(hook.index));
     }
@@ -679,8 +690,8 @@ export class HttpStream implements FilterStream, ResponseSink {
     wheel.disarm(this.#durationTimer);
     if (this.#logTimer !== null) wheel.disarm(this.#logTimer);
     info.end = clock.now();
-    if (manager.chain.end !== null) {
-      for (const hook of manager.chain.end) if (!this.#off(hook.index)) hook.filter.onEnd!(this);
+    if (this.#chain.end !== null) {
+      for (const hook of this.#chain.end) if (!this.#off(hook.index)) hook.filter.onEnd!(this);
     }
     manager.stats.ended(info.responseCode, info.end - info.start);
     manager.env.record(info);

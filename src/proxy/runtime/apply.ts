@@ -3,7 +3,7 @@ import { type HttpConnectionManager, routeSources, routesShape } from '../../mod
 import type { FilterChain, Listener as ListenerConfig, NetworkFilter } from '../../model/listener.ts';
 import type { ForwardAction, RouteConfig } from '../../model/route.ts';
 import { EMPTY_SNAPSHOT, type Snapshot } from '../../model/snapshot.ts';
-import { inheritFilters, inheritRoutes } from '../filters/inheritance.ts';
+import { inheritRoutes } from '../filters/inheritance.ts';
 import { ConnectionManager } from '../http/connection-manager.ts';
 import { type ChainHandler, compileListener, Listener } from '../listener/listener.ts';
 import { compileRouteTable, type RouteTable } from '../router/table.ts';
@@ -158,7 +158,7 @@ export class SnapshotApplier {
     );
     // No await from here to the swap's end: a request sees the old state or the new one.
     for (const { entry, previous } of staged.heirs) {
-      inheritFilters(entry.manager.chain, previous.manager.chain);
+      entry.manager.inherit(previous.manager);
       followTables(entry, previous);
     }
     for (const { holder, table, config } of staged.tables) {

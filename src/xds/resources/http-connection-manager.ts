@@ -4,6 +4,7 @@ import type {
   LocalReplyFormat,
   LocalReplyMapper,
   HttpConnectionManager as Manager,
+  ManagerUpgrade,
   ProxyStatus,
 } from '../../model/http-connection-manager.ts';
 import type * as core from '../proto/gen/envoy/config/core/v3.ts';
@@ -92,7 +93,7 @@ export function decodeManager(m: hcm.HttpConnectionManager, path: string, s: Dec
     stripHostPort: m.strip_any_host_port === true ? 'ANY' : m.strip_matching_host_port === true ? 'MATCHING' : 'NONE',
     stripTrailingHostDot: m.strip_trailing_host_dot ?? false,
 
-    upgrades: (m.upgrade_configs ?? []).map(decodeUpgrade),
+    upgrades: decodeUpgrades(m.upgrade_configs, `${path}.upgrade_configs`, s),
     proxyStatus: m.proxy_status_config === undefined ? null : decodeProxyStatus(m.proxy_status_config),
     localReply: decodeLocalReply(m.local_reply_config, `${path}.local_reply_config`, s),
     accessLog: decodeAccessLogs(m.access_log, `${path}.access_log`, s),
@@ -126,6 +127,28 @@ function decodeEarly(extensions: readonly core.TypedExtensionConfig[] | undefine
       const mutation = decodeHeaderMutation(one, `${at}.mutations[${j}]`, s);
       return mutation === null ? [] : [mutation];
     });
+  });
+}
+
+/** Types are unique, as Envoy wants them. */
+function decodeUpgrades(
+  list: readonly hcm.HttpConnectionManager_UpgradeConfig[] | undefined,
+  path: string,
+  s: Decoding,
+): ManagerUpgrade[] {
+  const seen = new Set<string>();
+  return (list ?? []).map((upgrade, i) => {
+    const one = decodeUpgrade(upgrade);
+    if (seen.has(one.type)) s.error(`${path}[${i}].upgrade_type`, `${JSON.stringify(one.type)} is there already`);
+    seen.add(one.type);
+    const at = `${path}[${i}].filters`;
+    const own = upgrade.filters ?? [];
+    if (own.length === 0) return { ...one, filters: null };
+    const { filters, router } = decodeHttpFilters(own, at, s);
+    if (router.suppressEnvoyHeaders || router.respectExpectedRqTimeout || router.strictCheckHeaders.length > 0) {
+      s.noEffect(at, 'an upgrade has the router settings of http_filters');
+    }
+    return { ...one, filters };
   });
 }
 

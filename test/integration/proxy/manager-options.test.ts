@@ -164,3 +164,48 @@ test('a log entry when a tunnel is there', async () => {
   clock.advance(60_000);
   expect(await p.log(1)).toMatchObject({ code: 101 });
 });
+
+test('an upgrade has filters of its own; other requests, and those that a route does not let upgrade, have the rest', async () => {
+  const server = await scripted();
+  const router = {
+    name: 'router',
+    typed_config: { '@type': 'type.googleapis.com/envoy.extensions.filters.http.router.v3.Router' },
+  };
+  const append = (value: string) => ({
+    '@type': 'type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation',
+    mutations: {
+      request_mutations: [{ append: { header: { key: 'x-chain', value } } }],
+      response_mutations: [{ append: { header: { key: 'x-chain', value } } }],
+    },
+  });
+  const p = await proxy()
+    .cluster('a', server.port)
+    .filter('mark', append('main'))
+    .route({
+      match: { prefix: '/no' },
+      route: { cluster: 'a', upgrade_configs: [{ upgrade_type: 'websocket', enabled: false }] },
+    })
+    .to('a')
+    .manager({
+      upgrade_configs: [
+        { upgrade_type: 'websocket', filters: [{ name: 'mark', typed_config: append('upgrade') }, router] },
+      ],
+    })
+    .start();
+  const client = await p.client();
+  const UPGRADE = ['Connection: Upgrade', 'Upgrade: websocket'] as const;
+  const cases = [
+    ['/', [], 'main'],
+    ['/no', UPGRADE, 'main'],
+    ['/', UPGRADE, 'upgrade'],
+  ] as const;
+  client.get(...([cases[0][0], ...cases[0][1]] as const));
+  const connection = await server.accept();
+  for (const [i, [path, lines, chain]] of cases.entries()) {
+    if (i > 0) client.get(path, ...lines);
+    expect(await connection.head()).toContain(`x-chain: ${chain}\r\n`);
+    const switching = 'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n';
+    connection.write(chain === 'main' ? 'HTTP/1.1 204 No Content\r\n\r\n' : switching);
+    expect((await client.response()).header('x-chain')).toBe(chain);
+  }
+});

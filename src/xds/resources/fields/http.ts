@@ -150,7 +150,7 @@ export const httpTables = [
   }),
   table(hcm.HttpConnectionManager_UpgradeConfig, {
     upgrade_type: effective,
-    filters: refused('an upgrade uses the filters of the connection manager: leave filters out'),
+    filters: effective,
     enabled: effective,
   }),
   table(hcm.LocalReplyConfig, { mappers: effective, body_format: effective }),
