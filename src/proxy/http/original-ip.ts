@@ -9,7 +9,7 @@ export const detected = {
   address: '',
   /** The address may make the caller internal. */
   trusted: false,
-  /** The peer is to be added to X-Forwarded-For. */
+  /** The peer is to be added to X-Forwarded-For, whoever the client is. */
   append: false,
   /** Status to refuse the request with; 0: it goes on. */
   rejectStatus: 0,
@@ -27,31 +27,30 @@ export class OriginalIp {
 
   /** Fills {@link detected}. */
   detect(head: RequestHead, peer: string): void {
+    detected.append = false;
     for (const detector of this.#detectors) {
-      nothing();
+      detected.address = '';
+      detected.trusted = false;
+      detected.rejectStatus = 0;
       detector(head, peer);
       if (detected.address !== '' || detected.rejectStatus > 0) return;
     }
   }
 }
 
-function nothing(): void {
-  detected.address = '';
-  detected.trusted = false;
-  detected.append = false;
-  detected.rejectStatus = 0;
-}
-
 function compileXff({ trustedHops, trustedRanges, skipAppend }: OriginalIpDetection & { kind: 'xff' }): Detector {
   const ranges = trustedRanges === null ? null : new AddressRanges(trustedRanges);
   return (head, peer) => {
-    // What a stranger says of addresses counts for nothing.
-    if (ranges !== null && !ranges.contains(peer)) return;
+    if (ranges !== null && !ranges.contains(peer)) {
+      // What a stranger says of addresses counts for nothing, and those behind us see who it was.
+      detected.append = true;
+      return;
+    }
+    if (!skipAppend) detected.append = true;
     const forwardedFor = head.headers.getJoined('x-forwarded-for');
     if (forwardedFor === undefined) return;
     if (ranges === null) fromEnd(forwardedFor, trustedHops);
     else lastUntrusted(forwardedFor, ranges);
-    detected.append = !skipAppend;
   };
 }
 
@@ -74,7 +73,10 @@ function lastUntrusted(forwardedFor: string, ranges: AddressRanges): void {
   for (const entry of forwardedFor.split(',').reverse()) {
     const address = entry.trim();
     if (address === '') continue;
-    if (isIP(address) === 0) return;
+    if (isIP(address) === 0) {
+      detected.address = '';
+      return;
+    }
     detected.address = address;
     if (!ranges.contains(address)) return;
   }

@@ -75,7 +75,7 @@ export function applyRequestPolicy(
     if (detected.rejectStatus > 0) return originalIpReply(detected.rejectStatus);
     info.remote = detected.address || peer;
     internal = detected.trusted && manager.internal.contains(detected.address);
-    if (detected.append && detected.address !== '') appendForwardedFor(headers, forwardedFor, peer);
+    if (detected.append) appendForwardedFor(headers, forwardedFor, peer);
     if (found.forwardedProto < 0) headers.add('x-forwarded-proto', head.scheme);
   } else {
     info.remote = forwardedFor === undefined ? peer : hopFromEnd(forwardedFor, config.xffNumTrustedHops, peer);

@@ -18,6 +18,7 @@ import { formatHttpDate } from '../io/date.ts';
 import type { Output } from '../io/output.ts';
 import type { CompiledRoute } from '../router/route.ts';
 import type { ClusterTarget } from '../router/weighted.ts';
+import type { AccessLogger } from '../telemetry/accesslog/logger.ts';
 import { ResponseFlag } from '../telemetry/response-flags.ts';
 import { StreamInfo } from '../telemetry/stream-info.ts';
 import type { ConnectionManager } from './connection-manager.ts';
@@ -321,7 +322,7 @@ export class HttpStream implements FilterStream, ResponseSink {
     this.#touch();
     this.#startResponse(head);
     if (!this.#tunnel) return;
-    if (this.#manager.config.accessLogFlush.onTunnel) this.#manager.accessLog?.(info);
+    if (this.#manager.config.accessLogFlush.onTunnel) this.#logNow(this.#manager.accessLog);
     // From here on it is the client's FIN that ends its side.
     this.#requestEnded = false;
     this.#connection.enterTunnel();
@@ -440,10 +441,18 @@ export class HttpStream implements FilterStream, ResponseSink {
     if (manager.config.accessLogFlush.intervalMs > 0) this.#logLater();
   }
 
+  /** A log entry while the stream goes on: as if it ended now. */
+  #logNow(log: AccessLogger | null): void {
+    const { info } = this;
+    info.end = this.#manager.env.clock.now();
+    log?.(info);
+    info.end = -1;
+  }
+
   #logLater(): void {
     const { config, env } = this.#manager;
     this.#logTimer ??= new WheelTimer(() => {
-      this.#manager.accessLog?.(this.info);
+      this.#logNow(this.#manager.accessLog);
       this.#logLater();
     });
     env.wheel.arm(this.#logTimer, config.accessLogFlush.intervalMs);
@@ -481,7 +490,7 @@ export class HttpStream implements FilterStream, ResponseSink {
   #beginRouted(route: CompiledRoute | null): void {
     const { upgradeChains, startLog } = this.#manager;
     if (upgradeChains !== null) this.#chain = upgradeChains.choose(this.info.request, route) ?? this.#chain;
-    if (startLog !== null) startLog(this.info);
+    if (startLog !== null) this.#logNow(startLog);
   }
   readonly #matchContext = { scheme: 'http', internal: false, tls: false, peerPresented: false, peerValidated: false };
 
