@@ -10,7 +10,8 @@ import { ResponseFlag } from '../telemetry/response-flags.ts';
 import type { ConnectionInfo } from '../telemetry/stream-info.ts';
 import type { ConnectionManager } from './connection-manager.ts';
 import { badRequestReply, requestTimeoutReply } from './replies.ts';
-import { HttpStream, type StreamConnection } from './stream.ts';
+import { HttpStream } from './stream.ts';
+import type { StreamConnection } from './stream-connection.ts';
 
 /** Bytes behind a request in progress (pipelined ones, a tunnel's first) that may wait before reading stops. */
 const MAX_WAITING_BYTES = 64 * 1024;

@@ -1,25 +1,26 @@
-import { WheelTimer } from '../../base/timer-wheel.ts';
 import type { Headers } from '../../protocol/http/headers.ts';
 import { Framing, type RequestHead, ResponseHead } from '../../protocol/http/message.ts';
 import { type HeadNotes, stripContentLength, stripHopByHop } from '../../protocol/http1/framing.ts';
-import {
-  CHUNK_END,
-  ConnectionLine,
-  chunkHeader,
-  lastChunk,
-  reasonPhrase,
-  responseHead,
-} from '../../protocol/http1/serializer.ts';
 import { FilterResult, type FilterStream, type LocalReply } from '../filters/filter.ts';
 import { Forwarder, type ResponseSink } from '../forward/forward.ts';
 import { ForwardPlan, fillPlan } from '../forward/plan.ts';
-import { formatHttpDate } from '../io/date.ts';
-import type { Output } from '../io/output.ts';
 import type { CompiledRoute } from '../router/route.ts';
 import type { ClusterTarget } from '../router/weighted.ts';
 import { ResponseFlag } from '../telemetry/response-flags.ts';
 import { StreamInfo } from '../telemetry/stream-info.ts';
 import type { ConnectionManager } from './connection-manager.ts';
+import {
+  configOf,
+  endHooks,
+  endRequestData,
+  endResponseData,
+  isOff,
+  requestData,
+  requestTrailers,
+  responseData,
+  responseHeadHooks,
+  responseTrailers,
+} from './hooks.ts';
 import {
   badRequestReply,
   directReply,
@@ -31,26 +32,10 @@ import {
 } from './replies.ts';
 import { checkRequest } from './request-check.ts';
 import { applyRequestPolicy } from './request-policy.ts';
+import { finishResponseHead, ResponseWriter, responseFraming } from './response-writer.ts';
 import { type RouteFilterConfigs, routeFilterConfigs } from './route-filter-configs.ts';
-
-/** What a stream needs of the connection it came on. */
-export interface StreamConnection {
-  readonly output: Output;
-  /** A turn of reads from the client is going on: what is written will be flushed at its end. */
-  readonly reading: boolean;
-  pauseReading(): void;
-  resumeReading(): void;
-  /** No bytes of the request are delivered until `resumeParsing`. */
-  pauseParsing(): void;
-  resumeParsing(): void;
-  /** The stream is over; `reuse` false: the connection ends once what was written is sent. */
-  streamEnded(reuse: boolean): void;
-  /** Cut the connection: the response cannot be completed. `reset`: even a FIN would look like its end. */
-  abort(reset: boolean): void;
-  /** From now on everything read goes to `onTunnel`. */
-  enterTunnel(): void;
-  readonly draining: boolean;
-}
+import type { StreamConnection } from './stream-connection.ts';
+import { StreamTimers, type TimedStream } from './stream-timers.ts';
 
 /**
  * One request's life on a downstream connection, from head to access log. One object a connection, reused.
@@ -58,17 +43,17 @@ export interface StreamConnection {
  * States: idle → (`onHead`) filtering → forwarding or replying → (response whole) idle. A filter may hold it
  * while filtering. `finish` runs once for every request that began, however it ends.
  */
-export class HttpStream implements FilterStream, ResponseSink {
+export class HttpStream implements FilterStream, ResponseSink, TimedStream {
   readonly info = new StreamInfo();
   readonly slots: unknown[] = [];
   generation = 0;
   readonly #connection: StreamConnection;
   #manager: ConnectionManager;
   #forwarder: Forwarder;
+  readonly #writer: ResponseWriter;
   readonly #plan = new ForwardPlan();
   readonly #ownResponse = new ResponseHead();
-  readonly #idleTimer: WheelTimer;
-  readonly #durationTimer: WheelTimer;
+  readonly #timers: StreamTimers;
   #notes: HeadNotes | null = null;
   #route: CompiledRoute | null = null;
   /** The cluster chosen among the route's, with what depends on it; null for redirects and direct answers. */
@@ -85,20 +70,19 @@ export class HttpStream implements FilterStream, ResponseSink {
   #responseStarted = false;
   #responseEnded = false;
   #rematch = false;
+  #trailers: Headers | null = null;
+  #responseTrailers: Headers | null = null;
   #deferred: LocalReply | null = null;
   #replied = false;
-  /** How the response's body goes out. */
-  #framing: Framing = Framing.None;
   #keepAlive = true;
   #tunnel = false;
-  #idleMs = 0;
 
   constructor(connection: StreamConnection, manager: ConnectionManager) {
     this.#connection = connection;
     this.#manager = manager;
     this.#forwarder = new Forwarder(this, manager.env);
-    this.#idleTimer = new WheelTimer(() => this.#onIdle());
-    this.#durationTimer = new WheelTimer(() => this.#onMaxDuration());
+    this.#writer = new ResponseWriter(connection.output, this.info);
+    this.#timers = new StreamTimers(this, manager.env.wheel);
   }
 
   get active(): boolean {
@@ -112,6 +96,9 @@ export class HttpStream implements FilterStream, ResponseSink {
   }
   get route(): CompiledRoute | null {
     return this.#route;
+  }
+  get replied(): boolean {
+    return this.#replied;
   }
 
   // === from the connection ===
@@ -141,32 +128,22 @@ export class HttpStream implements FilterStream, ResponseSink {
   onData(chunk: Buffer, start: number, end: number): void {
     this.info.bytesReceived += end - start;
     if (this.#replied) return;
-    this.#touch();
+    this.#timers.touch();
     const hooks = this.#manager.chain.requestData;
     if (hooks === null) {
       this.#forwarder.data(chunk, start, end);
       return;
     }
-    let data: Buffer | null = chunk.subarray(start, end);
-    for (const hook of hooks) {
-      if (this.#off(hook.index)) continue;
-      data = hook.filter.onRequestData!(this, data, false, this.#config(hook.index));
-      if (data === null || this.#replied) return;
-    }
-    if (data.length > 0) this.#forwarder.data(data, 0, data.length);
+    const data = requestData(hooks, this, this.#filterConfigs, chunk.subarray(start, end));
+    if (data !== null && data.length > 0) this.#forwarder.data(data, 0, data.length);
   }
 
   onTrailers(trailers: Headers): void {
     if (this.#replied) return;
     const hooks = this.#manager.chain.requestTrailers;
-    if (hooks !== null) {
-      for (const hook of hooks) {
-        if (!this.#off(hook.index)) hook.filter.onRequestTrailers!(this, trailers, this.#config(hook.index));
-      }
-    }
+    if (hooks !== null) requestTrailers(hooks, this, this.#filterConfigs, trailers);
     this.#trailers = trailers;
   }
-  #trailers: Headers | null = null;
 
   onRequestEnd(): void {
     this.#requestEnded = true;
@@ -175,7 +152,10 @@ export class HttpStream implements FilterStream, ResponseSink {
       return;
     }
     const hooks = this.#manager.chain.requestData;
-    if (hooks !== null) this.#endRequestData();
+    if (hooks !== null) {
+      const data = endRequestData(hooks, this, this.#filterConfigs);
+      if (data.length > 0) this.#forwarder.data(data, 0, data.length);
+    }
     if (!this.#replied) this.#forwarder.end(this.#trailers);
     if (this.#responseEnded && this.#active) this.#finish();
   }
@@ -233,7 +213,7 @@ export class HttpStream implements FilterStream, ResponseSink {
 
   onTunnel(chunk: Buffer): void {
     this.info.bytesReceived += chunk.length;
-    this.#touch();
+    this.#timers.touch();
     this.#forwarder.tunnel(chunk);
   }
   onTunnelFin(): void {
@@ -290,8 +270,7 @@ export class HttpStream implements FilterStream, ResponseSink {
     if (this.request.minorVersion === 0) return;
     stripHopByHop(head.headers, notes, false);
     stripContentLength(head.headers, notes);
-    if (head.reason === '') head.reason = reasonPhrase(head.status);
-    this.#connection.output.text(responseHead(head, Framing.None, ConnectionLine.None));
+    this.#writer.interim(head);
   }
 
   onUpstreamHead(head: ResponseHead, notes: HeadNotes): void {
@@ -306,7 +285,7 @@ export class HttpStream implements FilterStream, ResponseSink {
       const serviceTime = info.upstreamFirstByteReceived - info.upstreamFirstByteSent;
       head.headers.set('x-envoy-upstream-service-time', String(Math.round(serviceTime)));
     }
-    this.#touch();
+    this.#timers.touch();
     this.#startResponse(head);
     if (!this.#tunnel) return;
     // From here on it is the client's FIN that ends its side.
@@ -315,34 +294,28 @@ export class HttpStream implements FilterStream, ResponseSink {
   }
 
   onUpstreamData(chunk: Buffer, start: number, end: number): void {
-    this.#touch();
+    this.#timers.touch();
     const hooks = this.#manager.chain.responseData;
     if (hooks === null) {
-      this.#writeBody(chunk, start, end);
+      this.#writer.body(chunk, start, end);
       return;
     }
-    let data: Buffer | null = chunk.subarray(start, end);
-    for (const hook of hooks) {
-      if (this.#off(hook.index)) continue;
-      data = hook.filter.onResponseData!(this, data, false, this.#config(hook.index));
-      if (data === null) return;
-    }
-    if (data.length > 0) this.#writeBody(data, 0, data.length);
+    const data = responseData(hooks, this, this.#filterConfigs, chunk.subarray(start, end));
+    if (data !== null) this.#writer.body(data, 0, data.length);
   }
 
   onUpstreamTrailers(trailers: Headers): void {
     const hooks = this.#manager.chain.responseTrailers;
-    if (hooks !== null) {
-      for (const hook of hooks) {
-        if (!this.#off(hook.index)) hook.filter.onResponseTrailers!(this, trailers, this.#config(hook.index));
-      }
-    }
+    if (hooks !== null) responseTrailers(hooks, this, this.#filterConfigs, trailers);
     this.#responseTrailers = trailers;
   }
-  #responseTrailers: Headers | null = null;
 
   onUpstreamEnd(): void {
-    if (this.#manager.chain.responseData !== null) this.#endResponseData();
+    const hooks = this.#manager.chain.responseData;
+    if (hooks !== null) {
+      const data = endResponseData(hooks, this, this.#filterConfigs);
+      this.#writer.body(data, 0, data.length);
+    }
     this.#endResponse();
   }
 
@@ -357,7 +330,7 @@ export class HttpStream implements FilterStream, ResponseSink {
   #cut(): void {
     this.#responseEnded = true;
     this.#keepAlive = false;
-    this.#connection.abort(this.#framing === Framing.UntilClose || this.#tunnel);
+    this.#connection.abort(this.#writer.framing === Framing.UntilClose || this.#tunnel);
   }
 
   flushDownstream(): void {
@@ -372,11 +345,9 @@ export class HttpStream implements FilterStream, ResponseSink {
   }
 
   onTunnelData(chunk: Buffer): void {
-    this.info.bytesSent += chunk.length;
-    this.#touch();
-    const { output } = this.#connection;
-    output.body(chunk, 0, chunk.length);
-    if (!output.flush()) this.#forwarder.pauseUpstream();
+    this.#timers.touch();
+    this.#writer.body(chunk, 0, chunk.length);
+    if (!this.#connection.output.flush()) this.#forwarder.pauseUpstream();
   }
   onTunnelEnd(): void {
     if (this.#responseEnded) return;
@@ -416,13 +387,11 @@ export class HttpStream implements FilterStream, ResponseSink {
     this.#responseTrailers = null;
     // Behind a CONNECT that is refused there may be bytes that were meant for the tunnel.
     this.#keepAlive = head.keepAlive && head.framing !== Framing.Tunnel;
-    this.#framing = Framing.None;
+    this.#writer.framing = Framing.None;
     this.#tunnel = false;
     if (this.slots.length > 0) this.slots.length = 0;
     manager.stats.started();
-    this.#idleMs = manager.config.streamIdleTimeoutMs;
-    if (this.#idleMs > 0) env.wheel.arm(this.#idleTimer, this.#idleMs);
-    if (manager.config.maxStreamDurationMs > 0) env.wheel.arm(this.#durationTimer, manager.config.maxStreamDurationMs);
+    this.#timers.begin(manager.config);
   }
 
   /** Chooses the route; answers false when there is none and the reply is on its way. */
@@ -456,8 +425,8 @@ export class HttpStream implements FilterStream, ResponseSink {
     const hooks = this.#manager.chain.requestHead!;
     for (; this.#hook < hooks.length; this.#hook++) {
       const hook = hooks[this.#hook]!;
-      if (this.#off(hook.index)) continue;
-      const result = hook.filter.onRequestHead!(this, this.#config(hook.index));
+      if (isOff(this.#filterConfigs, hook.index)) continue;
+      const result = hook.filter.onRequestHead!(this, configOf(this.#filterConfigs, hook.index));
       if (result === FilterResult.Next) continue;
       if (result === FilterResult.Wait && !this.#replied) {
         this.#held = true;
@@ -489,13 +458,7 @@ export class HttpStream implements FilterStream, ResponseSink {
       this.reply(refusal);
       return;
     }
-    const idle = action.config.idleTimeoutMs;
-    if (idle !== null && idle !== this.#idleMs) {
-      this.#idleMs = idle;
-      if (idle > 0) this.#manager.env.wheel.arm(this.#idleTimer, idle);
-      else this.#manager.env.wheel.disarm(this.#idleTimer);
-    }
-    if (plan.maxStreamDurationMs > 0) this.#manager.env.wheel.arm(this.#durationTimer, plan.maxStreamDurationMs);
+    this.#timers.ofRoute(action.config.idleTimeoutMs, plan.maxStreamDurationMs);
     this.#forwarder.start(plan);
     // A CONNECT has no body and no end: what follows belongs to the tunnel.
     if (info.request.framing === Framing.Tunnel) {
@@ -504,97 +467,28 @@ export class HttpStream implements FilterStream, ResponseSink {
     }
   }
 
-  #endRequestData(): void {
-    const hooks = this.#manager.chain.requestData!;
-    let data: Buffer | null = EMPTY;
-    for (const hook of hooks) {
-      if (this.#off(hook.index)) continue;
-      data = hook.filter.onRequestData!(this, data ?? EMPTY, true, this.#config(hook.index));
-    }
-    if (data !== null && data.length > 0) this.#forwarder.data(data, 0, data.length);
-  }
-
   // === response phase ===
 
   /** Runs the response hooks and writes the head. */
   #startResponse(head: ResponseHead): void {
     const manager = this.#manager;
-    const { config } = manager;
     const { info } = this;
-    const { headers } = head;
-    (this.#target ?? this.#route)?.responseMutations?.apply(headers, info);
-    if (manager.chain.responseHead !== null) this.#runResponseHooks();
-    if (config.serverHeader === 'OVERWRITE') headers.set('server', config.serverName);
-    else if (config.serverHeader === 'APPEND_IF_ABSENT' && !headers.has('server'))
-      headers.add('server', config.serverName);
-    if (!headers.has('date')) headers.add('date', formatHttpDate(info.startWall));
-    if (config.via !== '') headers.add('via', config.via);
-    if (config.alwaysSetRequestIdInResponse) {
-      const id = info.request.headers.get('x-request-id');
-      if (id !== undefined) headers.set('x-request-id', id);
-    }
-    if (this.#route?.virtualHost.includeAttemptCountInResponse)
-      headers.set('x-envoy-attempt-count', String(info.attempts));
-    const framing = this.#responseFraming(head);
-    this.#framing = framing;
-    // Its length may change under the body hooks, and an HTTP/1.0 client cannot be sent chunks.
-    if (framing === Framing.UntilClose) headers.remove('content-length');
+    const route = this.#route;
+    (this.#target ?? route)?.responseMutations?.apply(head.headers, info);
+    const hooks = manager.chain.responseHead;
+    if (hooks !== null) responseHeadHooks(hooks, this, this.#filterConfigs);
+    finishResponseHead(head, info, manager.config, route?.virtualHost.includeAttemptCountInResponse ?? false);
+    // What a local reply says is not shown to the body hooks.
+    const changing = manager.chain.responseData !== null && !this.#replied;
+    const framing = responseFraming(head, info.request, changing);
     if (!this.#requestEnded || framing === Framing.UntilClose || this.#connection.draining) this.#keepAlive = false;
     this.#responseStarted = true;
     info.responseStart = manager.env.clock.now();
-    if (head.reason === '') head.reason = reasonPhrase(head.status);
-    this.#connection.output.text(responseHead(head, framing, this.#connectionLine()));
-  }
-
-  #connectionLine(): ConnectionLine {
-    if (this.#tunnel) return ConnectionLine.None;
-    if (!this.#keepAlive) return ConnectionLine.Close;
-    return this.info.request.minorVersion === 0 ? ConnectionLine.KeepAlive : ConnectionLine.None;
-  }
-
-  /** How the body goes out, whatever way it came in. */
-  #responseFraming(head: ResponseHead): Framing {
-    const { framing, status } = head;
-    if (framing === Framing.Tunnel) return Framing.Tunnel;
-    if (this.info.request.method === 'HEAD' || status === 204 || status === 304) return Framing.None;
-    if (framing === Framing.None) return Framing.None;
-    // What a local reply says is not shown to the body hooks.
-    if (framing === Framing.Length && (this.#replied || this.#manager.chain.responseData === null))
-      return Framing.Length;
-    return this.info.request.minorVersion === 0 ? Framing.UntilClose : Framing.Chunked;
-  }
-
-  #runResponseHooks(): void {
-    for (const hook of this.#manager.chain.responseHead!) {
-      if (!this.#off(hook.index)) hook.filter.onResponseHead!(this, this.#config(hook.index));
-    }
-  }
-
-  #writeBody(chunk: Buffer, start: number, end: number): void {
-    const length = end - start;
-    if (this.#framing === Framing.None || length === 0) return;
-    this.info.bytesSent += length;
-    const { output } = this.#connection;
-    if (this.#framing !== Framing.Chunked) {
-      output.body(chunk, start, end);
-      return;
-    }
-    output.text(chunkHeader(length));
-    output.body(chunk, start, end);
-    output.text(CHUNK_END);
-  }
-
-  #endResponseData(): void {
-    let data: Buffer | null = EMPTY;
-    for (const hook of this.#manager.chain.responseData!) {
-      if (this.#off(hook.index)) continue;
-      data = hook.filter.onResponseData!(this, data ?? EMPTY, true, this.#config(hook.index));
-    }
-    if (data !== null && data.length > 0) this.#writeBody(data, 0, data.length);
+    this.#writer.head(head, framing, this.#tunnel || this.#keepAlive);
   }
 
   #endResponse(): void {
-    if (this.#framing === Framing.Chunked) this.#connection.output.text(lastChunk(this.#responseTrailers));
+    this.#writer.end(this.#responseTrailers);
     this.#responseEnded = true;
     if (this.#requestEnded || !this.#keepAlive) this.#finish();
   }
@@ -611,24 +505,20 @@ export class HttpStream implements FilterStream, ResponseSink {
     info.response = this.#ownResponse;
     const body = this.#manager.localReplies.render(reply, info, this.#ownResponse);
     this.#startResponse(this.#ownResponse);
-    this.#writeBody(body, 0, body.length);
+    this.#writer.body(body, 0, body.length);
     this.#endResponse();
   }
 
   // === timeouts ===
 
-  #touch(): void {
-    if (this.#idleMs > 0) this.#manager.env.wheel.arm(this.#idleTimer, this.#idleMs);
-  }
-
-  #onIdle(): void {
+  onIdle(idleMs: number): void {
     if (!this.#active) return;
     this.#manager.stats.count(this.#manager.stats.idleTimeouts);
     this.info.flags |= ResponseFlag.StreamIdleTimeout;
-    this.#timeOut('stream_idle_timeout', this.#idleMs);
+    this.#timeOut('stream_idle_timeout', idleMs);
   }
 
-  #onMaxDuration(): void {
+  onMaxDuration(): void {
     if (!this.#active) return;
     this.info.flags |= ResponseFlag.DurationTimeout;
     this.#timeOut('max_duration_timeout', 0);
@@ -652,13 +542,9 @@ export class HttpStream implements FilterStream, ResponseSink {
     this.#active = false;
     const manager = this.#manager;
     const { info } = this;
-    const { wheel, clock } = manager.env;
-    wheel.disarm(this.#idleTimer);
-    wheel.disarm(this.#durationTimer);
-    info.end = clock.now();
-    if (manager.chain.end !== null) {
-      for (const hook of manager.chain.end) if (!this.#off(hook.index)) hook.filter.onEnd!(this);
-    }
+    this.#timers.stop();
+    info.end = manager.env.clock.now();
+    if (manager.chain.end !== null) endHooks(manager.chain.end, this, this.#filterConfigs);
     manager.stats.ended(info.responseCode, info.end - info.start);
     manager.env.record(info);
     if (manager.accessLog !== null) manager.accessLog(info);
@@ -667,9 +553,7 @@ export class HttpStream implements FilterStream, ResponseSink {
 
   /** Frees what the process-wide wheel holds; the connection is gone. */
   close(): void {
-    const { wheel } = this.#manager.env;
-    wheel.release(this.#idleTimer);
-    wheel.release(this.#durationTimer);
+    this.#timers.release();
     this.#forwarder.close();
   }
 
@@ -678,13 +562,4 @@ export class HttpStream implements FilterStream, ResponseSink {
     this.#forwarder.flush();
     this.flushDownstream();
   }
-
-  #off(index: number): boolean {
-    return this.#filterConfigs !== null && this.#filterConfigs[index]!.disabled;
-  }
-  #config(index: number): unknown {
-    return this.#filterConfigs === null ? null : this.#filterConfigs[index]!.config;
-  }
 }
-
-const EMPTY = Buffer.alloc(0);
