@@ -49,6 +49,8 @@ export interface ResponseSink {
   resumeDownstream(): void;
   onTunnelData(chunk: Buffer): void;
   onTunnelEnd(): void;
+  /** Our own code threw in a callback from upstream or a timer. */
+  onFault(error: unknown): void;
 }
 
 /** What forwarding needs of the process. */
@@ -102,9 +104,19 @@ export class Forwarder implements AttemptOwner, PickContext {
     this.#sink = sink;
     this.#env = env;
     this.#attempt = new Attempt(this, env);
-    this.#routeTimer = new WheelTimer(() => this.#onRouteTimeout());
-    this.#tryTimer = new WheelTimer(() => this.#onTryTimeout());
-    this.#backOffTimer = new WheelTimer(() => this.#nextAttempt());
+    this.#routeTimer = this.#timer(() => this.#onRouteTimeout());
+    this.#tryTimer = this.#timer(() => this.#onTryTimeout());
+    this.#backOffTimer = this.#timer(() => this.#nextAttempt());
+  }
+
+  #timer(expire: () => void): WheelTimer {
+    return new WheelTimer(() => {
+      try {
+        expire();
+      } catch (error) {
+        this.attemptFault(error);
+      }
+    });
   }
 
   get request(): RequestHead {
@@ -280,6 +292,10 @@ export class Forwarder implements AttemptOwner, PickContext {
   }
   attemptTunnelEnd(): void {
     this.#sink.onTunnelEnd();
+  }
+
+  attemptFault(error: unknown): void {
+    this.#sink.onFault(error);
   }
 
   attemptFailed(attempt: Attempt, failure: UpstreamFailure, detail: string): void {

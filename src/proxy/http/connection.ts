@@ -75,21 +75,33 @@ export class HttpConnection implements MessageEvents<RequestHead>, StreamConnect
     this.#stream.info.connection = info;
     const { config, env } = manager;
     this.#idleTimer = new WheelTimer(() => this.#onIdle());
-    this.#headTimer = new WheelTimer(() => this.#onHeadTimeout());
+    this.#headTimer = new WheelTimer(this.#guarded<void>(() => this.#onHeadTimeout()));
     this.#lifeTimer = new WheelTimer(() => this.drain());
     if (config.idleTimeoutMs > 0) env.wheel.arm(this.#idleTimer, config.idleTimeoutMs);
     if (config.maxConnectionDurationMs > 0) env.wheel.arm(this.#lifeTimer, config.maxConnectionDurationMs);
     manager.stats.opened();
-    socket.on('data', this.#onData);
-    socket.on('end', this.#onEndOfInput);
-    socket.on('drain', this.#onDrain);
+    socket.on('data', this.#guarded(this.#onData));
+    socket.on('end', this.#guarded(this.#onEndOfInput));
+    socket.on('drain', this.#guarded(this.#onDrain));
     socket.on('error', this.#onError);
-    socket.on('close', this.#onClose);
+    socket.on('close', this.#guarded(this.#onClose));
   }
 
   /** Feeds bytes that were read before the connection was made, by protocol detection. */
   unshift(chunk: Buffer): void {
     this.#onData(chunk);
+  }
+
+  /** An exception in our own code ends the request and its connection, not the process. */
+  #guarded<A>(handler: (arg: A) => void): (arg: A) => void {
+    return (arg) => {
+      try {
+        handler(arg);
+      } catch (error) {
+        this.reading = false;
+        this.#stream.onFault(error);
+      }
+    };
   }
 
   /** Ends the connection after the request in progress; at once when there is none. */

@@ -1,6 +1,7 @@
 import type { Headers } from '../../protocol/http/headers.ts';
 import type { HookEntry } from '../filters/chain.ts';
 import type { FilterStream } from '../filters/filter.ts';
+import type { FaultLog } from './fault-log.ts';
 import type { RouteFilterConfigs } from './route-filter-configs.ts';
 
 /** Runs the hooks of a filter chain that never hold a stream; the one that may, for request heads, is the stream's. */
@@ -91,8 +92,16 @@ export function responseTrailers(
   }
 }
 
-export function endHooks(hooks: Hooks, stream: FilterStream, configs: RouteFilterConfigs): void {
-  for (const { filter, index } of hooks) if (!isOff(configs, index)) filter.onEnd!(stream);
+/** Each hears of the end, whatever the others do: the response is out. */
+export function endHooks(hooks: Hooks, stream: FilterStream, configs: RouteFilterConfigs, faults: FaultLog): void {
+  for (const { filter, index } of hooks) {
+    if (isOff(configs, index)) continue;
+    try {
+      filter.onEnd!(stream);
+    } catch (error) {
+      faults.report(error, stream.request.method, undefined);
+    }
+  }
 }
 
 const EMPTY = Buffer.alloc(0);

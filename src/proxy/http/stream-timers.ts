@@ -6,6 +6,7 @@ export interface TimedStream {
   /** No byte moved for `idleMs`. */
   onIdle(idleMs: number): void;
   onMaxDuration(): void;
+  onFault(error: unknown): void;
 }
 
 /** `stream_idle_timeout` and `max_stream_duration` of a connection manager or route. One a stream, reused. */
@@ -17,8 +18,15 @@ export class StreamTimers {
 
   constructor(stream: TimedStream, wheel: TimerWheel) {
     this.#wheel = wheel;
-    this.#idle = new WheelTimer(() => stream.onIdle(this.#idleMs));
-    this.#duration = new WheelTimer(() => stream.onMaxDuration());
+    const guarded = (expire: () => void) => () => {
+      try {
+        expire();
+      } catch (error) {
+        stream.onFault(error);
+      }
+    };
+    this.#idle = new WheelTimer(guarded(() => stream.onIdle(this.#idleMs)));
+    this.#duration = new WheelTimer(guarded(() => stream.onMaxDuration()));
   }
 
   begin({ streamIdleTimeoutMs, maxStreamDurationMs }: HttpConnectionManager): void {

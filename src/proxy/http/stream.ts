@@ -5,7 +5,6 @@ import { FilterResult, type FilterStream, type LocalReply } from '../filters/fil
 import { Forwarder, type ResponseSink } from '../forward/forward.ts';
 import { ForwardPlan, fillPlan } from '../forward/plan.ts';
 import type { CompiledRoute } from '../router/route.ts';
-import type { ClusterTarget } from '../router/weighted.ts';
 import { ResponseFlag } from '../telemetry/response-flags.ts';
 import { StreamInfo } from '../telemetry/stream-info.ts';
 import type { ConnectionManager } from './connection-manager.ts';
@@ -24,6 +23,7 @@ import {
 import {
   badRequestReply,
   directReply,
+  faultReply,
   noRouteReply,
   redirectReply,
   requestTimeoutReply,
@@ -33,7 +33,7 @@ import {
 import { checkRequest } from './request-check.ts';
 import { applyRequestPolicy } from './request-policy.ts';
 import { finishResponseHead, ResponseWriter, responseFraming } from './response-writer.ts';
-import { type RouteFilterConfigs, routeFilterConfigs } from './route-filter-configs.ts';
+import { RouteChoice } from './route-choice.ts';
 import type { StreamConnection } from './stream-connection.ts';
 import { StreamTimers, type TimedStream } from './stream-timers.ts';
 
@@ -55,10 +55,7 @@ export class HttpStream implements FilterStream, ResponseSink, TimedStream {
   readonly #ownResponse = new ResponseHead();
   readonly #timers: StreamTimers;
   #notes: HeadNotes | null = null;
-  #route: CompiledRoute | null = null;
-  /** The cluster chosen among the route's, with what depends on it; null for redirects and direct answers. */
-  #target: ClusterTarget | null = null;
-  #filterConfigs: RouteFilterConfigs = null;
+  readonly #choice = new RouteChoice();
   /** Place in the list of request-head hooks, for going on after a filter held the stream. */
   #hook = 0;
   #held = false;
@@ -70,6 +67,7 @@ export class HttpStream implements FilterStream, ResponseSink, TimedStream {
   #responseStarted = false;
   #responseEnded = false;
   #rematch = false;
+  #faulted = false;
   #trailers: Headers | null = null;
   #responseTrailers: Headers | null = null;
   #deferred: LocalReply | null = null;
@@ -95,7 +93,7 @@ export class HttpStream implements FilterStream, ResponseSink, TimedStream {
     return this.info.response;
   }
   get route(): CompiledRoute | null {
-    return this.#route;
+    return this.#choice.route;
   }
   get replied(): boolean {
     return this.#replied;
@@ -134,14 +132,14 @@ export class HttpStream implements FilterStream, ResponseSink, TimedStream {
       this.#forwarder.data(chunk, start, end);
       return;
     }
-    const data = requestData(hooks, this, this.#filterConfigs, chunk.subarray(start, end));
+    const data = requestData(hooks, this, this.#choice.filterConfigs, chunk.subarray(start, end));
     if (data !== null && data.length > 0) this.#forwarder.data(data, 0, data.length);
   }
 
   onTrailers(trailers: Headers): void {
     if (this.#replied) return;
     const hooks = this.#manager.chain.requestTrailers;
-    if (hooks !== null) requestTrailers(hooks, this, this.#filterConfigs, trailers);
+    if (hooks !== null) requestTrailers(hooks, this, this.#choice.filterConfigs, trailers);
     this.#trailers = trailers;
   }
 
@@ -153,7 +151,7 @@ export class HttpStream implements FilterStream, ResponseSink, TimedStream {
     }
     const hooks = this.#manager.chain.requestData;
     if (hooks !== null) {
-      const data = endRequestData(hooks, this, this.#filterConfigs);
+      const data = endRequestData(hooks, this, this.#choice.filterConfigs);
       if (data.length > 0) this.#forwarder.data(data, 0, data.length);
     }
     if (!this.#replied) this.#forwarder.end(this.#trailers);
@@ -173,6 +171,13 @@ export class HttpStream implements FilterStream, ResponseSink, TimedStream {
   /** The client went away. */
   onAborted(): void {
     if (!this.#active) return;
+    try {
+      this.#abandon();
+    } catch (error) {
+      this.onFault(error);
+    }
+  }
+  #abandon(): void {
     const { info } = this;
     if (!this.#responseEnded) {
       info.flags |= ResponseFlag.DownstreamConnectionTermination;
@@ -227,15 +232,47 @@ export class HttpStream implements FilterStream, ResponseSink, TimedStream {
     this.#forwarder.resumeUpstream();
   }
 
+  /**
+   * Our own code threw while it worked on this stream: 500, or a cut response, and the end of the connection.
+   * No filter sees anything more of it but its `onEnd`. Does not throw.
+   */
+  onFault(error: unknown): void {
+    const { faults, stats } = this.#manager;
+    faults.report(error, this.request.method, this.request.headers.get('x-request-id'));
+    stats.rare('remora_faults');
+    const mayAnswer = this.#active && !this.#responseStarted && !this.#faulted;
+    this.#faulted = true;
+    this.#keepAlive = false;
+    this.#held = false;
+    this.#deferred = null;
+    try {
+      this.#forwarder.abort();
+      if (mayAnswer) {
+        this.#sendNow(faultReply());
+        return;
+      }
+    } catch (second) {
+      faults.report(second, this.request.method, undefined);
+    }
+    // Even a FIN might look like the response's end.
+    this.info.responseCodeDetails = 'internal_error';
+    this.#responseEnded = true;
+    this.#connection.abort(true);
+  }
+
   // === FilterStream ===
 
   resume(): void {
     if (!this.#held) return;
     this.#held = false;
     this.#hook++;
-    this.#runRequestHooks();
-    // Only now: the body's first bytes must find the forwarder started.
-    if (!this.#held) this.#releaseParser();
+    try {
+      this.#runRequestHooks();
+      // Only now: the body's first bytes must find the forwarder started.
+      if (!this.#held) this.#releaseParser();
+    } catch (error) {
+      this.onFault(error);
+    }
   }
 
   rematch(): void {
@@ -300,20 +337,20 @@ export class HttpStream implements FilterStream, ResponseSink, TimedStream {
       this.#writer.body(chunk, start, end);
       return;
     }
-    const data = responseData(hooks, this, this.#filterConfigs, chunk.subarray(start, end));
+    const data = responseData(hooks, this, this.#choice.filterConfigs, chunk.subarray(start, end));
     if (data !== null) this.#writer.body(data, 0, data.length);
   }
 
   onUpstreamTrailers(trailers: Headers): void {
     const hooks = this.#manager.chain.responseTrailers;
-    if (hooks !== null) responseTrailers(hooks, this, this.#filterConfigs, trailers);
+    if (hooks !== null) responseTrailers(hooks, this, this.#choice.filterConfigs, trailers);
     this.#responseTrailers = trailers;
   }
 
   onUpstreamEnd(): void {
     const hooks = this.#manager.chain.responseData;
     if (hooks !== null) {
-      const data = endResponseData(hooks, this, this.#filterConfigs);
+      const data = endResponseData(hooks, this, this.#choice.filterConfigs);
       this.#writer.body(data, 0, data.length);
     }
     this.#endResponse();
@@ -370,9 +407,7 @@ export class HttpStream implements FilterStream, ResponseSink, TimedStream {
     info.start = env.clock.now();
     info.startWall = env.clock.wall();
     this.#notes = notes;
-    this.#route = null;
-    this.#target = null;
-    this.#filterConfigs = null;
+    this.#choice.reset();
     this.#hook = 0;
     this.#held = false;
     this.#holdsParser = false;
@@ -381,6 +416,7 @@ export class HttpStream implements FilterStream, ResponseSink, TimedStream {
     this.#responseStarted = false;
     this.#responseEnded = false;
     this.#rematch = false;
+    this.#faulted = false;
     this.#deferred = null;
     this.#replied = false;
     this.#trailers = null;
@@ -397,36 +433,25 @@ export class HttpStream implements FilterStream, ResponseSink, TimedStream {
   /** Chooses the route; answers false when there is none and the reply is on its way. */
   #match(): boolean {
     const { info } = this;
-    const { table } = this.#manager.routes;
-    this.#matchContext.scheme = info.request.scheme;
-    this.#matchContext.internal = this.#trusted;
-    const route = table === null ? null : table.match(info.request, this.#matchContext);
-    this.#route = route;
+    const manager = this.#manager;
+    const route = this.#choice.find(info, manager, this.#trusted);
     if (route === null) {
-      this.#manager.stats.noRoute();
-      this.reply(noRouteReply(info, this.#manager, table !== null));
+      this.#choice.reset();
+      manager.stats.noRoute();
+      this.reply(noRouteReply(info, manager, manager.routes.table !== null));
       return false;
     }
-    info.route = route.info;
-    // Chosen before the filters run: a weighted cluster has per-filter config of its own.
-    if (route.action.kind === 'forward') {
-      this.#target = route.action.targets.pick(info.request, this.#manager.env.random);
-      if (this.#target === null) {
-        this.reply(zeroWeightsReply(info));
-        return false;
-      }
-    }
-    this.#filterConfigs = routeFilterConfigs(this.#target ?? route, this.#manager.chain);
-    return true;
+    if (this.#choice.take(route, info, manager)) return true;
+    this.reply(zeroWeightsReply(info));
+    return false;
   }
-  readonly #matchContext = { scheme: 'http', internal: false, tls: false, peerPresented: false, peerValidated: false };
 
   #runRequestHooks(): void {
     const hooks = this.#manager.chain.requestHead!;
     for (; this.#hook < hooks.length; this.#hook++) {
       const hook = hooks[this.#hook]!;
-      if (isOff(this.#filterConfigs, hook.index)) continue;
-      const result = hook.filter.onRequestHead!(this, configOf(this.#filterConfigs, hook.index));
+      if (isOff(this.#choice.filterConfigs, hook.index)) continue;
+      const result = hook.filter.onRequestHead!(this, configOf(this.#choice.filterConfigs, hook.index));
       if (result === FilterResult.Next) continue;
       if (result === FilterResult.Wait && !this.#replied) {
         this.#held = true;
@@ -444,7 +469,7 @@ export class HttpStream implements FilterStream, ResponseSink, TimedStream {
 
   /** Filters are through: redirect, answer directly, or forward. */
   #dispatch(): void {
-    const route = this.#route!;
+    const route = this.#choice.route!;
     const { info } = this;
     const { action } = route;
     if (action.kind !== 'forward') {
@@ -453,7 +478,7 @@ export class HttpStream implements FilterStream, ResponseSink, TimedStream {
     }
     const plan = this.#plan;
     const settings = this.#manager.planSettings;
-    const refusal = fillPlan(plan, route, action, this.#target!, info, this.#notes!, settings, this.#trusted);
+    const refusal = fillPlan(plan, route, action, this.#choice.target!, info, this.#notes!, settings, this.#trusted);
     if (refusal !== null) {
       this.reply(refusal);
       return;
@@ -473,10 +498,12 @@ export class HttpStream implements FilterStream, ResponseSink, TimedStream {
   #startResponse(head: ResponseHead): void {
     const manager = this.#manager;
     const { info } = this;
-    const route = this.#route;
-    (this.#target ?? route)?.responseMutations?.apply(head.headers, info);
-    const hooks = manager.chain.responseHead;
-    if (hooks !== null) responseHeadHooks(hooks, this, this.#filterConfigs);
+    const route = this.#choice.route;
+    if (!this.#faulted) {
+      (this.#choice.target ?? route)?.responseMutations?.apply(head.headers, info);
+      const hooks = manager.chain.responseHead;
+      if (hooks !== null) responseHeadHooks(hooks, this, this.#choice.filterConfigs);
+    }
     finishResponseHead(head, info, manager.config, route?.virtualHost.includeAttemptCountInResponse ?? false);
     // What a local reply says is not shown to the body hooks.
     const changing = manager.chain.responseData !== null && !this.#replied;
@@ -544,7 +571,7 @@ export class HttpStream implements FilterStream, ResponseSink, TimedStream {
     const { info } = this;
     this.#timers.stop();
     info.end = manager.env.clock.now();
-    if (manager.chain.end !== null) endHooks(manager.chain.end, this, this.#filterConfigs);
+    if (manager.chain.end !== null) endHooks(manager.chain.end, this, this.#choice.filterConfigs, manager.faults);
     manager.stats.ended(info.responseCode, info.end - info.start);
     manager.env.record(info);
     if (manager.accessLog !== null) manager.accessLog(info);
