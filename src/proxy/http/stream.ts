@@ -400,9 +400,10 @@ export class HttpStream implements FilterStream, ResponseSink, TimedStream {
     const { info } = this;
     this.#manager = manager;
     this.generation++;
+    // The last response was the head of an upstream's parser, which may be at another request by now.
+    info.response = this.#ownResponse;
     info.reset();
     info.request = head;
-    info.response = this.#ownResponse;
     info.protocol = head.minorVersion === 0 ? 'HTTP/1.0' : 'HTTP/1.1';
     info.start = env.clock.now();
     info.startWall = env.clock.wall();
