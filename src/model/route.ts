@@ -73,6 +73,24 @@ export interface ForwardAction {
   /** `grpc-timeout` header's cap; null: header is not looked at; 0: honoured without a cap. */
   readonly grpcTimeoutHeaderMaxMs: number | null;
   readonly priority: 'DEFAULT' | 'HIGH';
+  /** null: redirects of the upstream are passed on. */
+  readonly internalRedirects: InternalRedirectPolicy | null;
+}
+
+/** envoy.config.route.v3.InternalRedirectPolicy: redirects of the upstream that are followed here. */
+export interface InternalRedirectPolicy {
+  /** How often one request may be redirected. */
+  readonly maxRedirects: number;
+  readonly statuses: readonly number[];
+  readonly allowCrossScheme: boolean;
+  /** An http request is not redirected to https (predicate `safe_cross_scheme`). */
+  readonly safeCrossScheme: boolean;
+  /** Names of the routes it may lead to (predicate `allow_listed_routes`); null: any. */
+  readonly allowedRoutes: readonly string[] | null;
+  /** From this route each other one is entered once only (predicate `previous_routes`). */
+  readonly previousRoutes: boolean;
+  /** Lower case. They take the place of the request's, or remove it. */
+  readonly responseHeadersToCopy: readonly string[];
 }
 
 export type ClusterSpecifier =

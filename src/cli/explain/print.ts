@@ -124,12 +124,12 @@ function targetPart(page: Page, target: TargetExplanation, split: boolean, { clu
   for (const says of clusters[cluster] ?? []) page.row('limits', says);
 }
 
-function wayOf({ upstream, timeouts, retries }: TargetExplanation): object {
-  return { upstream, timeouts, retries };
+function wayOf({ upstream, timeouts, retries, redirects }: TargetExplanation): object {
+  return { upstream, timeouts, retries, redirects };
 }
 
 /** How it is sent. */
-function wayPart(page: Page, { upstream, timeouts, retries }: TargetExplanation): void {
+function wayPart(page: Page, { upstream, timeouts, retries, redirects }: TargetExplanation): void {
   page.row('sent as', `${upstream.authority}${upstream.path}`);
   const { routeMs, perTryMs, connectMs, idleMs } = timeouts;
   page.row(
@@ -142,6 +142,7 @@ function wayPart(page: Page, { upstream, timeouts, retries }: TargetExplanation)
       ? 'none, but of what was provably not processed'
       : `up to ${retries.max}, on ${retries.on.join(', ')}`,
   );
+  if (redirects !== '') page.row('redirects', redirects);
 }
 
 function endpointText(endpoint: EndpointDescription, paint: Paint): string {

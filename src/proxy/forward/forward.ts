@@ -1,6 +1,7 @@
 import type { Clock } from '../../base/clock.ts';
 import type { Random } from '../../base/random.ts';
 import { type TimerWheel, WheelTimer } from '../../base/timer-wheel.ts';
+import type { InternalRedirectPolicy } from '../../model/route.ts';
 import type { Headers } from '../../protocol/http/headers.ts';
 import { Framing, type RequestHead, type ResponseHead } from '../../protocol/http/message.ts';
 import type { HeadNotes } from '../../protocol/http1/framing.ts';
@@ -42,6 +43,10 @@ export interface ResponseSink {
   onUpstreamEnd(): void;
   /** The response broke off after its head was passed on. */
   onUpstreamBroken(flag: number, details: string): void;
+  /** Whether the redirect is followed; then {@link again} comes next. */
+  onUpstreamRedirect(head: ResponseHead, policy: InternalRedirectPolicy): boolean;
+  /** The request begins again where it was redirected to, with its whole body. */
+  again(body: readonly Buffer[], trailers: Headers | null): void;
   reply(reply: LocalReply): void;
   /** A turn of the upstream's reads is over. */
   flushDownstream(): void;
@@ -170,7 +175,7 @@ export class Forwarder implements AttemptOwner, PickContext {
     this.#countedBy = cluster;
     cluster.stats.requestStarted();
     const hasBody = plan.framing === Framing.Length || plan.framing === Framing.Chunked;
-    this.#body.reset(hasBody && (plan.retry !== null || isIdempotent(this.request.method)));
+    this.#body.reset(hasBody && (plan.keepsBody || isIdempotent(this.request.method)));
     this.#nextAttempt();
   }
 
@@ -261,6 +266,7 @@ export class Forwarder implements AttemptOwner, PickContext {
     info.upstreamFirstByteReceived = now;
     this.#latestCluster().recordResponse(attempt.endpoint!, head.status, now - this.#sentAt);
     if (this.#retryResponse(attempt, head)) return;
+    if (this.#plan.redirects?.statuses.includes(head.status) && this.#redirect(attempt, head)) return;
     this.#commit();
     if (head.framing === Framing.Tunnel) {
       this.#tunnel = true;
@@ -456,7 +462,7 @@ export class Forwarder implements AttemptOwner, PickContext {
   #limitBody(ready: boolean): void {
     const body = this.#body;
     const plan = this.#plan;
-    const limit = plan.retry === null ? Math.min(RACE_REPLAY_LIMIT, plan.bufferLimitBytes) : plan.bufferLimitBytes;
+    const limit = plan.keepsBody ? plan.bufferLimitBytes : Math.min(RACE_REPLAY_LIMIT, plan.bufferLimitBytes);
     if (body.bytes <= limit) return;
     if (ready) {
       if (plan.retry !== null) this.#cluster!.stats.replayBufferOverflow();
@@ -471,6 +477,24 @@ export class Forwarder implements AttemptOwner, PickContext {
   #forgetBody(): void {
     this.#bodyGone = true;
     this.#body.release();
+  }
+
+  /** Follows an upstream's redirect, if the request is here whole and the policy allows it; else the client gets it. */
+  #redirect(attempt: Attempt, head: ResponseHead): boolean {
+    const cluster = this.#cluster!;
+    const whole = this.#requestEnded && this.#replayable();
+    if (!whole || !this.#sink.onUpstreamRedirect(head, this.#plan.redirects!)) {
+      cluster.stats.count('upstream_internal_redirect_failed_total');
+      return false;
+    }
+    cluster.stats.count('upstream_internal_redirect_succeeded_total');
+    if (this.#retries > 0) cluster.stats.retrySucceeded();
+    const body = [...this.#body.chunks];
+    const trailers = this.#trailers;
+    attempt.abort();
+    this.#settle();
+    this.#sink.again(body, trailers);
+    return true;
   }
 
   // === timeouts ===

@@ -1,3 +1,4 @@
+import type { InternalRedirectPolicy } from '../../model/route.ts';
 import { Framing, type RequestHead } from '../../protocol/http/message.ts';
 import { type HeadNotes, stripHopByHop } from '../../protocol/http1/framing.ts';
 import type { LocalReply } from '../filters/filter.ts';
@@ -24,11 +25,18 @@ export class ForwardPlan {
   retryOn = 0;
   maxRetries = 0;
   retriableStatusCodes: ReadonlySet<number> = NO_CODES;
+  /** null: redirects of the upstream are passed on. */
+  redirects: InternalRedirectPolicy | null = null;
   bufferLimitBytes = 0;
   includeAttemptCount = false;
   autoHostRewrite = false;
   /** `x-envoy-expected-rq-timeout-ms` line for the upstream, or ''. */
   expectedTimeoutLine = '';
+
+  /** The whole body may be needed again, up to the buffer limit. */
+  get keepsBody(): boolean {
+    return this.retry !== null || this.redirects !== null;
+  }
 }
 
 /** What of the connection manager a plan depends on. */
@@ -90,6 +98,7 @@ export function fillPlan(
   plan.cluster = clusterName(target, request);
   plan.clusterNotFoundStatus = config.clusterNotFoundStatus;
   plan.priority = config.priority;
+  plan.redirects = config.internalRedirects;
   plan.framing = request.framing === Framing.Tunnel ? Framing.None : request.framing;
   if (settings.bodyMayChange && plan.framing === Framing.Length) plan.framing = Framing.Chunked;
   plan.timeoutMs = config.timeoutMs;

@@ -1,26 +1,56 @@
 import type { Headers } from '../../protocol/http/headers.ts';
 import type { HookEntry } from '../filters/chain.ts';
-import type { FilterStream } from '../filters/filter.ts';
+import { FilterResult, type FilterStream } from '../filters/filter.ts';
 import type { FaultLog } from './fault-log.ts';
 import type { RouteFilterConfigs } from './route-filter-configs.ts';
 
-/** Runs the hooks of a filter chain that never hold a stream; the one that may, for request heads, is the stream's. */
+/** Runs the hooks of a filter chain. */
 type Hooks = readonly HookEntry[];
 
-export function isOff(configs: RouteFilterConfigs, index: number): boolean {
+function isOff(configs: RouteFilterConfigs, index: number): boolean {
   return configs !== null && configs[index]!.disabled;
 }
-export function configOf(configs: RouteFilterConfigs, index: number): unknown {
+function configOf(configs: RouteFilterConfigs, index: number): unknown {
   return configs === null ? null : configs[index]!.config;
 }
 
+type Stream = FilterStream & { readonly replied: boolean };
+
+/** One pass of a request's head through the filters, any of which may hold it. One a stream, reused. */
+export class RequestHeadWalk {
+  held = false;
+  /** A filter changed what the route depends on. */
+  rematch = false;
+  #at = 0;
+
+  reset(): void {
+    this.held = false;
+    this.rematch = false;
+    this.#at = 0;
+  }
+
+  /** Goes on behind the filter that held. */
+  skip(): void {
+    this.held = false;
+    this.#at++;
+  }
+
+  /** Answers true when the last filter let it pass, false when one holds it or has answered. */
+  run(hooks: Hooks, stream: Stream, configs: RouteFilterConfigs): boolean {
+    for (; this.#at < hooks.length; this.#at++) {
+      const { filter, index } = hooks[this.#at]!;
+      if (isOff(configs, index)) continue;
+      const result = filter.onRequestHead!(stream, configOf(configs, index));
+      if (result === FilterResult.Next) continue;
+      this.held = result === FilterResult.Wait && !stream.replied;
+      return false;
+    }
+    return true;
+  }
+}
+
 /** What is left of a piece of the request's body; null when a filter took it, or answered. */
-export function requestData(
-  hooks: Hooks,
-  stream: FilterStream & { readonly replied: boolean },
-  configs: RouteFilterConfigs,
-  chunk: Buffer,
-): Buffer | null {
+export function requestData(hooks: Hooks, stream: Stream, configs: RouteFilterConfigs, chunk: Buffer): Buffer | null {
   let data: Buffer | null = chunk;
   for (const { filter, index } of hooks) {
     if (isOff(configs, index)) continue;

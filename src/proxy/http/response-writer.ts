@@ -1,6 +1,7 @@
 import type { HttpConnectionManager } from '../../model/http-connection-manager.ts';
 import type { Headers } from '../../protocol/http/headers.ts';
 import { Framing, type RequestHead, type ResponseHead } from '../../protocol/http/message.ts';
+import { type HeadNotes, stripContentLength, stripHopByHop } from '../../protocol/http1/framing.ts';
 import {
   CHUNK_END,
   ConnectionLine,
@@ -25,8 +26,11 @@ export class ResponseWriter {
     this.#info = info;
   }
 
-  /** A 1xx before the response. */
-  interim(head: ResponseHead): void {
+  /** A 1xx from upstream before the response; HTTP/1.0 knows none. */
+  interim(head: ResponseHead, notes: HeadNotes): void {
+    if (this.#info.request.minorVersion === 0) return;
+    stripHopByHop(head.headers, notes, false);
+    stripContentLength(head.headers, notes);
     if (head.reason === '') head.reason = reasonPhrase(head.status);
     this.#output.text(responseHead(head, Framing.None, ConnectionLine.None));
   }
@@ -70,6 +74,17 @@ export function responseFraming(head: ResponseHead, request: RequestHead, changi
   if (framing === Framing.None) return Framing.None;
   if (framing === Framing.Length && !changing) return Framing.Length;
   return request.minorVersion === 0 ? Framing.UntilClose : Framing.Chunked;
+}
+
+/** Takes off an upstream's head what was for this hop only, and adds how long it took. */
+export function takeUpstreamHead(head: ResponseHead, notes: HeadNotes, info: StreamInfo, suppressed: boolean): void {
+  const { headers, status } = head;
+  const tunnel = head.framing === Framing.Tunnel;
+  stripHopByHop(headers, notes, tunnel && status === 101);
+  if (status === 204 || (tunnel && status < 300)) stripContentLength(headers, notes);
+  if (suppressed) return;
+  const serviceTime = info.upstreamFirstByteReceived - info.upstreamFirstByteSent;
+  headers.set('x-envoy-upstream-service-time', String(Math.round(serviceTime)));
 }
 
 /** Adds what a connection manager says on every response (Envoy: conn_manager_impl.cc `encodeHeaders`). */

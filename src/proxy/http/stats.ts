@@ -1,7 +1,13 @@
 import type { StatStore } from '../telemetry/metrics/store.ts';
 
 /** Counters of events so rare that their slot is made when the first of them happens. Envoy's names, but for our own. */
-export type RareHttpEvent = 'remora_faults';
+export type RareHttpEvent =
+  | 'passthrough_internal_redirect_bad_location'
+  | 'passthrough_internal_redirect_unsafe_scheme'
+  | 'passthrough_internal_redirect_too_many_redirects'
+  | 'passthrough_internal_redirect_no_route'
+  | 'passthrough_internal_redirect_predicate'
+  | 'remora_faults';
 
 /** Slots of Envoy's `http.<stat_prefix>.*` stats. */
 export class HttpStats {

@@ -1,23 +1,25 @@
 import { type TimerWheel, WheelTimer } from '../../base/timer-wheel.ts';
-import type { HttpConnectionManager } from '../../model/http-connection-manager.ts';
+import { ResponseFlag } from '../telemetry/response-flags.ts';
+import type { ConnectionManager } from './connection-manager.ts';
 
 /** What hears of a stream's timeouts. */
 export interface TimedStream {
-  /** No byte moved for `idleMs`. */
-  onIdle(idleMs: number): void;
-  onMaxDuration(): void;
+  /** Its response flag and details; no byte moved for `ms`, or 0: it took too long as a whole. */
+  onTimeout(flag: number, details: string, ms: number): void;
   onFault(error: unknown): void;
 }
 
 /** `stream_idle_timeout` and `max_stream_duration` of a connection manager or route. One a stream, reused. */
 export class StreamTimers {
   readonly #wheel: TimerWheel;
+  #manager: ConnectionManager;
   readonly #idle: WheelTimer;
   readonly #duration: WheelTimer;
   #idleMs = 0;
 
-  constructor(stream: TimedStream, wheel: TimerWheel) {
-    this.#wheel = wheel;
+  constructor(stream: TimedStream, manager: ConnectionManager) {
+    this.#manager = manager;
+    this.#wheel = manager.env.wheel;
     const guarded = (expire: () => void) => () => {
       try {
         expire();
@@ -25,11 +27,21 @@ export class StreamTimers {
         stream.onFault(error);
       }
     };
-    this.#idle = new WheelTimer(guarded(() => stream.onIdle(this.#idleMs)));
-    this.#duration = new WheelTimer(guarded(() => stream.onMaxDuration()));
+    this.#idle = new WheelTimer(guarded(() => this.#onIdle(stream)));
+    this.#duration = new WheelTimer(
+      guarded(() => stream.onTimeout(ResponseFlag.DurationTimeout, 'max_duration_timeout', 0)),
+    );
   }
 
-  begin({ streamIdleTimeoutMs, maxStreamDurationMs }: HttpConnectionManager): void {
+  #onIdle(stream: TimedStream): void {
+    const { stats } = this.#manager;
+    stats.count(stats.idleTimeouts);
+    stream.onTimeout(ResponseFlag.StreamIdleTimeout, 'stream_idle_timeout', this.#idleMs);
+  }
+
+  begin(manager: ConnectionManager): void {
+    this.#manager = manager;
+    const { streamIdleTimeoutMs, maxStreamDurationMs } = manager.config;
     this.#idleMs = streamIdleTimeoutMs;
     if (streamIdleTimeoutMs > 0) this.#wheel.arm(this.#idle, streamIdleTimeoutMs);
     if (maxStreamDurationMs > 0) this.#wheel.arm(this.#duration, maxStreamDurationMs);

@@ -1,25 +1,25 @@
+import type { InternalRedirectPolicy } from '../../model/route.ts';
 import type { Headers } from '../../protocol/http/headers.ts';
 import { Framing, type RequestHead, ResponseHead } from '../../protocol/http/message.ts';
-import { type HeadNotes, stripContentLength, stripHopByHop } from '../../protocol/http1/framing.ts';
-import { FilterResult, type FilterStream, type LocalReply } from '../filters/filter.ts';
+import type { HeadNotes } from '../../protocol/http1/framing.ts';
+import type { FilterStream, LocalReply } from '../filters/filter.ts';
 import { Forwarder, type ResponseSink } from '../forward/forward.ts';
 import { ForwardPlan, fillPlan } from '../forward/plan.ts';
-import type { CompiledRoute } from '../router/route.ts';
 import { ResponseFlag } from '../telemetry/response-flags.ts';
 import { StreamInfo } from '../telemetry/stream-info.ts';
 import type { ConnectionManager } from './connection-manager.ts';
 import {
-  configOf,
   endHooks,
   endRequestData,
   endResponseData,
-  isOff,
+  RequestHeadWalk,
   requestData,
   requestTrailers,
   responseData,
   responseHeadHooks,
   responseTrailers,
 } from './hooks.ts';
+import { Redirects } from './internal-redirect.ts';
 import {
   badRequestReply,
   directReply,
@@ -32,7 +32,7 @@ import {
 } from './replies.ts';
 import { checkRequest } from './request-check.ts';
 import { applyRequestPolicy } from './request-policy.ts';
-import { finishResponseHead, ResponseWriter, responseFraming } from './response-writer.ts';
+import { finishResponseHead, ResponseWriter, responseFraming, takeUpstreamHead } from './response-writer.ts';
 import { RouteChoice } from './route-choice.ts';
 import type { StreamConnection } from './stream-connection.ts';
 import { StreamTimers, type TimedStream } from './stream-timers.ts';
@@ -56,9 +56,7 @@ export class HttpStream implements FilterStream, ResponseSink, TimedStream {
   readonly #timers: StreamTimers;
   #notes: HeadNotes | null = null;
   readonly #choice = new RouteChoice();
-  /** Place in the list of request-head hooks, for going on after a filter held the stream. */
-  #hook = 0;
-  #held = false;
+  readonly #walk = new RequestHeadWalk();
   /** The parser stands still for a filter. */
   #holdsParser = false;
   #active = false;
@@ -66,11 +64,12 @@ export class HttpStream implements FilterStream, ResponseSink, TimedStream {
   #requestEnded = false;
   #responseStarted = false;
   #responseEnded = false;
-  #rematch = false;
   #faulted = false;
   #trailers: Headers | null = null;
   #responseTrailers: Headers | null = null;
   #deferred: LocalReply | null = null;
+  /** Null until an upstream redirects the request and the redirect is followed. */
+  #redirects: Redirects | null = null;
   #replied = false;
   #keepAlive = true;
   #tunnel = false;
@@ -80,7 +79,7 @@ export class HttpStream implements FilterStream, ResponseSink, TimedStream {
     this.#manager = manager;
     this.#forwarder = new Forwarder(this, manager.env);
     this.#writer = new ResponseWriter(connection.output, this.info);
-    this.#timers = new StreamTimers(this, manager.env.wheel);
+    this.#timers = new StreamTimers(this, manager);
   }
 
   get active(): boolean {
@@ -91,9 +90,6 @@ export class HttpStream implements FilterStream, ResponseSink, TimedStream {
   }
   get response(): ResponseHead {
     return this.info.response;
-  }
-  get route(): CompiledRoute | null {
-    return this.#choice.route;
   }
   get replied(): boolean {
     return this.#replied;
@@ -109,9 +105,7 @@ export class HttpStream implements FilterStream, ResponseSink, TimedStream {
       return;
     }
     this.#trusted = applyRequestPolicy(head, this.info, manager);
-    if (!this.#match()) return;
-    if (manager.chain.requestHead === null) this.#dispatch();
-    else this.#runRequestHooks();
+    if (this.#match()) this.#runRequestHooks();
   }
 
   /** Answers bytes that never became a request. */
@@ -206,14 +200,7 @@ export class HttpStream implements FilterStream, ResponseSink, TimedStream {
 
   /** The request's body did not come in time. */
   onRequestTimeout(): void {
-    this.#forwarder.abort();
-    if (this.#responseStarted) {
-      this.info.responseCodeDetails = 'request_overall_timeout';
-      this.#cut();
-      return;
-    }
-    this.reply(requestTimeoutReply('request_overall_timeout'));
-    this.#flushAll();
+    this.#giveUp(requestTimeoutReply('request_overall_timeout'));
   }
 
   onTunnel(chunk: Buffer): void {
@@ -243,7 +230,7 @@ export class HttpStream implements FilterStream, ResponseSink, TimedStream {
     const mayAnswer = this.#active && !this.#responseStarted && !this.#faulted;
     this.#faulted = true;
     this.#keepAlive = false;
-    this.#held = false;
+    this.#walk.held = false;
     this.#deferred = null;
     try {
       this.#forwarder.abort();
@@ -263,26 +250,26 @@ export class HttpStream implements FilterStream, ResponseSink, TimedStream {
   // === FilterStream ===
 
   resume(): void {
-    if (!this.#held) return;
-    this.#held = false;
-    this.#hook++;
+    const walk = this.#walk;
+    if (!walk.held) return;
+    walk.skip();
     try {
       this.#runRequestHooks();
       // Only now: the body's first bytes must find the forwarder started.
-      if (!this.#held) this.#releaseParser();
+      if (!walk.held) this.#releaseParser();
     } catch (error) {
       this.onFault(error);
     }
   }
 
   rematch(): void {
-    this.#rematch = true;
+    this.#walk.rematch = true;
   }
 
   reply(reply: LocalReply): void {
     if (this.#replied || this.#responseStarted) return;
     this.#replied = true;
-    this.#held = false;
+    this.#walk.held = false;
     this.#forwarder.abort();
     // A body that is already in the buffer is read first: then the connection can be kept.
     if (this.#holdsParser) {
@@ -304,10 +291,7 @@ export class HttpStream implements FilterStream, ResponseSink, TimedStream {
   // === ResponseSink ===
 
   onUpstreamInterim(head: ResponseHead, notes: HeadNotes): void {
-    if (this.request.minorVersion === 0) return;
-    stripHopByHop(head.headers, notes, false);
-    stripContentLength(head.headers, notes);
-    this.#writer.interim(head);
+    this.#writer.interim(head, notes);
   }
 
   onUpstreamHead(head: ResponseHead, notes: HeadNotes): void {
@@ -316,18 +300,40 @@ export class HttpStream implements FilterStream, ResponseSink, TimedStream {
     info.responseCode = head.status;
     info.responseCodeDetails = 'via_upstream';
     this.#tunnel = head.framing === Framing.Tunnel;
-    stripHopByHop(head.headers, notes, this.#tunnel && head.status === 101);
-    if (head.status === 204 || (this.#tunnel && head.status < 300)) stripContentLength(head.headers, notes);
-    if (!this.#manager.config.router.suppressEnvoyHeaders) {
-      const serviceTime = info.upstreamFirstByteReceived - info.upstreamFirstByteSent;
-      head.headers.set('x-envoy-upstream-service-time', String(Math.round(serviceTime)));
-    }
+    takeUpstreamHead(head, notes, info, this.#manager.config.router.suppressEnvoyHeaders);
     this.#timers.touch();
     this.#startResponse(head);
     if (!this.#tunnel) return;
     // From here on it is the client's FIN that ends its side.
     this.#requestEnded = false;
     this.#connection.enterTunnel();
+  }
+
+  onUpstreamRedirect(head: ResponseHead, policy: InternalRedirectPolicy): boolean {
+    this.#redirects ??= new Redirects();
+    return this.#redirects.judge(head, policy, this.#choice, this.info, this.#manager, this.#trusted);
+  }
+
+  /** To filters, log and counts the redirected request is one of its own, as in Envoy. */
+  again(body: readonly Buffer[], trailers: Headers | null): void {
+    const { info } = this;
+    const { request, remote } = info;
+    const redirects = this.#redirects!;
+    this.#conclude();
+    const withBody = redirects.apply(request, body);
+    this.#begin(request, this.#notes!, this.#manager);
+    this.#redirects = redirects;
+    info.remote = remote;
+    this.#requestEnded = true;
+    this.#trailers = withBody ? trailers : null;
+    if (this.#choice.take(redirects.route, info, this.#manager)) this.#runRequestHooks();
+    else this.reply(zeroWeightsReply(info));
+  }
+
+  #replayBody(body: readonly Buffer[]): void {
+    for (const chunk of body) this.onData(chunk, 0, chunk.length);
+    if (this.#trailers !== null) this.onTrailers(this.#trailers);
+    this.onRequestEnd();
   }
 
   onUpstreamData(chunk: Buffer, start: number, end: number): void {
@@ -409,15 +415,14 @@ export class HttpStream implements FilterStream, ResponseSink, TimedStream {
     info.startWall = env.clock.wall();
     this.#notes = notes;
     this.#choice.reset();
-    this.#hook = 0;
-    this.#held = false;
+    this.#walk.reset();
     this.#holdsParser = false;
     this.#active = true;
     this.#requestEnded = false;
     this.#responseStarted = false;
     this.#responseEnded = false;
-    this.#rematch = false;
     this.#faulted = false;
+    this.#redirects = null;
     this.#deferred = null;
     this.#replied = false;
     this.#trailers = null;
@@ -428,7 +433,7 @@ export class HttpStream implements FilterStream, ResponseSink, TimedStream {
     this.#tunnel = false;
     if (this.slots.length > 0) this.slots.length = 0;
     manager.stats.started();
-    this.#timers.begin(manager.config);
+    this.#timers.begin(manager);
   }
 
   /** Chooses the route; answers false when there is none and the reply is on its way. */
@@ -448,21 +453,17 @@ export class HttpStream implements FilterStream, ResponseSink, TimedStream {
   }
 
   #runRequestHooks(): void {
-    const hooks = this.#manager.chain.requestHead!;
-    for (; this.#hook < hooks.length; this.#hook++) {
-      const hook = hooks[this.#hook]!;
-      if (isOff(this.#choice.filterConfigs, hook.index)) continue;
-      const result = hook.filter.onRequestHead!(this, configOf(this.#choice.filterConfigs, hook.index));
-      if (result === FilterResult.Next) continue;
-      if (result === FilterResult.Wait && !this.#replied) {
-        this.#held = true;
-        this.#holdsParser = true;
-        this.#connection.pauseParsing();
-      }
+    const walk = this.#walk;
+    const hooks = this.#manager.chain.requestHead;
+    if (hooks !== null && !walk.run(hooks, this, this.#choice.filterConfigs)) {
+      // Behind a request that begins again the parser is at the next one, and stands still already.
+      if (!walk.held || this.#requestEnded) return;
+      this.#holdsParser = true;
+      this.#connection.pauseParsing();
       return;
     }
-    if (this.#rematch) {
-      this.#rematch = false;
+    if (walk.rematch) {
+      walk.rematch = false;
       if (!this.#match()) return;
     }
     this.#dispatch();
@@ -491,6 +492,7 @@ export class HttpStream implements FilterStream, ResponseSink, TimedStream {
       this.#requestEnded = true;
       this.#forwarder.end(null);
     }
+    if (this.#redirects !== null) this.#replayBody(this.#redirects.takeBody());
   }
 
   // === response phase ===
@@ -539,34 +541,35 @@ export class HttpStream implements FilterStream, ResponseSink, TimedStream {
 
   // === timeouts ===
 
-  onIdle(idleMs: number): void {
+  onTimeout(flag: number, details: string, ms: number): void {
     if (!this.#active) return;
-    this.#manager.stats.count(this.#manager.stats.idleTimeouts);
-    this.info.flags |= ResponseFlag.StreamIdleTimeout;
-    this.#timeOut('stream_idle_timeout', idleMs);
+    this.info.flags |= flag;
+    this.#giveUp(streamTimeoutReply(details, ms, this.#requestEnded));
   }
 
-  onMaxDuration(): void {
-    if (!this.#active) return;
-    this.info.flags |= ResponseFlag.DurationTimeout;
-    this.#timeOut('max_duration_timeout', 0);
-  }
-
-  #timeOut(details: string, ms: number): void {
+  /** Outside of any turn: answers, or cuts a response that has begun. */
+  #giveUp(reply: LocalReply): void {
     this.#forwarder.abort();
     if (this.#responseStarted) {
-      this.info.responseCodeDetails = details;
+      this.info.responseCodeDetails = reply.details;
       this.#cut();
       return;
     }
-    this.reply(streamTimeoutReply(details, ms, this.#requestEnded));
-    this.#flushAll();
+    this.reply(reply);
+    if (this.#connection.reading) return;
+    this.#forwarder.flush();
+    this.flushDownstream();
   }
 
   // === end ===
 
   #finish(): void {
     if (!this.#active) return;
+    this.#conclude();
+    this.#connection.streamEnded(this.#keepAlive && this.#requestEnded && !this.#tunnel);
+  }
+
+  #conclude(): void {
     this.#active = false;
     const manager = this.#manager;
     const { info } = this;
@@ -576,18 +579,11 @@ export class HttpStream implements FilterStream, ResponseSink, TimedStream {
     manager.stats.ended(info.responseCode, info.end - info.start);
     manager.env.record(info);
     if (manager.accessLog !== null) manager.accessLog(info);
-    this.#connection.streamEnded(this.#keepAlive && this.#requestEnded && !this.#tunnel);
   }
 
   /** Frees what the process-wide wheel holds; the connection is gone. */
   close(): void {
     this.#timers.release();
     this.#forwarder.close();
-  }
-
-  #flushAll(): void {
-    if (this.#connection.reading) return;
-    this.#forwarder.flush();
-    this.flushDownstream();
   }
 }

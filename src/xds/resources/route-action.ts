@@ -11,6 +11,7 @@ import type {
 import type * as route from '../proto/gen/envoy/config/route/v3.ts';
 import type { Decoding } from './decoding.ts';
 import { decodeMutations } from './header-mutations.ts';
+import { decodeInternalRedirects } from './internal-redirect.ts';
 import { decodeRegexRewrite } from './matcher.ts';
 import { decodePerFilterConfig } from './per-filter-config.ts';
 import { decodeRetryPolicy } from './retry.ts';
@@ -45,6 +46,7 @@ function decodeForwardAction(action: route.RouteAction, path: string, s: Decodin
     maxStreamDurationMs: limits?.max_stream_duration ?? null,
     grpcTimeoutHeaderMaxMs: limits?.grpc_timeout_header_max ?? action.max_grpc_timeout ?? null,
     priority: action.priority ?? 'DEFAULT',
+    internalRedirects: decodeInternalRedirects(action, path, s),
   };
 }
 

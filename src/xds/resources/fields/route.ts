@@ -1,4 +1,7 @@
 import * as route from '../../proto/gen/envoy/config/route/v3.ts';
+import { AllowListedRoutesConfig } from '../../proto/gen/envoy/extensions/internal_redirect/allow_listed_routes/v3.ts';
+import { PreviousRoutesConfig } from '../../proto/gen/envoy/extensions/internal_redirect/previous_routes/v3.ts';
+import { SafeCrossSchemeConfig } from '../../proto/gen/envoy/extensions/internal_redirect/safe_cross_scheme/v3.ts';
 import { effective, label, metadata, mirror, refused, reported, table, tracing, whenTrue } from '../field-state.ts';
 
 const rateLimits = reported('there is no global rate limit yet; the local rate limit filter has its own buckets');
@@ -6,7 +9,6 @@ const hedge = reported('requests are not hedged yet');
 const cors = refused(
   'this place is deprecated: put a CorsPolicy for envoy.filters.http.cors into typed_per_filter_config',
 );
-const redirects = reported('redirects of the upstream are passed on to the client');
 const plugin = refused('cluster specifier plugins are not supported: use cluster, weighted_clusters or cluster_header');
 const retryExtension = refused('retry policies as extensions are not supported: use retry_policy');
 const subset = reported('there is no subset load balancing yet');
@@ -142,9 +144,9 @@ export const routeTables = [
     max_grpc_timeout: effective,
     grpc_timeout_offset: reported('the grpc-timeout header is used as it is'),
     upgrade_configs: effective,
-    internal_redirect_policy: redirects,
-    internal_redirect_action: redirects,
-    max_internal_redirects: redirects,
+    internal_redirect_policy: effective,
+    internal_redirect_action: effective,
+    max_internal_redirects: effective,
     hedge_policy: hedge,
     max_stream_duration: effective,
   }),
@@ -192,6 +194,16 @@ export const routeTables = [
   table(route.RetryPolicy_RetryBackOff, { base_interval: effective, max_interval: effective }),
   table(route.RetryPolicy_RateLimitedRetryBackOff, { reset_headers: effective, max_interval: effective }),
   table(route.RetryPolicy_ResetHeader, { name: effective, format: effective }),
+  table(route.InternalRedirectPolicy, {
+    max_internal_redirects: effective,
+    redirect_response_codes: effective,
+    predicates: effective,
+    allow_cross_scheme_redirect: effective,
+    response_headers_to_copy: effective,
+  }),
+  table(AllowListedRoutesConfig, { allowed_route_names: effective }),
+  table(PreviousRoutesConfig, {}),
+  table(SafeCrossSchemeConfig, {}),
   table(route.RedirectAction, {
     https_redirect: effective,
     scheme_redirect: effective,

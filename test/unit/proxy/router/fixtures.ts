@@ -50,6 +50,7 @@ export function forward(over: Partial<ForwardAction> = {}): RouteAction {
     maxStreamDurationMs: null,
     grpcTimeoutHeaderMaxMs: null,
     priority: 'DEFAULT',
+    internalRedirects: null,
     ...over,
   };
 }
