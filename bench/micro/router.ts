@@ -40,6 +40,7 @@ function host(name: string, domains: string[], routes: Route[]): VirtualHost {
     retryPolicy: null,
     includeRequestAttemptCount: false,
     includeAttemptCountInResponse: false,
+    includeIsTimeoutRetryHeader: false,
     perRequestBufferLimitBytes: null,
   };
 }

@@ -20,6 +20,7 @@ export interface VirtualHost extends HeaderMutations {
   readonly retryPolicy: RetryPolicy | null;
   readonly includeRequestAttemptCount: boolean;
   readonly includeAttemptCountInResponse: boolean;
+  readonly includeIsTimeoutRetryHeader: boolean;
   readonly perRequestBufferLimitBytes: number | null;
   readonly perFilterConfig: PerFilterConfig;
 }
@@ -70,11 +71,21 @@ export interface ForwardAction {
   readonly retryPolicy: RetryPolicy | null;
   readonly upgrades: readonly UpgradeConfig[];
   readonly maxStreamDurationMs: number | null;
-  /** `grpc-timeout` header's cap; null: header is not looked at; 0: honoured without a cap. */
-  readonly grpcTimeoutHeaderMaxMs: number | null;
+  /** null: the `grpc-timeout` header is not looked at. */
+  readonly grpcTimeout: GrpcTimeout | null;
   readonly priority: 'DEFAULT' | 'HIGH';
   /** null: redirects of the upstream are passed on. */
   readonly internalRedirects: InternalRedirectPolicy | null;
+}
+
+/** How a request's `grpc-timeout` becomes its timeout. */
+export interface GrpcTimeout {
+  /** 0: no cap. */
+  readonly maxMs: number;
+  /** Taken off, so that this proxy gives up before its client does. */
+  readonly offsetMs: number;
+  /** As `max_grpc_timeout`: for gRPC requests only, and a gRPC request without the header may take `maxMs`. */
+  readonly legacy: boolean;
 }
 
 /** envoy.config.route.v3.InternalRedirectPolicy: redirects of the upstream that are followed here. */
@@ -141,6 +152,8 @@ export interface RetryPolicy {
   readonly numRetries: number;
   /** 0: the route's timeout is the only one. */
   readonly perTryTimeoutMs: number;
+  /** Without a byte from the upstream, once the request is with it whole; 0 off. */
+  readonly perTryIdleTimeoutMs: number;
   readonly retriableStatusCodes: readonly number[];
   readonly retriableHeaders: readonly HeaderMatcher[];
   readonly retriableRequestHeaders: readonly HeaderMatcher[];

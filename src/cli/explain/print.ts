@@ -131,10 +131,11 @@ function wayOf({ upstream, timeouts, retries, redirects }: TargetExplanation): o
 /** How it is sent. */
 function wayPart(page: Page, { upstream, timeouts, retries, redirects }: TargetExplanation): void {
   page.row('sent as', `${upstream.authority}${upstream.path}`);
-  const { routeMs, perTryMs, connectMs, idleMs } = timeouts;
+  const { routeMs, perTryMs, perTryIdleMs, connectMs, idleMs } = timeouts;
+  const silent = perTryIdleMs === 0 ? '' : `, one try without a byte ${duration(perTryIdleMs)}`;
   page.row(
     'timeouts',
-    `whole answer ${duration(routeMs)}, one try ${duration(perTryMs)}, connecting ${duration(connectMs)}, idle ${duration(idleMs)}`,
+    `whole answer ${duration(routeMs)}, one try ${duration(perTryMs)}${silent}, connecting ${duration(connectMs)}, idle ${duration(idleMs)}`,
   );
   page.row(
     'retries',

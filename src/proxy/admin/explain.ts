@@ -81,6 +81,7 @@ export interface TargetExplanation {
   readonly timeouts: {
     readonly routeMs: number;
     readonly perTryMs: number;
+    readonly perTryIdleMs: number;
     readonly idleMs: number;
     readonly connectMs: number;
   };
@@ -247,6 +248,7 @@ function explainTarget(
     timeouts: {
       routeMs: plan.timeoutMs,
       perTryMs: plan.perTryTimeoutMs,
+      perTryIdleMs: plan.perTryIdleMs,
       idleMs: action.config.idleTimeoutMs ?? manager.config.streamIdleTimeoutMs,
       connectMs: cluster?.config.connectTimeoutMs ?? 0,
     },

@@ -1,6 +1,6 @@
 import type { Clock } from '../../base/clock.ts';
 import type { Random } from '../../base/random.ts';
-import { type TimerWheel, WheelTimer } from '../../base/timer-wheel.ts';
+import type { TimerWheel } from '../../base/timer-wheel.ts';
 import type { InternalRedirectPolicy } from '../../model/route.ts';
 import type { Headers } from '../../protocol/http/headers.ts';
 import { Framing, type RequestHead, type ResponseHead } from '../../protocol/http/message.ts';
@@ -14,6 +14,7 @@ import type { UpstreamEndpoint } from '../upstream/endpoint.ts';
 import type { PickContext } from '../upstream/lb/balancer.ts';
 import { Attempt, type AttemptOwner } from './attempt.ts';
 import { BodyBuffer } from './body-buffer.ts';
+import { ForwardTimers, type TimedForwarder } from './forward-timers.ts';
 import { ForwardPlan } from './plan.ts';
 import {
   noClusterReply,
@@ -78,14 +79,12 @@ const RACE_REPLAY_LIMIT = 64 * 1024;
  * States: idle → (`start`) trying → committed (a response head went downstream) → idle. While trying, an
  * attempt is active, or waits for a connection, or a back-off timer runs.
  */
-export class Forwarder implements AttemptOwner, PickContext {
+export class Forwarder implements AttemptOwner, PickContext, TimedForwarder {
   readonly #sink: ResponseSink;
   readonly #env: ForwardEnvironment;
   readonly #attempt: Attempt;
   readonly #body = new BodyBuffer();
-  readonly #routeTimer: WheelTimer;
-  readonly #tryTimer: WheelTimer;
-  readonly #backOffTimer: WheelTimer;
+  readonly #timers: ForwardTimers;
   #plan = NO_PLAN;
   /** The cluster of the present try. */
   #cluster: UpstreamCluster | null = null;
@@ -96,6 +95,8 @@ export class Forwarder implements AttemptOwner, PickContext {
   #bodyGone = false;
   #trailers: Headers | null = null;
   #retries = 0;
+  /** The last try was ended by a timeout of its own. */
+  #afterTimeout = false;
   #raceRetried = false;
   /** Units of the circuit breakers it holds, and who counted it: given back to whom they were taken from. */
   #requestUnit: Resource | null = null;
@@ -109,19 +110,7 @@ export class Forwarder implements AttemptOwner, PickContext {
     this.#sink = sink;
     this.#env = env;
     this.#attempt = new Attempt(this, env);
-    this.#routeTimer = this.#timer(() => this.#onRouteTimeout());
-    this.#tryTimer = this.#timer(() => this.#onTryTimeout());
-    this.#backOffTimer = this.#timer(() => this.#nextAttempt());
-  }
-
-  #timer(expire: () => void): WheelTimer {
-    return new WheelTimer(() => {
-      try {
-        expire();
-      } catch (error) {
-        this.attemptFault(error);
-      }
-    });
+    this.#timers = new ForwardTimers(this, env.wheel);
   }
 
   get request(): RequestHead {
@@ -214,10 +203,7 @@ export class Forwarder implements AttemptOwner, PickContext {
   /** The stream's connection is gone for good. */
   close(): void {
     this.abort();
-    const { wheel } = this.#env;
-    wheel.release(this.#routeTimer);
-    wheel.release(this.#tryTimer);
-    wheel.release(this.#backOffTimer);
+    this.#timers.release();
   }
 
   pauseUpstream(): void {
@@ -249,6 +235,7 @@ export class Forwarder implements AttemptOwner, PickContext {
     for (const chunk of body.chunks) attempt.write(chunk, 0, chunk.length);
     if (!body.replayable) this.#forgetBody();
     if (this.#requestEnded) {
+      this.#timers.touchTry(this.#plan);
       attempt.end(this.#trailers);
       return;
     }
@@ -257,6 +244,7 @@ export class Forwarder implements AttemptOwner, PickContext {
   }
 
   attemptInterim(head: ResponseHead, notes: HeadNotes): void {
+    this.#timers.touchTry(this.#plan);
     this.#sink.onUpstreamInterim(head, notes);
   }
 
@@ -270,13 +258,16 @@ export class Forwarder implements AttemptOwner, PickContext {
     this.#commit();
     if (head.framing === Framing.Tunnel) {
       this.#tunnel = true;
-      this.#env.wheel.disarm(this.#routeTimer);
+      this.#timers.stopRoute();
     }
+    this.#timers.touchTry(this.#plan);
     this.#sink.onUpstreamHead(head, notes);
   }
 
   attemptData(chunk: Buffer, start: number, end: number): void {
-    if (this.#committed) this.#sink.onUpstreamData(chunk, start, end);
+    if (!this.#committed) return;
+    this.#timers.touchTry(this.#plan);
+    this.#sink.onUpstreamData(chunk, start, end);
   }
   attemptTrailers(trailers: Headers): void {
     if (this.#committed) this.#sink.onUpstreamTrailers(trailers);
@@ -294,6 +285,7 @@ export class Forwarder implements AttemptOwner, PickContext {
     this.#resumeDownstream();
   }
   attemptTunnelData(chunk: Buffer): void {
+    this.#timers.touchTry(this.#plan);
     this.#sink.onTunnelData(chunk);
   }
   attemptTunnelEnd(): void {
@@ -305,7 +297,7 @@ export class Forwarder implements AttemptOwner, PickContext {
   }
 
   attemptFailed(attempt: Attempt, failure: UpstreamFailure, detail: string): void {
-    this.#env.wheel.disarm(this.#tryTimer);
+    this.#timers.endTry();
     const { info } = this.#sink;
     info.upstreamFailureReason = detail;
     const cluster = this.#cluster!;
@@ -358,6 +350,9 @@ export class Forwarder implements AttemptOwner, PickContext {
     attempt.priority = plan.priority;
     attempt.extraLines = plan.includeAttemptCount ? `x-envoy-attempt-count: ${info.attempts}\r\n` : '';
     if (plan.expectedTimeoutLine !== '') attempt.extraLines += plan.expectedTimeoutLine;
+    if (plan.includeTimeoutRetry && this.#retries > 0)
+      attempt.extraLines += `x-envoy-is-timeout-retry: ${this.#afterTimeout}\r\n`;
+    this.#afterTimeout = false;
     if (plan.autoHostRewrite && endpoint.hostname !== '') {
       this.request.headers.remove('host');
       this.request.headers.add('Host', endpoint.hostname);
@@ -365,8 +360,7 @@ export class Forwarder implements AttemptOwner, PickContext {
     }
     attempt.start(cluster, endpoint);
     attempt.fresh = false;
-    if (this.#active && this.#requestEnded && plan.perTryTimeoutMs > 0)
-      this.#env.wheel.arm(this.#tryTimer, plan.perTryTimeoutMs);
+    if (this.#active && this.#requestEnded) this.#timers.startTry(plan);
   }
 
   /** The cluster under its newest config: between two tries it may have been replaced, and its endpoints taken over. */
@@ -404,7 +398,7 @@ export class Forwarder implements AttemptOwner, PickContext {
     const plan = this.#plan;
     const { retry } = plan;
     if (retry === null) return false;
-    if (!retryOnResponse(plan.retryOn, plan.retriableStatusCodes, retry.headers, head)) return false;
+    if (!retryOnResponse(plan.retryOn, plan.retriableStatusCodes, plan.retriableHeaders, head)) return false;
     return this.#retry(attempt, rateLimitedBackOffMs(retry.policy, head, this.#env.clock.wall()), false);
   }
 
@@ -443,14 +437,14 @@ export class Forwarder implements AttemptOwner, PickContext {
     this.#tried ??= [];
     this.#tried.push(attempt.endpoint!);
     attempt.abort();
-    this.#env.wheel.disarm(this.#tryTimer);
+    this.#timers.endTry();
     const { policy } = plan.retry!;
     const wait =
       askedBackOffMs >= 0
         ? askedBackOffMs
         : backOffMs(policy.baseIntervalMs, policy.maxIntervalMs, this.#retries, this.#env.random);
     if (wait <= 0) this.#nextAttempt();
-    else this.#env.wheel.arm(this.#backOffTimer, wait);
+    else this.#timers.startBackOff(wait);
     return true;
   }
 
@@ -502,11 +496,16 @@ export class Forwarder implements AttemptOwner, PickContext {
   #armTimeouts(): void {
     const plan = this.#plan;
     if (this.#tunnel) return;
-    if (plan.timeoutMs > 0) this.#env.wheel.arm(this.#routeTimer, plan.timeoutMs);
-    if (plan.perTryTimeoutMs > 0 && !this.#committed) this.#env.wheel.arm(this.#tryTimer, plan.perTryTimeoutMs);
+    this.#timers.startRoute(plan);
+    if (!this.#committed) this.#timers.startTry(plan);
+    if (this.#attempt.ready) this.#timers.touchTry(plan);
   }
 
-  #onRouteTimeout(): void {
+  onBackOff(): void {
+    this.#nextAttempt();
+  }
+
+  onRouteTimeout(): void {
     if (!this.#active) return;
     const cluster = this.#cluster!;
     const attempt = this.#attempt;
@@ -514,24 +513,43 @@ export class Forwarder implements AttemptOwner, PickContext {
     if (attempt.active) this.#latestCluster().recordTimeout(attempt.endpoint!);
     this.#sink.info.flags |= ResponseFlag.UpstreamRequestTimeout;
     if (this.#committed) {
-      attempt.abort();
-      this.#settle();
-      this.#sink.onUpstreamBroken(ResponseFlag.UpstreamRequestTimeout, 'response_timeout');
+      this.#breakOff('response_timeout');
       return;
     }
     this.#finishWith(timeoutReply('response_timeout', this.#plan.timeoutMs, attempt, cluster.name));
   }
 
-  #onTryTimeout(): void {
-    if (!this.#active || this.#committed) return;
-    const cluster = this.#cluster!;
+  onTryTimeout(): void {
+    if (this.#committed) return;
+    this.#cluster?.stats.timedOut(true);
+    this.#onTryEnded('upstream_per_try_timeout', this.#plan.perTryTimeoutMs);
+  }
+
+  onTryIdle(): void {
+    this.#cluster?.stats.count('upstream_rq_per_try_idle_timeout');
+    this.#onTryEnded('upstream_per_try_idle_timeout', this.#plan.perTryIdleMs);
+  }
+
+  #onTryEnded(details: 'upstream_per_try_timeout' | 'upstream_per_try_idle_timeout', ms: number): void {
+    if (!this.#active) return;
     const attempt = this.#attempt;
-    cluster.stats.timedOut(true);
     if (!attempt.active) return;
     this.#latestCluster().recordTimeout(attempt.endpoint!);
+    if (this.#committed) {
+      this.#breakOff(details);
+      return;
+    }
+    this.#afterTimeout = true;
     if (this.#retryFailure('per-try-timeout', attempt)) return;
     this.#sink.info.flags |= ResponseFlag.UpstreamRequestTimeout;
-    this.#finishWith(timeoutReply('upstream_per_try_timeout', this.#plan.perTryTimeoutMs, attempt, cluster.name));
+    this.#finishWith(timeoutReply(details, ms, attempt, this.#cluster!.name));
+  }
+
+  /** Time ran out after the response's head had gone downstream. */
+  #breakOff(details: string): void {
+    this.#attempt.abort();
+    this.#settle();
+    this.#sink.onUpstreamBroken(ResponseFlag.UpstreamRequestTimeout, details);
   }
 
   // === endings ===
@@ -540,7 +558,7 @@ export class Forwarder implements AttemptOwner, PickContext {
   #commit(): void {
     this.#committed = true;
     this.#body.release();
-    this.#env.wheel.disarm(this.#tryTimer);
+    this.#timers.stopTry();
     if (this.#retries > 0) this.#cluster!.stats.retrySucceeded();
   }
 
@@ -554,10 +572,7 @@ export class Forwarder implements AttemptOwner, PickContext {
   #settle(): void {
     if (!this.#active) return;
     this.#active = false;
-    const { wheel } = this.#env;
-    wheel.disarm(this.#routeTimer);
-    wheel.disarm(this.#tryTimer);
-    wheel.disarm(this.#backOffTimer);
+    this.#timers.stop();
     this.#requestUnit?.release();
     this.#requestUnit = null;
     this.#countedBy?.stats.requestEnded();

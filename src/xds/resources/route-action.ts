@@ -1,6 +1,7 @@
 import type {
   ClusterSpecifier,
   ForwardAction,
+  GrpcTimeout,
   HostRewrite,
   PathRewrite,
   RedirectAction,
@@ -38,16 +39,28 @@ function decodeForwardAction(action: route.RouteAction, path: string, s: Decodin
     rewrite: decodeRewrite(action, path, s),
     hostRewrite: decodeHostRewrite(action, path, s),
     appendXForwardedHost: action.append_x_forwarded_host ?? false,
-    timeoutMs: action.timeout ?? DEFAULT_TIMEOUT_MS,
+    // In Envoy max_stream_duration takes the place of even a timeout that is set; here both hold.
+    timeoutMs: action.timeout ?? (limits === undefined ? DEFAULT_TIMEOUT_MS : 0),
     idleTimeoutMs: action.idle_timeout ?? null,
     retryPolicy:
       action.retry_policy === undefined ? null : decodeRetryPolicy(action.retry_policy, `${path}.retry_policy`, s),
     upgrades: (action.upgrade_configs ?? []).map(decodeUpgrade),
     maxStreamDurationMs: limits?.max_stream_duration ?? null,
-    grpcTimeoutHeaderMaxMs: limits?.grpc_timeout_header_max ?? action.max_grpc_timeout ?? null,
+    grpcTimeout: decodeGrpcTimeout(action, limits),
     priority: action.priority ?? 'DEFAULT',
     internalRedirects: decodeInternalRedirects(action, path, s),
   };
+}
+
+/** `max_stream_duration`, when it is there, takes the place of the deprecated fields. */
+function decodeGrpcTimeout(
+  action: route.RouteAction,
+  limits: route.RouteAction_MaxStreamDuration | undefined,
+): GrpcTimeout | null {
+  const maxMs = limits === undefined ? action.max_grpc_timeout : limits.grpc_timeout_header_max;
+  if (maxMs === undefined) return null;
+  const offsetMs = (limits === undefined ? action.grpc_timeout_offset : limits.grpc_timeout_header_offset) ?? 0;
+  return { maxMs, offsetMs, legacy: limits === undefined };
 }
 
 export function decodeUpgrade(upgrade: {

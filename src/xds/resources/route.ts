@@ -71,6 +71,7 @@ function decodeVirtualHost(host: route.VirtualHost, path: string, s: Decoding, s
       host.retry_policy === undefined ? null : decodeRetryPolicy(host.retry_policy, `${path}.retry_policy`, s),
     includeRequestAttemptCount: host.include_request_attempt_count ?? false,
     includeAttemptCountInResponse: host.include_attempt_count_in_response ?? false,
+    includeIsTimeoutRetryHeader: host.include_is_timeout_retry_header ?? false,
     perRequestBufferLimitBytes: host.per_request_buffer_limit_bytes ?? null,
     perFilterConfig: decodePerFilterConfig(host.typed_per_filter_config, `${path}.typed_per_filter_config`, s),
     ...decodeMutations(host, path, s),
