@@ -52,6 +52,7 @@ function table(virtualHosts: VirtualHost[]): RouteTable {
     virtualHosts,
     internalOnlyHeaders: [],
     ignorePortInHostMatching: false,
+    ignorePathParameters: false,
     mostSpecificHeaderMutationsWins: false,
   };
   const runtime = { number: (_: string, n: number) => n, boolean: (_: string, b: boolean) => b };

@@ -7,6 +7,8 @@ export interface RouteConfig extends HeaderMutations {
   /** Lower-case names of request headers that only internal callers may send. */
   readonly internalOnlyHeaders: readonly string[];
   readonly ignorePortInHostMatching: boolean;
+  /** Routes are matched without what stands behind a `;` in a segment; templates see it. */
+  readonly ignorePathParameters: boolean;
   /** True: route's mutations are applied last and so win; false (default): the table's win. */
   readonly mostSpecificHeaderMutationsWins: boolean;
   readonly perFilterConfig: PerFilterConfig;
@@ -43,6 +45,8 @@ export interface RouteMatch {
   readonly path:
     | { readonly kind: 'path' | 'prefix' | 'pathSeparatedPrefix'; readonly value: string }
     | { readonly kind: 'regex'; readonly value: string }
+    /** envoy.path.match.uri_template */
+    | { readonly kind: 'template'; readonly value: string }
     | { readonly kind: 'connect' };
   readonly caseSensitive: boolean;
   readonly headers: readonly HeaderMatcher[];
@@ -107,7 +111,13 @@ export interface InternalRedirectPolicy {
 export type ClusterSpecifier =
   | { readonly kind: 'cluster'; readonly name: string }
   | { readonly kind: 'header'; readonly name: string }
-  | { readonly kind: 'weighted'; readonly clusters: readonly WeightedCluster[]; readonly headerName: string };
+  | {
+      readonly kind: 'weighted';
+      readonly clusters: readonly WeightedCluster[];
+      readonly headerName: string;
+      /** `<prefix>.<cluster>` in the runtime overrides a weight; '' for none. */
+      readonly runtimeKeyPrefix: string;
+    };
 
 export interface WeightedCluster extends HeaderMutations {
   /** '' when `clusterHeader` names the header that holds it. */
@@ -120,7 +130,9 @@ export interface WeightedCluster extends HeaderMutations {
 
 export type PathRewrite =
   | { readonly kind: 'prefix'; readonly value: string }
-  | { readonly kind: 'regex'; readonly pattern: string; readonly substitution: string };
+  | { readonly kind: 'regex'; readonly pattern: string; readonly substitution: string }
+  /** Of a template match (envoy.path.rewrite.uri_template): `/x/{variable}`. */
+  | { readonly kind: 'template'; readonly value: string };
 
 export type HostRewrite =
   | { readonly kind: 'literal'; readonly value: string }
@@ -134,7 +146,9 @@ export interface RedirectAction {
   readonly host: string;
   /** 0: as it was. */
   readonly port: number;
-  readonly path: { readonly kind: 'none' | 'path' | 'prefix'; readonly value: string } | PathRewrite;
+  readonly path:
+    | { readonly kind: 'none' | 'path' | 'prefix'; readonly value: string }
+    | Extract<PathRewrite, { readonly kind: 'regex' }>;
   readonly status: 301 | 302 | 303 | 307 | 308;
   readonly stripQuery: boolean;
 }

@@ -59,7 +59,7 @@ export function explainRoute(table: RouteTable, head: RequestHead, context: Matc
     return { ...base, routes: [], routesNotReached: host.rules.length, route: host.tlsRedirect, decision };
   }
   const input = new MatchInput();
-  input.fill(head, context);
+  input.fill(head, context, table.config.ignorePathParameters);
   const routes: RuleTrace[] = [];
   for (const rule of host.rules) {
     const conditions = [rule.path, ...rule.conditions];

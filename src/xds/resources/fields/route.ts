@@ -2,6 +2,8 @@ import * as route from '../../proto/gen/envoy/config/route/v3.ts';
 import { AllowListedRoutesConfig } from '../../proto/gen/envoy/extensions/internal_redirect/allow_listed_routes/v3.ts';
 import { PreviousRoutesConfig } from '../../proto/gen/envoy/extensions/internal_redirect/previous_routes/v3.ts';
 import { SafeCrossSchemeConfig } from '../../proto/gen/envoy/extensions/internal_redirect/safe_cross_scheme/v3.ts';
+import { UriTemplateMatchConfig } from '../../proto/gen/envoy/extensions/path/match/uri_template/v3.ts';
+import { UriTemplateRewriteConfig } from '../../proto/gen/envoy/extensions/path/rewrite/uri_template/v3.ts';
 import { effective, label, metadata, mirror, refused, reported, table, tracing, whenTrue } from '../field-state.ts';
 
 const rateLimits = reported('there is no global rate limit yet; the local rate limit filter has its own buckets');
@@ -33,9 +35,7 @@ export const routeTables = [
     cluster_specifier_plugins: plugin,
     request_mirror_policies: mirror,
     ignore_port_in_host_matching: effective,
-    ignore_path_parameters_in_path_matching: whenTrue(
-      refused('path parameters (;a=b) are part of the path: use safe_regex'),
-    ),
+    ignore_path_parameters_in_path_matching: effective,
     typed_per_filter_config: effective,
     metadata,
   }),
@@ -82,7 +82,7 @@ export const routeTables = [
     safe_regex: effective,
     connect_matcher: effective,
     path_separated_prefix: effective,
-    path_match_policy: refused('URI templates are not supported: use safe_regex'),
+    path_match_policy: effective,
     case_sensitive: effective,
     runtime_fraction: effective,
     headers: effective,
@@ -110,9 +110,7 @@ export const routeTables = [
   table(route.QueryParameterMatcher, {
     name: effective,
     string_match: effective,
-    present_match: {
-      values: { false: refused('a parameter cannot be asked to be absent: put a route that has it first') },
-    },
+    present_match: effective,
   }),
   table(route.RouteAction, {
     cluster: effective,
@@ -124,7 +122,7 @@ export const routeTables = [
     metadata_match: subset,
     prefix_rewrite: effective,
     regex_rewrite: effective,
-    path_rewrite_policy: refused('URI templates are not supported: use regex_rewrite'),
+    path_rewrite_policy: effective,
     host_rewrite_literal: effective,
     auto_host_rewrite: effective,
     host_rewrite_header: effective,
@@ -163,7 +161,7 @@ export const routeTables = [
   table(route.WeightedCluster, {
     clusters: effective,
     total_weight: effective,
-    runtime_key_prefix: reported('weights are those of the config'),
+    runtime_key_prefix: effective,
     header_name: effective,
   }),
   table(route.WeightedCluster_ClusterWeight, {
@@ -204,6 +202,8 @@ export const routeTables = [
   table(AllowListedRoutesConfig, { allowed_route_names: effective }),
   table(PreviousRoutesConfig, {}),
   table(SafeCrossSchemeConfig, {}),
+  table(UriTemplateMatchConfig, { path_template: effective }),
+  table(UriTemplateRewriteConfig, { path_template_rewrite: effective }),
   table(route.RedirectAction, {
     https_redirect: effective,
     scheme_redirect: effective,

@@ -106,6 +106,7 @@ export function routeConfig(virtualHosts: readonly VirtualHost[], over: Partial<
     virtualHosts,
     internalOnlyHeaders: [],
     ignorePortInHostMatching: false,
+    ignorePathParameters: false,
     mostSpecificHeaderMutationsWins: false,
     perFilterConfig: new Map(),
     ...over,
