@@ -1,3 +1,4 @@
+import { buffer } from './buffer/buffer.ts';
 import { cors } from './cors/cors.ts';
 import { fault } from './fault/fault.ts';
 import type { HttpFilterType } from './filter.ts';
@@ -6,4 +7,4 @@ import { localRateLimit } from './local-rate-limit/local-rate-limit.ts';
 import { rbac } from './rbac/rbac.ts';
 
 /** The HTTP filters this proxy knows, in no particular order. The router, which ends every chain, is not one of them. */
-export const HTTP_FILTER_TYPES: readonly HttpFilterType[] = [fault, cors, localRateLimit, headerMutation, rbac];
+export const HTTP_FILTER_TYPES: readonly HttpFilterType[] = [fault, cors, localRateLimit, headerMutation, rbac, buffer];

@@ -96,7 +96,7 @@ export class ConnectionManager {
       upgrades: new Set(config.upgrades.filter((upgrade) => upgrade.enabled).map((upgrade) => upgrade.type)),
       strictHeaders: config.router.strictCheckHeaders,
       respectExpectedTimeout: config.router.respectExpectedRqTimeout,
-      bodyMayChange: this.chain.requestData !== null,
+      bodyMayChange: this.chain.requestData?.some(({ filter }) => filter.keepsBody !== true) ?? false,
     };
     this.normalizePath = compilePathNormalizer(config);
     this.normalizeHost = compileHostNormalizer(config, at.port);

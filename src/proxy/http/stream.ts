@@ -77,6 +77,11 @@ export class HttpStream implements FilterStream, ResponseSink {
   /** Place in the list of request-head hooks, for going on after a filter held the stream. */
   #hook = 0;
   #held = false;
+  /** The filter at {@link #hook} waits for the whole body. */
+  #gathering = false;
+  /** A whole body that waits for the filters behind the one that gathered it, by its index. */
+  #gathered: Buffer | null = null;
+  #gatherer = -1;
   /** The parser stands still for a filter. */
   #holdsParser = false;
   #active = false;
@@ -161,6 +166,7 @@ export class HttpStream implements FilterStream, ResponseSink {
     const hooks = this.#manager.chain.requestTrailers;
     if (hooks !== null) {
       for (const hook of hooks) {
+        if (this.#gathering && hook.index > this.#gatherer) break;
         if (!this.#off(hook.index)) hook.filter.onRequestTrailers!(this, trailers, this.#config(hook.index));
       }
     }
@@ -174,8 +180,11 @@ export class HttpStream implements FilterStream, ResponseSink {
       if (this.#responseEnded) this.#finish();
       return;
     }
-    const hooks = this.#manager.chain.requestData;
-    if (hooks !== null) this.#endRequestData();
+    if (this.#gathering) {
+      this.#endGathering();
+      return;
+    }
+    if (this.#manager.chain.requestData !== null) this.#endRequestData(-1, EMPTY);
     if (!this.#replied) this.#forwarder.end(this.#trailers);
     if (this.#responseEnded && this.#active) this.#finish();
   }
@@ -254,6 +263,7 @@ export class HttpStream implements FilterStream, ResponseSink {
     this.#held = false;
     this.#hook++;
     this.#runRequestHooks();
+    if (!this.#held && this.#gathered !== null) this.#sendGathered();
     // Only now: the body's first bytes must find the forwarder started.
     if (!this.#held) this.#releaseParser();
   }
@@ -266,6 +276,7 @@ export class HttpStream implements FilterStream, ResponseSink {
     if (this.#replied || this.#responseStarted) return;
     this.#replied = true;
     this.#held = false;
+    this.#gathering = false;
     this.#forwarder.abort();
     // A body that is already in the buffer is read first: then the connection can be kept.
     if (this.#holdsParser) {
@@ -404,6 +415,8 @@ export class HttpStream implements FilterStream, ResponseSink {
     this.#filterConfigs = null;
     this.#hook = 0;
     this.#held = false;
+    this.#gathering = false;
+    this.#gathered = null;
     this.#holdsParser = false;
     this.#active = true;
     this.#requestEnded = false;
@@ -459,10 +472,14 @@ export class HttpStream implements FilterStream, ResponseSink {
       if (this.#off(hook.index)) continue;
       const result = hook.filter.onRequestHead!(this, this.#config(hook.index));
       if (result === FilterResult.Next) continue;
+      if (result === FilterResult.Gather && !this.#replied) this.#startGathering(hook.index);
       if (result === FilterResult.Wait && !this.#replied) {
         this.#held = true;
-        this.#holdsParser = true;
-        this.#connection.pauseParsing();
+        // Behind a whole request it stands still anyway.
+        if (!this.#requestEnded) {
+          this.#holdsParser = true;
+          this.#connection.pauseParsing();
+        }
       }
       return;
     }
@@ -504,14 +521,61 @@ export class HttpStream implements FilterStream, ResponseSink {
     }
   }
 
-  #endRequestData(): void {
-    const hooks = this.#manager.chain.requestData!;
+  #startGathering(index: number): void {
+    this.#held = true;
+    this.#gathering = true;
+    this.#gatherer = index;
+    const { request } = this;
+    if (!request.expectContinue) return;
+    // Nobody else can ask for the body: the upstream sees nothing before it is here.
+    request.headers.remove('expect');
+    this.#connection.output.text(responseHead(CONTINUE, Framing.None, ConnectionLine.None));
+  }
+
+  /** The body is there: the filters behind the one that gathered it see the head, then it. */
+  #endGathering(): void {
+    this.#gathering = false;
     let data: Buffer | null = EMPTY;
-    for (const hook of hooks) {
-      if (this.#off(hook.index)) continue;
+    for (const hook of this.#manager.chain.requestData!) {
+      if (hook.index > this.#gatherer) break;
+      if (!this.#off(hook.index))
+        data = hook.filter.onRequestData!(this, data ?? EMPTY, true, this.#config(hook.index));
+    }
+    if (this.#replied) return;
+    const { request } = this;
+    this.#gathered = data ?? EMPTY;
+    if (request.framing === Framing.Chunked && this.#trailers === null && !this.#manager.planSettings.bodyMayChange) {
+      request.framing = Framing.Length;
+      request.contentLength = this.#gathered.length;
+      request.headers.set('content-length', String(request.contentLength));
+    }
+    this.resume();
+  }
+
+  #sendGathered(): void {
+    const data = this.#gathered!;
+    this.#gathered = null;
+    if (this.#replied) return;
+    const trailers = this.#trailers;
+    const hooks = this.#manager.chain.requestTrailers;
+    if (trailers !== null && hooks !== null) {
+      for (const hook of hooks) {
+        if (hook.index <= this.#gatherer || this.#off(hook.index)) continue;
+        hook.filter.onRequestTrailers!(this, trailers, this.#config(hook.index));
+      }
+    }
+    this.#endRequestData(this.#gatherer, data);
+    if (!this.#replied) this.#forwarder.end(trailers);
+  }
+
+  /** Shows the filters behind `after` the end of the body, `data` being the last of it. */
+  #endRequestData(after: number, last: Buffer): void {
+    let data: Buffer | null = last;
+    for (const hook of this.#manager.chain.requestData!) {
+      if (hook.index <= after || this.#off(hook.index)) continue;
       data = hook.filter.onRequestData!(this, data ?? EMPTY, true, this.#config(hook.index));
     }
-    if (data !== null && data.length > 0) this.#forwarder.data(data, 0, data.length);
+    if (!this.#replied && data !== null && data.length > 0) this.#forwarder.data(data, 0, data.length);
   }
 
   // === response phase ===
@@ -688,3 +752,7 @@ export class HttpStream implements FilterStream, ResponseSink {
 }
 
 const EMPTY = Buffer.alloc(0);
+
+const CONTINUE = new ResponseHead();
+CONTINUE.status = 100;
+CONTINUE.reason = reasonPhrase(100);

@@ -73,6 +73,8 @@ const FIELDS: Record<string, Record<string, 'effective' | 'reported' | 'refused'
     track_per_rule_stats: 'effective',
   },
   'envoy.extensions.filters.http.rbac.v3.RBACPerRoute': { rbac: 'effective' },
+  'envoy.extensions.filters.http.buffer.v3.Buffer': { max_request_bytes: 'effective' },
+  'envoy.extensions.filters.http.buffer.v3.BufferPerRoute': { disabled: 'effective', buffer: 'effective' },
 };
 
 describe('the standard filters', () => {
