@@ -5,6 +5,7 @@ import type {
 } from '../../../xds/proto/gen/envoy/extensions/filters/http/buffer/v3.ts';
 import {
   type FilterContext,
+  type FilterDescription,
   FilterResult,
   type FilterStream,
   type HttpFilter,
@@ -12,17 +13,13 @@ import {
 } from '../filter.ts';
 import { type BufferConfig, decodeBuffer, decodeBufferPerRoute } from './config.ts';
 
-export const buffer: HttpFilterType<BufferConfig, BufferConfig> & {
-  describe(config: BufferConfig): readonly string[];
-} = {
+export const buffer: HttpFilterType<BufferConfig, BufferConfig> = {
   kind: 'buffer',
   configType: 'envoy.extensions.filters.http.buffer.v3.Buffer',
   routeConfigType: 'envoy.extensions.filters.http.buffer.v3.BufferPerRoute',
   decode: (message) => decodeBuffer(message as WireBuffer),
   decodeRoute: (message) => decodeBufferPerRoute(message as BufferPerRoute),
   create: (config, context) => new BufferFilter(config, context),
-  describe: ({ disabled, maxRequestBytes }) =>
-    disabled ? [] : [`sends a request on when all of its body is there, at most ${maxRequestBytes} bytes`],
 };
 
 /** A body that is being gathered. */
@@ -79,6 +76,12 @@ class BufferFilter implements HttpFilter<BufferConfig> {
     if (!end) return null;
     stream.slots[slot] = undefined;
     return gathering.chunks.length === 1 ? gathering.chunks[0]! : Buffer.concat(gathering.chunks, gathering.bytes);
+  }
+
+  describe(route: BufferConfig | null): FilterDescription | null {
+    const { disabled, maxRequestBytes } = route ?? this.#own;
+    const says = `sends a request on when all of its body is there, at most ${maxRequestBytes} bytes`;
+    return disabled ? null : { says, fault: null };
   }
 
   onEnd(stream: FilterStream): void {

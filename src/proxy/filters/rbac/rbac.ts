@@ -2,6 +2,7 @@ import type { RBACPerRoute, RBAC as WireRbac } from '../../../xds/proto/gen/envo
 import type { Metadata, StreamInfo } from '../../telemetry/stream-info.ts';
 import {
   type FilterContext,
+  type FilterDescription,
   FilterResult,
   type FilterStream,
   type HttpFilter,
@@ -17,7 +18,7 @@ export interface Rbac {
   readonly shadow: Engine | null;
 }
 
-export const rbac: HttpFilterType<RbacConfig, Rbac> & { describe(config: RbacConfig): readonly string[] } = {
+export const rbac: HttpFilterType<RbacConfig, Rbac> = {
   kind: 'rbac',
   configType: 'envoy.extensions.filters.http.rbac.v3.RBAC',
   routeConfigType: 'envoy.extensions.filters.http.rbac.v3.RBACPerRoute',
@@ -26,10 +27,6 @@ export const rbac: HttpFilterType<RbacConfig, Rbac> & { describe(config: RbacCon
   decodeRoute: (message, problems, warnings, path) =>
     compileRbac(decodeRbac((message as RBACPerRoute).rbac ?? {}, problems, warnings, `${path}.rbac`)),
   create: (config, context) => new RbacFilter(compileRbac(config), context),
-  describe: ({ rules, shadowRules }) => [
-    ...(rules === null ? [] : [describeRules(rules)]),
-    ...(shadowRules === null ? [] : [`in shadow, without effect: ${describeRules(shadowRules)}`]),
-  ],
 };
 
 function compileRbac(config: RbacConfig): Rbac {
@@ -44,7 +41,7 @@ function compileRbac(config: RbacConfig): Rbac {
 const DOES = { ALLOW: 'allows only', DENY: 'denies', LOG: 'marks for the log' } as const;
 
 function describeRules({ action, policies }: RbacRules): string {
-  if (policies.length === 0) return action === 'ALLOW' ? 'denies everything: no policy allows' : 'no policies';
+  if (policies.length === 0) return action === 'ALLOW' ? 'denies everything: no policy allows' : 'has no policies';
   return `${DOES[action]} what a policy matches: ${policies.map(({ name }) => name).join(', ')}`;
 }
 
@@ -105,6 +102,14 @@ class RbacFilter implements HttpFilter<Rbac> {
       reason: reasonOf(policy?.name, info),
     });
     return FilterResult.Replied;
+  }
+
+  describe(route: Rbac | null): FilterDescription | null {
+    const { rules, shadowRules } = route?.config ?? this.#own.config;
+    const words: string[] = [];
+    if (rules !== null) words.push(describeRules(rules));
+    if (shadowRules !== null) words.push(`in shadow, without effect: ${describeRules(shadowRules)}`);
+    return words.length === 0 ? null : { says: words.join('; '), fault: null };
   }
 
   #rulesOf(route: Rbac): Rules {

@@ -71,7 +71,8 @@ describe('buffer', () => {
   });
 
   it('describes itself', () => {
-    expect(buffer.describe({ disabled: false, maxRequestBytes: 5 })[0]).toContain('at most 5 bytes');
-    expect(buffer.describe({ disabled: true, maxRequestBytes: 5 })).toEqual([]);
+    const { made } = filter(5);
+    expect(made.describe!(null)?.says).toContain('at most 5 bytes');
+    expect(made.describe!(route(buffer, BufferPerRoute, { disabled: true }))).toBeNull();
   });
 });

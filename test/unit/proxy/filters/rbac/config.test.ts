@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
 import { decodeRbac } from '../../../../../src/proxy/filters/rbac/config.ts';
-import { rbac } from '../../../../../src/proxy/filters/rbac/rbac.ts';
 import { fromJson, Problems } from '../../../../../src/xds/proto/codec.ts';
 import { resolve } from '../../../../../src/xds/proto/descriptor.ts';
 import { RBAC } from '../../../../../src/xds/proto/gen/envoy/extensions/filters/http/rbac/v3.ts';
@@ -134,14 +133,5 @@ describe('an RBAC config', () => {
   it('reports audit loggers', () => {
     const { problems, warnings } = decode({ rules: { audit_logging_options: {} } });
     expect([problems, warnings.length]).toEqual([[], 1]);
-  });
-
-  it('describes itself', () => {
-    const words = (json: Json): readonly string[] => rbac.describe(decode(json).config);
-    expect(words({})).toEqual([]);
-    expect(words({ rules: {} })).toEqual(['denies everything: no policy allows']);
-    expect(
-      words({ rules: { ...(policy({})['rules'] as Json), action: 'DENY' }, shadow_rules: policy({})['rules'] }),
-    ).toEqual(['denies what a policy matches: p', 'in shadow, without effect: allows only what a policy matches: p']);
   });
 });

@@ -167,4 +167,15 @@ describe('rbac', () => {
     expect([result, stream.info.metadata]).toEqual([0, null]);
     expect([stat(stats, 'http.in.rbac.allowed'), stat(stats, 'http.in.rbac.denied')]).toEqual([0, 0]);
   });
+
+  it('describes itself, and a route that says otherwise', () => {
+    const words = (json: unknown): string | undefined => filter(json).made.describe!(null)?.says;
+    expect(words({})).toBeUndefined();
+    expect(words({ rules: {} })).toBe('denies everything: no policy allows');
+    const deny = { action: 'DENY', policies: { p: on('/a'), q: on('/b') } };
+    expect(words({ rules: deny, shadow_rules: { policies: { r: on('/c') } } })).toBe(
+      'denies what a policy matches: p, q; in shadow, without effect: allows only what a policy matches: r',
+    );
+    expect(filter({ rules: deny }).made.describe!(routeConfig(rbac, RBACPerRoute, {}))).toBeNull();
+  });
 });
