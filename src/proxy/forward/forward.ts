@@ -90,13 +90,11 @@ export class Forwarder implements AttemptOwner, PickContext {
   #trailers: Headers | null = null;
   #retries = 0;
   #raceRetried = false;
-  /** Units of the circuit breakers it holds, and who counted it: given back to whom they were taken from. */
+  /** Units of the circuit breakers it holds: given back to whom they were taken from. */
   #requestUnit: Resource | null = null;
   #retryUnit: RetryResource | null = null;
-  #countedBy: UpstreamCluster | null = null;
   #downstreamPaused = false;
   #tried: UpstreamEndpoint[] | null = null;
-  #sentAt = 0;
 
   constructor(sink: ResponseSink, env: ForwardEnvironment) {
     this.#sink = sink;
@@ -155,8 +153,6 @@ export class Forwarder implements AttemptOwner, PickContext {
       return;
     }
     this.#requestUnit = requests;
-    this.#countedBy = cluster;
-    cluster.stats.requestStarted();
     const hasBody = plan.framing === Framing.Length || plan.framing === Framing.Chunked;
     this.#body.reset(hasBody && (plan.retry !== null || isIdempotent(this.request.method)));
     this.#nextAttempt();
@@ -227,7 +223,6 @@ export class Forwarder implements AttemptOwner, PickContext {
     const { info } = this.#sink;
     const now = this.#env.clock.now();
     if (info.upstreamFirstByteSent < 0) info.upstreamFirstByteSent = now;
-    this.#sentAt = now;
     const body = this.#body;
     for (const chunk of body.chunks) attempt.write(chunk, 0, chunk.length);
     if (!body.replayable) this.#forgetBody();
@@ -247,8 +242,13 @@ export class Forwarder implements AttemptOwner, PickContext {
     const now = this.#env.clock.now();
     const { info } = this.#sink;
     info.upstreamFirstByteReceived = now;
-    this.#latestCluster().recordResponse(attempt.endpoint!, head.status, now - this.#sentAt);
-    if (this.#retryResponse(attempt, head)) return;
+    const cluster = this.#latestCluster();
+    cluster.recordResponse(attempt.endpoint!, head.status);
+    if (this.#retryResponse(attempt, head)) {
+      cluster.stats.countRetriedStatus(head.status);
+      return;
+    }
+    cluster.stats.countStatus(head.status);
     this.#commit();
     if (head.framing === Framing.Tunnel) {
       this.#tunnel = true;
@@ -265,7 +265,10 @@ export class Forwarder implements AttemptOwner, PickContext {
   }
   attemptEnd(_attempt: Attempt): void {
     if (!this.#committed) return;
-    this.#sink.info.upstreamLastByteReceived = this.#env.clock.now();
+    const { info } = this.#sink;
+    info.upstreamLastByteReceived = this.#env.clock.now();
+    // As in Envoy, from the end of the request to the end of its response.
+    if (info.requestEnd >= 0) this.#cluster!.stats.responseTime(info.upstreamLastByteReceived - info.requestEnd);
     this.#settle();
     this.#sink.onUpstreamEnd();
   }
@@ -305,6 +308,7 @@ export class Forwarder implements AttemptOwner, PickContext {
     if (this.#retryRace(attempt, failure)) return;
     this.#latestCluster().recordFailure(attempt.endpoint!, failure);
     if (this.#retryFailure(failure, attempt)) return;
+    cluster.stats.countStatus(failure === 'protocol-error' ? 502 : 503);
     this.#finishWith(resetReply(failure, detail, attempt, cluster.name, this.request, this.#plan));
   }
 
@@ -471,7 +475,10 @@ export class Forwarder implements AttemptOwner, PickContext {
     const cluster = this.#cluster!;
     const attempt = this.#attempt;
     cluster.stats.timedOut(false);
-    if (attempt.active) this.#latestCluster().recordTimeout(attempt.endpoint!);
+    if (attempt.active) {
+      this.#latestCluster().recordTimeout(attempt.endpoint!);
+      if (!this.#committed) cluster.stats.countStatus(504);
+    }
     this.#sink.info.flags |= ResponseFlag.UpstreamRequestTimeout;
     if (this.#committed) {
       attempt.abort();
@@ -490,6 +497,7 @@ export class Forwarder implements AttemptOwner, PickContext {
     if (!attempt.active) return;
     this.#latestCluster().recordTimeout(attempt.endpoint!);
     if (this.#retryFailure('per-try-timeout', attempt)) return;
+    cluster.stats.countStatus(504);
     this.#sink.info.flags |= ResponseFlag.UpstreamRequestTimeout;
     this.#finishWith(timeoutReply('upstream_per_try_timeout', this.#plan.perTryTimeoutMs, attempt, cluster.name));
   }
@@ -520,8 +528,6 @@ export class Forwarder implements AttemptOwner, PickContext {
     wheel.disarm(this.#backOffTimer);
     this.#requestUnit?.release();
     this.#requestUnit = null;
-    this.#countedBy?.stats.requestEnded();
-    this.#countedBy = null;
     this.#retryUnit?.release();
     this.#retryUnit = null;
     this.#body.release();

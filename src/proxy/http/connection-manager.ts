@@ -13,7 +13,7 @@ import { compileHostNormalizer, compilePathNormalizer, type PathVerdict } from '
 import type { RouteTable } from '../router/table.ts';
 import type { LogFilterDeps } from '../telemetry/accesslog/filter.ts';
 import type { AccessLogger } from '../telemetry/accesslog/logger.ts';
-import type { StatStore } from '../telemetry/metrics/store.ts';
+import type { StatScope, StatStore } from '../telemetry/metrics/store.ts';
 import type { StreamInfo } from '../telemetry/stream-info.ts';
 import { type AddressRanges, internalAddresses } from './addresses.ts';
 import { LocalReplies } from './local-reply.ts';
@@ -59,6 +59,7 @@ export class ConnectionManager {
   readonly internal: AddressRanges;
   readonly localReplies: LocalReplies;
   readonly stats: HttpStats;
+  readonly #scope: StatScope;
   readonly limits: ParserLimits;
   readonly planSettings: PlanSettings;
   /** null when there is nothing to do. */
@@ -69,6 +70,7 @@ export class ConnectionManager {
     this.config = config;
     this.env = env;
     this.routes = routes;
+    this.#scope = env.stats.scope(`http.${config.statPrefix}`);
     this.chain = compileChain(
       config.filters.map((filter, slot) => ({
         name: filter.name,
@@ -77,7 +79,7 @@ export class ConnectionManager {
           clock: env.clock,
           wheel: env.wheel,
           random: env.random,
-          stats: env.stats,
+          stats: this.#scope,
           log: env.log.child(filter.kind),
           runtime: env.runtime,
           slot,
@@ -88,7 +90,7 @@ export class ConnectionManager {
     this.accessLog = env.compileAccessLogs(config);
     this.internal = internalAddresses(config.internalAddresses);
     this.localReplies = new LocalReplies(config.localReply, env, env.explain);
-    this.stats = new HttpStats(env.stats, config.statPrefix);
+    this.stats = new HttpStats(this.#scope, config.statPrefix);
     this.limits = { maxHeadBytes: config.maxRequestHeadersBytes, maxHeaders: config.maxHeadersCount };
     this.planSettings = {
       suppressEnvoyHeaders: config.router.suppressEnvoyHeaders,
@@ -100,5 +102,11 @@ export class ConnectionManager {
     };
     this.normalizePath = compilePathNormalizer(config);
     this.normalizeHost = compileHostNormalizer(config, at.port);
+  }
+
+  /** Nothing asks for it any more but connections that it has: its series follow them. */
+  release(): void {
+    const { stats } = this;
+    this.#scope.release(() => stats.busy);
   }
 }

@@ -10,6 +10,7 @@ import { ResponseFlag } from '../telemetry/response-flags.ts';
 import type { ConnectionInfo } from '../telemetry/stream-info.ts';
 import type { ConnectionManager } from './connection-manager.ts';
 import { badRequestReply, requestTimeoutReply } from './replies.ts';
+import type { HttpStats } from './stats.ts';
 import { HttpStream, type StreamConnection } from './stream.ts';
 
 /** Bytes behind a request in progress (pipelined ones, a tunnel's first) that may wait before reading stops. */
@@ -40,6 +41,8 @@ export class HttpConnection implements MessageEvents<RequestHead>, StreamConnect
   readonly #stream: HttpStream;
   readonly #onClosed: (connection: HttpConnection) => void;
   #manager: ConnectionManager;
+  /** Where it is counted as open: its manager may change, and with it the prefix. */
+  readonly #openedIn: HttpStats;
   readonly #idleTimer: WheelTimer;
   readonly #headTimer: WheelTimer;
   readonly #lifeTimer: WheelTimer;
@@ -78,6 +81,7 @@ export class HttpConnection implements MessageEvents<RequestHead>, StreamConnect
     this.#lifeTimer = new WheelTimer(() => this.drain());
     if (config.idleTimeoutMs > 0) env.wheel.arm(this.#idleTimer, config.idleTimeoutMs);
     if (config.maxConnectionDurationMs > 0) env.wheel.arm(this.#lifeTimer, config.maxConnectionDurationMs);
+    this.#openedIn = manager.stats;
     manager.stats.opened();
     socket.on('data', this.#onData);
     socket.on('end', this.#onEndOfInput);
@@ -296,7 +300,7 @@ export class HttpConnection implements MessageEvents<RequestHead>, StreamConnect
     wheel.release(this.#idleTimer);
     wheel.release(this.#headTimer);
     wheel.release(this.#lifeTimer);
-    this.#manager.stats.closed();
+    this.#openedIn.closed();
     this.#onClosed(this);
   };
 

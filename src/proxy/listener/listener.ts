@@ -7,8 +7,10 @@ import { HttpConnection } from '../http/connection.ts';
 import type { ConnectionManager } from '../http/connection-manager.ts';
 import type { TcpEnvironment } from '../tcp/tcp-proxy.ts';
 import { TcpConnection } from '../tcp/tcp-proxy.ts';
+import type { StatStore } from '../telemetry/metrics/store.ts';
 import type { ConnectionInfo } from '../telemetry/stream-info.ts';
 import { FilterChainTable } from './filter-chain.ts';
+import { ListenerStats } from './stats.ts';
 
 /** A compiled filter chain: what serves its connections. */
 export type ChainHandler =
@@ -40,11 +42,7 @@ export function compileListener(
 /** What listeners share. */
 export interface ListenerEnvironment extends TcpEnvironment {
   nextConnectionId(): number;
-  readonly acceptStats: {
-    accepted(listener: string): void;
-    closed(listener: string): void;
-    noChain(listener: string): void;
-  };
+  readonly stats: StatStore;
 }
 
 type Connection = { drain(): void; destroy(): void };
@@ -59,6 +57,7 @@ export class Listener {
   #compiled: CompiledListener;
   readonly #servers: { readonly server: Server; readonly address: SocketAddress }[] = [];
   readonly #connections = new Set<Connection>();
+  #stats: ListenerStats;
   #gone = false;
   #onEmpty: (() => void) | null = null;
 
@@ -66,6 +65,7 @@ export class Listener {
     this.name = compiled.config.name;
     this.#compiled = compiled;
     this.#env = env;
+    this.#stats = new ListenerStats(env.stats, compiled.config.statPrefix);
   }
 
   get config(): ListenerConfig {
@@ -114,6 +114,10 @@ export class Listener {
 
   /** Replaces the config; the addresses must be the same. */
   update(compiled: CompiledListener): void {
+    if (compiled.config.statPrefix !== this.config.statPrefix) {
+      this.#stats.release();
+      this.#stats = new ListenerStats(this.#env.stats, compiled.config.statPrefix);
+    }
     this.#compiled = compiled;
   }
 
@@ -123,6 +127,7 @@ export class Listener {
     for (const { server } of this.#servers) server.close();
     for (const connection of [...this.#connections]) connection.drain();
     if (onEmpty === undefined) return;
+    this.#stats.release();
     if (this.#connections.size === 0) onEmpty();
     else this.#onEmpty = onEmpty;
   }
@@ -130,6 +135,7 @@ export class Listener {
   /** Stops accepting and cuts every connection. */
   destroy(): void {
     this.#gone = true;
+    this.#stats.release();
     for (const { server } of this.#servers) server.close();
     for (const connection of [...this.#connections]) connection.destroy();
   }
@@ -158,14 +164,16 @@ export class Listener {
     const info = this.#describe(socket);
     const handler = this.#handlerFor(info);
     if (handler === null) {
-      this.#env.acceptStats.noChain(this.name);
+      this.#stats.noChain();
       socket.destroy();
       return;
     }
-    this.#env.acceptStats.accepted(this.name);
+    const stats = this.#stats;
+    const acceptedAt = this.#env.clock.now();
+    stats.accepted();
     const onClosed = (connection: Connection): void => {
       this.#connections.delete(connection);
-      this.#env.acceptStats.closed(this.name);
+      stats.closed(this.#env.clock.now() - acceptedAt);
       if (this.#connections.size === 0) this.#onEmpty?.();
     };
     const connection =

@@ -4,7 +4,7 @@ import type { FilterChain, Listener as ListenerConfig, NetworkFilter } from '../
 import type { ForwardAction, RouteConfig } from '../../model/route.ts';
 import { EMPTY_SNAPSHOT, type Snapshot } from '../../model/snapshot.ts';
 import { ConnectionManager } from '../http/connection-manager.ts';
-import { type ChainHandler, compileListener, Listener } from '../listener/listener.ts';
+import { type ChainHandler, type CompiledListener, compileListener, Listener } from '../listener/listener.ts';
 import { compileRouteTable, type RouteTable } from '../router/table.ts';
 import { fingerprint } from '../upstream/fingerprint.ts';
 import type { ProxyEnvironment } from './environment.ts';
@@ -146,16 +146,15 @@ export class SnapshotApplier {
   /** Compiles everything, and when all of it compiles, puts it in force. */
   async #swap(snapshot: Snapshot): Promise<void> {
     const staged: Staged = { tables: [], managers: new Map() };
-    for (const [name, config] of snapshot.routes) this.#stageTable(this.#namedHolder(name), config, staged);
-    const listeners = [...snapshot.listeners.values()].map((config) =>
-      compileListener(config, (filter, chain) => this.#handler(config, chain, filter, staged)),
-    );
+    const listeners = this.#compile(snapshot, staged);
     // No await from here to the swap's end: a request sees the old state or the new one.
     for (const { holder, table, config } of staged.tables) {
       holder.table = table;
       holder.config = config;
     }
+    const before = this.#managers;
     this.#managers = staged.managers;
+    releaseUnnamed(before, staged.managers);
     const added: Listener[] = [];
     for (const compiled of listeners) {
       const { config } = compiled;
@@ -169,6 +168,19 @@ export class SnapshotApplier {
     for (const listener of leaving) {
       this.listeners.delete(listener.name);
       this.#drain(listener);
+    }
+  }
+
+  /** What does not compile leaves nothing behind. */
+  #compile(snapshot: Snapshot, staged: Staged): CompiledListener[] {
+    try {
+      for (const [name, config] of snapshot.routes) this.#stageTable(this.#namedHolder(name), config, staged);
+      return [...snapshot.listeners.values()].map((config) =>
+        compileListener(config, (filter, chain) => this.#handler(config, chain, filter, staged)),
+      );
+    } catch (error) {
+      releaseUnnamed(staged.managers, this.#managers);
+      throw error;
     }
   }
 
@@ -245,6 +257,11 @@ function managerKey(listener: ListenerConfig, chain: FilterChain | null, http: H
   // A name may be missing or shared; no two chains of a listener match the same.
   const which = chain === null ? null : [chain.name, chain.match];
   return fingerprint([listener.name, which, listener.perConnectionBufferLimitBytes, { ...http, routes }]);
+}
+
+/** Lets the managers go that `named` does not have. */
+function releaseUnnamed(managers: ReadonlyMap<string, ManagerEntry>, named: ReadonlyMap<string, ManagerEntry>): void {
+  for (const [key, entry] of managers) if (named.get(key) !== entry) entry.manager.release();
 }
 
 function sameAddresses(a: ListenerConfig, b: ListenerConfig): boolean {

@@ -81,7 +81,7 @@ export class TcpConnection {
     this.#endpoint = endpoint;
     const upstream = connectTo(endpoint, cluster.config);
     this.#upstream = upstream;
-    cluster.stats.connectionOpened();
+    cluster.stats.connectionOpened(false);
     this.#env.wheel.arm(this.#connectTimer, cluster.config.connectTimeoutMs);
     upstream.on('connect', () => this.#onConnect(upstream));
     upstream.on('error', () => upstream.destroy());
@@ -100,7 +100,7 @@ export class TcpConnection {
 
   #onUpstreamClose(cluster: UpstreamCluster, endpoint: UpstreamEndpoint): void {
     cluster.breakers.DEFAULT.connections.release();
-    cluster.stats.connectionClosed();
+    cluster.stats.connectionClosed(0, this.#upstream!.bytesRead, this.#upstream!.bytesWritten);
     if (this.#connected) {
       this.#downstream.destroySoon();
       return;

@@ -80,6 +80,7 @@ export class UpstreamCluster implements ClusterInfo {
         HIGH: new CircuitBreaker('high', config.circuitBreakers.high, this.stats),
       };
     }
+    this.stats.retain();
     this.#members = new Membership(this.#balancerFactory(), config.healthyPanicThreshold, this.stats, env.random);
     this.outlier =
       config.outlierDetection === null || config.discovery.kind === 'ORIGINAL_DST'
@@ -139,11 +140,9 @@ export class UpstreamCluster implements ClusterInfo {
 
   // === results ===
 
-  /** The head of a response came, `ms` after the request went out. */
-  recordResponse(endpoint: UpstreamEndpoint, status: number, ms: number): void {
-    const { stats, outlier } = this;
-    stats.countStatus(status);
-    stats.store.observe(stats.upstreamRqTime, ms);
+  /** The head of a response came. */
+  recordResponse(endpoint: UpstreamEndpoint, status: number): void {
+    const { outlier } = this;
     if (status >= 500) endpoint.errors++;
     else endpoint.successes++;
     if (outlier === null) return;
@@ -155,14 +154,12 @@ export class UpstreamCluster implements ClusterInfo {
   recordFailure(endpoint: UpstreamEndpoint, failure: AttemptFailure): void {
     if (failure === 'overflow' || failure === 'drained') return;
     endpoint.errors++;
-    this.stats.countStatus(failure === 'protocol-error' ? 502 : 503);
     this.outlier?.recordLocalOriginFailure(endpoint);
   }
 
   /** An attempt, or the whole request while it was waiting for this endpoint, ran out of time. */
   recordTimeout(endpoint: UpstreamEndpoint): void {
     endpoint.errors++;
-    this.stats.countStatus(504);
     this.outlier?.recordLocalOriginFailure(endpoint);
   }
 
@@ -212,6 +209,8 @@ export class UpstreamCluster implements ClusterInfo {
     this.outlier?.close();
     for (const endpoint of this.#originalDst?.close() ?? []) retire(endpoint);
     for (const endpoint of this.#members.endpoints()) retire(endpoint);
+    const { DEFAULT, HIGH } = this.breakers;
+    this.stats.release(() => DEFAULT.inUse || HIGH.inUse);
     this.#notifyWarm();
   }
 
@@ -246,6 +245,8 @@ export class UpstreamCluster implements ClusterInfo {
   #discover(predecessor: UpstreamCluster | null): void {
     const { discovery } = this.config;
     const same = predecessor !== null && fingerprint(predecessor.config.discovery) === fingerprint(discovery);
+    // What is inherited counts in the stats that it was made with.
+    const sameStats = predecessor !== null && predecessor.stats === this.stats;
     switch (discovery.kind) {
       case 'STATIC':
         this.updateAssignment(discovery.assignment);
@@ -256,7 +257,7 @@ export class UpstreamCluster implements ClusterInfo {
       case 'STRICT_DNS':
       case 'LOGICAL_DNS': {
         const publish = (assignment: LoadAssignment): void => this.updateAssignment(assignment);
-        const inherited = same ? predecessor.#dns : null;
+        const inherited = same && sameStats ? predecessor.#dns : null;
         if (inherited === null) {
           this.#dns = new DnsDiscovery(
             discovery.assignment,
@@ -276,7 +277,7 @@ export class UpstreamCluster implements ClusterInfo {
         break;
       }
       case 'ORIGINAL_DST': {
-        const inherited = predecessor === null ? null : predecessor.#originalDst;
+        const inherited = sameStats ? predecessor.#originalDst : null;
         if (inherited !== null && connectionPrint(predecessor!.config) === connectionPrint(this.config)) {
           this.#originalDst = inherited;
           predecessor!.#originalDst = null;

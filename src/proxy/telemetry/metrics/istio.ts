@@ -1,14 +1,17 @@
 import { formatResponseFlags } from '../response-flags.ts';
 import type { ClusterInfo, StreamInfo } from '../stream-info.ts';
 import { identityOfEndpoint, UNKNOWN, type WorkloadIdentity } from './identity.ts';
-import { DEFAULT_BUCKETS, type Labels, type StatStore } from './store.ts';
+import { DEFAULT_BUCKETS, type Labels, type StatScope, type StatStore } from './store.ts';
 
-/** Slots of one label set. */
+/** Slots of one label set, and when it was last seen to move. */
 interface RequestSeries {
+  readonly scope: StatScope;
   readonly requests: number;
   readonly duration: number;
   readonly requestBytes: number;
   readonly responseBytes: number;
+  seen: number;
+  seenAt: number;
 }
 
 /** What requests to one endpoint, or to a cluster when none was reached, are counted under. */
@@ -16,6 +19,8 @@ interface Peer {
   readonly cluster: ClusterInfo | null;
   readonly workload: string;
   readonly inbound: boolean;
+  /** Of `RequestMetrics` when `series` was filled: what was evicted since may be in it. */
+  readonly generation: number;
   /** By status, flags, TLS and gRPC status in one number. */
   readonly series: Map<number, RequestSeries>;
   lastKey: number;
@@ -27,6 +32,10 @@ const NONE_INBOUND = {};
 const NONE_OUTBOUND = {};
 const MAX_SERIES_PER_PEER = 256;
 
+/** A label set without a request for so long goes; sooner when there is no room for new ones. */
+const IDLE_MS = 3_600_000;
+const IDLE_WHEN_FULL_MS = 300_000;
+
 const BUCKETS = Float64Array.from(DEFAULT_BUCKETS);
 const BUCKET_COUNT = BUCKETS.length;
 
@@ -35,6 +44,7 @@ const BUCKET_COUNT = BUCKETS.length;
  * the slots of a label set are found once and then kept beside the endpoint they belong to.
  *
  * The number of label sets is bounded: over `maxLabelSets` all further ones share one that says `overflow="true"`.
+ * `sweep` evicts those that are idle, so that pods long gone make room for those that are there.
  */
 export class RequestMetrics {
   readonly #store: StatStore;
@@ -43,6 +53,8 @@ export class RequestMetrics {
   /** By endpoint object, else cluster object: what the config drops goes with its key. */
   readonly #peers = new WeakMap<object, Peer>();
   readonly #labelSets = new Map<string, RequestSeries>();
+  /** Changes when label sets were evicted: peers then look theirs up again. */
+  #generation = 0;
   #overflow: RequestSeries | null = null;
 
   constructor(store: StatStore, identity: WorkloadIdentity, maxLabelSets = 1000) {
@@ -57,8 +69,15 @@ export class RequestMetrics {
     const workload = upstream === null ? '' : upstream.workload;
     const object = upstream ?? cluster ?? (inbound ? NONE_INBOUND : NONE_OUTBOUND);
     let peer = this.#peers.get(object);
-    if (peer === undefined || peer.cluster !== cluster || peer.inbound !== inbound || peer.workload !== workload) {
-      peer = { cluster, workload, inbound, series: new Map(), lastKey: -1, last: null };
+    if (
+      peer === undefined ||
+      peer.cluster !== cluster ||
+      peer.inbound !== inbound ||
+      peer.workload !== workload ||
+      peer.generation !== this.#generation
+    ) {
+      const generation = this.#generation;
+      peer = { cluster, workload, inbound, generation, series: new Map(), lastKey: -1, last: null };
       this.#peers.set(object, peer);
     }
     const grpc = request.method === 'POST' ? grpcOf(info) : NOT_GRPC;
@@ -78,6 +97,24 @@ export class RequestMetrics {
     let size = raw.length + info.bytesSent;
     for (let i = 0; i < added.length; i += 2) size += added[i]!.length + added[i + 1]!.length + 4;
     observe(store, series.responseBytes, size);
+  }
+
+  /** Evicts label sets that no request has met for a while. Monotonic ms. */
+  sweep(now: number): void {
+    const idle = this.#labelSets.size >= this.#maxLabelSets ? IDLE_WHEN_FULL_MS : IDLE_MS;
+    let evicted = false;
+    for (const [name, series] of this.#labelSets) {
+      const count = this.#store.value(series.requests);
+      if (count !== series.seen || series.seenAt < 0) {
+        series.seen = count;
+        series.seenAt = now;
+      } else if (now - series.seenAt >= idle) {
+        this.#labelSets.delete(name);
+        series.scope.discard();
+        evicted = true;
+      }
+    }
+    if (evicted) this.#generation++;
   }
 
   /** Series of a combination that this peer has not had yet. */
@@ -102,12 +139,15 @@ export class RequestMetrics {
   }
 
   #slots(labels: Labels): RequestSeries {
-    const store = this.#store;
+    const scope = this.#store.scope();
     return {
-      requests: store.counter('istio_requests_total', labels),
-      duration: store.histogram('istio_request_duration_milliseconds', labels),
-      requestBytes: store.histogram('istio_request_bytes', labels),
-      responseBytes: store.histogram('istio_response_bytes', labels),
+      scope,
+      seen: 0,
+      seenAt: -1,
+      requests: scope.counter('istio_requests_total', labels),
+      duration: scope.histogram('istio_request_duration_milliseconds', labels),
+      requestBytes: scope.histogram('istio_request_bytes', labels),
+      responseBytes: scope.histogram('istio_response_bytes', labels),
     };
   }
 

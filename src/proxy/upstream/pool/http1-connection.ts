@@ -7,6 +7,7 @@ import type { MessageEvents } from '../../../protocol/http1/events.ts';
 import type { HeadNotes, ParseError } from '../../../protocol/http1/framing.ts';
 import { ResponseParser } from '../../../protocol/http1/parser.ts';
 import { Output } from '../../io/output.ts';
+import type { ClusterStats } from '../stats.ts';
 import type { Http1Pool } from './http1-pool.ts';
 
 /** How an attempt at an upstream ended without a whole response. */
@@ -57,6 +58,10 @@ export class Http1Connection implements MessageEvents<ResponseHead> {
   /** Ms of idleness after which the peer may close it, by its own `Keep-Alive: timeout=`. */
   peerIdleMs = Number.POSITIVE_INFINITY;
   openedAt = 0;
+  /** When the connect began. */
+  askedAt = 0;
+  /** Where it was counted as open, whatever the cluster's stats are called by then. */
+  countedBy: ClusterStats | null = null;
   #reusable = true;
   #closed = false;
   #tunnel = false;

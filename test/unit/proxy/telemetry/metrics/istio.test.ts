@@ -225,6 +225,56 @@ test('durations and sizes are observed in their buckets, heads counted', () => {
   expect(read('istio_response_bytes').sum).toBe(2000 + 'server: envoy\r\n'.length);
 });
 
+describe('label sets that are idle', () => {
+  const HOUR = 3_600_000;
+
+  test('go after an hour, others stay; a request that comes back starts from nothing', () => {
+    const { store, metrics, requests } = setup();
+    const quiet = endpoint('a-v1;default;a;v1;K');
+    const busy = endpoint('b-v1;default;b;v1;K');
+    metrics.record(stream({ upstream: quiet }));
+    metrics.record(stream({ upstream: busy }));
+    metrics.sweep(0);
+    metrics.sweep(HOUR - 1);
+    expect(requests()).toHaveLength(2);
+    metrics.record(stream({ upstream: busy }));
+    metrics.sweep(HOUR);
+    expect(requests().map(([labels, count]) => [labels['destination_app'], count])).toEqual([['b', 2]]);
+    metrics.record(stream({ upstream: quiet }));
+    metrics.record(stream({ upstream: busy }));
+    expect(requests().map(([labels, count]) => [labels['destination_app'], count])).toEqual([
+      ['b', 3],
+      ['a', 1],
+    ]);
+    expect(store.size).toBe(8);
+  });
+
+  test('go after five minutes when there is no room, and what overflowed gets its own', () => {
+    const { metrics, requests } = setup(2);
+    const pods = ['a', 'b', 'c'].map((name) => endpoint(`${name}-v1;default;${name};v1;K`));
+    for (const upstream of pods) metrics.record(stream({ upstream }));
+    expect(requests().at(-1)![0]).toEqual({ overflow: 'true' });
+    metrics.sweep(0);
+    metrics.record(stream({ upstream: pods[2]! }));
+    metrics.sweep(300_000);
+    metrics.record(stream({ upstream: pods[2]! }));
+    expect(requests().map(([labels, count]) => [labels['destination_app'] ?? 'overflow', count])).toEqual([
+      ['overflow', 2],
+      ['c', 1],
+    ]);
+  });
+
+  test('10,000 pods one after the other take the room of a thousand', () => {
+    const { store, metrics } = setup();
+    for (let i = 0; i < 10_000; i++) {
+      metrics.record(stream({ upstream: endpoint(`p${i};default;p;v1;K`) }));
+      metrics.sweep(i * 30_000);
+    }
+    expect(store.size).toBeLessThanOrEqual(4 * 1001);
+    expect(store.slots).toBeLessThan(80_000);
+  });
+});
+
 describe('identity', () => {
   test('of a node without Istio metadata is unknown', () => {
     expect(identityOfNode({ LABELS: 3 })).toMatchObject({
