@@ -2,6 +2,7 @@ import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Random } from '../../base/random.ts';
 import type { TimerWheel } from '../../base/timer-wheel.ts';
+import type { AccessLog } from '../../model/access-log.ts';
 import type { HttpConnectionManager } from '../../model/http-connection-manager.ts';
 import type { RequestHead } from '../../protocol/http/message.ts';
 import type { ParserLimits } from '../../protocol/http1/framing.ts';
@@ -35,7 +36,8 @@ export interface HttpEnvironment extends ForwardEnvironment {
   /** Local replies say why in their bodies. */
   readonly explain: boolean;
   readonly headerMatcher: LogFilterDeps['headerMatcher'];
-  compileAccessLogs(config: HttpConnectionManager): AccessLogger | null;
+  /** `of` names whose logs they are in warnings. */
+  compileAccessLogs(configs: readonly AccessLog[], of: string): AccessLogger | null;
 }
 
 /** A route table that can be replaced while connections are open: looked up per request. */
@@ -47,6 +49,8 @@ export interface RouteTableHolder {
 export interface ListenerSettings {
   readonly port: number;
   readonly bufferLimitBytes: number;
+  /** The name of its filter chain, for the access log. */
+  readonly filterChain: string;
 }
 
 /** A connection manager compiled from config; shared by all connections of its filter chain. */
@@ -55,6 +59,7 @@ export class ConnectionManager {
   readonly env: HttpEnvironment;
   readonly routes: RouteTableHolder;
   readonly chain: FilterChain;
+  readonly filterChain: string;
   readonly accessLog: AccessLogger | null;
   readonly internal: AddressRanges;
   readonly localReplies: LocalReplies;
@@ -70,6 +75,7 @@ export class ConnectionManager {
     this.config = config;
     this.env = env;
     this.routes = routes;
+    this.filterChain = at.filterChain;
     this.#scope = env.stats.scope(`http.${config.statPrefix}`);
     this.chain = compileChain(
       config.filters.map((filter, slot) => ({
@@ -87,7 +93,7 @@ export class ConnectionManager {
         }),
       })),
     );
-    this.accessLog = env.compileAccessLogs(config);
+    this.accessLog = env.compileAccessLogs(config.accessLog, config.statPrefix);
     this.internal = internalAddresses(config.internalAddresses);
     this.localReplies = new LocalReplies(config.localReply, env, env.explain);
     this.stats = new HttpStats(this.#scope, config.statPrefix);

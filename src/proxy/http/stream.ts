@@ -338,6 +338,7 @@ export class HttpStream implements FilterStream, ResponseSink {
       }
     }
     this.#responseTrailers = trailers;
+    this.info.responseTrailers = trailers;
   }
   #responseTrailers: Headers | null = null;
 
@@ -398,6 +399,7 @@ export class HttpStream implements FilterStream, ResponseSink {
     info.protocol = head.minorVersion === 0 ? 'HTTP/1.0' : 'HTTP/1.1';
     info.start = env.clock.now();
     info.startWall = env.clock.wall();
+    info.filterChain = manager.filterChain;
     this.#notes = notes;
     this.#route = null;
     this.#target = null;

@@ -5,22 +5,25 @@ import type { FilterChain, Listener as ListenerConfig, NetworkFilter } from '../
 import { plainAddress } from '../http/addresses.ts';
 import { HttpConnection } from '../http/connection.ts';
 import type { ConnectionManager } from '../http/connection-manager.ts';
-import type { TcpEnvironment } from '../tcp/tcp-proxy.ts';
-import { TcpConnection } from '../tcp/tcp-proxy.ts';
-import type { StatStore } from '../telemetry/metrics/store.ts';
-import type { ConnectionInfo } from '../telemetry/stream-info.ts';
+import { TcpConnection } from '../tcp/tcp-connection.ts';
+import type { TcpEnvironment, TcpProxy } from '../tcp/tcp-proxy.ts';
+import type { AccessLogger } from '../telemetry/accesslog/logger.ts';
+import { ResponseFlag } from '../telemetry/response-flags.ts';
+import { type ConnectionInfo, StreamInfo } from '../telemetry/stream-info.ts';
 import { FilterChainTable } from './filter-chain.ts';
 import { ListenerStats } from './stats.ts';
 
 /** A compiled filter chain: what serves its connections. */
 export type ChainHandler =
   | { readonly kind: 'http'; readonly manager: ConnectionManager }
-  | { readonly kind: 'tcp'; readonly filter: Extract<NetworkFilter, { kind: 'tcp' }>['tcp'] };
+  | { readonly kind: 'tcp'; readonly proxy: TcpProxy };
 
 /** A listener's config with its chains compiled. */
 export interface CompiledListener {
   readonly config: ListenerConfig;
   readonly chains: FilterChainTable<ChainHandler>;
+  /** Logs every connection at its end. */
+  readonly accessLog: AccessLogger | null;
 }
 
 /**
@@ -30,22 +33,22 @@ export interface CompiledListener {
 export function compileListener(
   config: ListenerConfig,
   handler: (filter: NetworkFilter, chain: FilterChain | null) => ChainHandler,
+  accessLog: AccessLogger | null = null,
 ): CompiledListener {
   const chains = config.filterChains.map((chain) => ({ chain, value: handler(chain.filter, chain) }));
   const fallback = config.defaultFilterChain;
   return {
     config,
     chains: new FilterChainTable(chains, fallback === null ? null : handler(fallback.filter, null)),
+    accessLog,
   };
 }
 
 /** What listeners share. */
-export interface ListenerEnvironment extends TcpEnvironment {
-  nextConnectionId(): number;
-  readonly stats: StatStore;
-}
+export type ListenerEnvironment = TcpEnvironment;
 
-type Connection = { drain(): void; destroy(): void };
+/** `info`: the facts of a connection that is its own stream. */
+type Connection = { drain(): void; destroy(): void; readonly info?: StreamInfo };
 
 /**
  * A bound listener. Its config can be replaced while connections are open: each request asks for the
@@ -70,6 +73,9 @@ export class Listener {
 
   get config(): ListenerConfig {
     return this.#compiled.config;
+  }
+  get accessLog(): AccessLogger | null {
+    return this.#compiled.accessLog;
   }
   /** Where it really listens: port 0 resolved. */
   get addresses(): SocketAddress[] {
@@ -165,6 +171,7 @@ export class Listener {
     const handler = this.#handlerFor(info);
     if (handler === null) {
       this.#stats.noChain();
+      this.#log(null, info, this.#env.clock.now(), ResponseFlag.NoRouteFound);
       socket.destroy();
       return;
     }
@@ -174,14 +181,32 @@ export class Listener {
     const onClosed = (connection: Connection): void => {
       this.#connections.delete(connection);
       stats.closed(this.#env.clock.now() - acceptedAt);
+      this.#log(connection, info, acceptedAt, 0);
       if (this.#connections.size === 0) this.#onEmpty?.();
     };
     const connection =
       handler.kind === 'http'
         ? new HttpConnection(socket, info, handler.manager, () => this.#managerFor(info), onClosed)
-        : new TcpConnection(socket, info, handler.filter, this.#env, onClosed);
+        : new TcpConnection(socket, info, handler.proxy, onClosed);
     this.#connections.add(connection);
   };
+
+  #log(connection: Connection | null, about: ConnectionInfo, acceptedAt: number, flags: number): void {
+    const { accessLog } = this.#compiled;
+    if (accessLog === null) return;
+    const info = connection?.info ?? new StreamInfo();
+    if (connection?.info === undefined) {
+      const now = this.#env.clock.now();
+      info.connection = about;
+      info.protocol = '';
+      info.start = acceptedAt;
+      info.end = now;
+      info.startWall = this.#env.clock.wall() - (now - acceptedAt);
+      info.flags = flags;
+    }
+    info.logType = 'NotSet';
+    accessLog(info);
+  }
 
   #managerFor(info: ConnectionInfo): ConnectionManager | null {
     if (this.#gone) return null;

@@ -3,7 +3,7 @@ import type { Logger } from '../../base/log.ts';
 import type { Random } from '../../base/random.ts';
 import type { Registry } from '../../base/registry.ts';
 import { TimerWheel } from '../../base/timer-wheel.ts';
-import type { HttpConnectionManager } from '../../model/http-connection-manager.ts';
+import type { AccessLog } from '../../model/access-log.ts';
 import type { HeaderMatcher } from '../../model/matcher.ts';
 import type { HttpFilterType, RuntimeValues } from '../filters/filter.ts';
 import type { HttpEnvironment } from '../http/connection-manager.ts';
@@ -11,6 +11,7 @@ import type { ListenerEnvironment } from '../listener/listener.ts';
 import { compileHeaderMatcher, type HeaderTest } from '../router/header-match.ts';
 import { type AccessLogger, compileAccessLogs } from '../telemetry/accesslog/logger.ts';
 import type { LogSinks } from '../telemetry/accesslog/sink.ts';
+import type { RequestMetrics } from '../telemetry/metrics/istio.ts';
 import type { StatStore } from '../telemetry/metrics/store.ts';
 import type { StreamInfo } from '../telemetry/stream-info.ts';
 import type { UpstreamCluster, UpstreamEnvironment } from '../upstream/cluster.ts';
@@ -28,7 +29,7 @@ export interface EnvironmentParts {
   readonly filterTypes: Registry<HttpFilterType>;
   readonly balancers: Registry<BalancerType>;
   readonly resolve: Resolver;
-  readonly record: (info: StreamInfo) => void;
+  readonly metrics: RequestMetrics;
   /** Local replies say why in their bodies. */
   readonly explain: boolean;
 }
@@ -43,6 +44,7 @@ export class ProxyEnvironment implements HttpEnvironment, ListenerEnvironment, U
   readonly filterTypes: Registry<HttpFilterType>;
   readonly balancers: Registry<BalancerType>;
   readonly resolve: Resolver;
+  readonly metrics: RequestMetrics;
   readonly record: (info: StreamInfo) => void;
   readonly explain: boolean;
   readonly wheel: TimerWheel;
@@ -62,7 +64,8 @@ export class ProxyEnvironment implements HttpEnvironment, ListenerEnvironment, U
     this.filterTypes = parts.filterTypes;
     this.balancers = parts.balancers;
     this.resolve = parts.resolve;
-    this.record = parts.record;
+    this.metrics = parts.metrics;
+    this.record = (info) => parts.metrics.record(info);
     this.explain = parts.explain;
     this.#sinks = parts.sinks;
     this.wheel = new TimerWheel(parts.clock);
@@ -79,13 +82,13 @@ export class ProxyEnvironment implements HttpEnvironment, ListenerEnvironment, U
   nextConnectionId(): number {
     return ++this.#connectionId;
   }
-  compileAccessLogs(config: HttpConnectionManager): AccessLogger | null {
-    return compileAccessLogs(config.accessLog, {
+  compileAccessLogs(configs: readonly AccessLog[], of: string): AccessLogger | null {
+    return compileAccessLogs(configs, {
       sinks: this.#sinks,
       random: this.random,
       runtime: this.runtime,
       headerMatcher: this.headerMatcher,
-      warn: (warning) => this.log.warn(`${config.statPrefix}: ${warning}`),
+      warn: (warning) => this.log.warn(`${of}: ${warning}`),
     });
   }
 }

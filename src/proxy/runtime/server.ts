@@ -84,7 +84,7 @@ export class Proxy {
       ),
       balancers: standardBalancers,
       resolve: systemResolver,
-      record: (info) => metrics.record(info),
+      metrics,
       explain: runtime.boolean('remora.local_reply.explain', false),
     });
     // Turns snapshots of the model into listeners, tables and clusters.

@@ -46,6 +46,7 @@ export type AttemptFailure =
 export class UpstreamCluster implements ClusterInfo {
   readonly name: string;
   readonly config: Cluster;
+  readonly altStatName: string;
   readonly service: ClusterInfo['service'];
   readonly stats: ClusterStats;
   readonly breakers: { readonly DEFAULT: CircuitBreaker; readonly HIGH: CircuitBreaker };
@@ -65,6 +66,7 @@ export class UpstreamCluster implements ClusterInfo {
   constructor(config: Cluster, env: UpstreamEnvironment, predecessor: UpstreamCluster | null = null) {
     this.config = config;
     this.name = config.name;
+    this.altStatName = config.statName;
     this.service = config.service;
     this.#env = env;
     this.#predecessor = predecessor;

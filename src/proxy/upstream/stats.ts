@@ -56,6 +56,8 @@ export class ClusterStats {
   readonly upstreamCxDestroy: number;
   readonly upstreamCxRxBytesTotal: number;
   readonly upstreamCxTxBytesTotal: number;
+  readonly upstreamPausedReading: number;
+  readonly upstreamResumedReading: number;
   /** Histogram, ms. */
   readonly upstreamCxConnectMs: number;
   /** Histogram, ms. */
@@ -106,6 +108,8 @@ export class ClusterStats {
     this.upstreamCxDestroy = this.counter('upstream_cx_destroy');
     this.upstreamCxRxBytesTotal = this.counter('upstream_cx_rx_bytes_total');
     this.upstreamCxTxBytesTotal = this.counter('upstream_cx_tx_bytes_total');
+    this.upstreamPausedReading = this.counter('upstream_flow_control_paused_reading_total');
+    this.upstreamResumedReading = this.counter('upstream_flow_control_resumed_reading_total');
     this.upstreamCxConnectMs = this.histogram('upstream_cx_connect_ms');
     this.upstreamCxLengthMs = this.histogram('upstream_cx_length_ms');
 

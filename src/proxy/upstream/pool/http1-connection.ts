@@ -1,12 +1,14 @@
 import type { Socket } from 'node:net';
 import { errorCode } from '../../../base/errors.ts';
 import { WheelTimer } from '../../../base/timer-wheel.ts';
+import { formatAddress } from '../../../model/address.ts';
 import type { Headers } from '../../../protocol/http/headers.ts';
 import { Framing, type ResponseHead } from '../../../protocol/http/message.ts';
 import type { MessageEvents } from '../../../protocol/http1/events.ts';
 import type { HeadNotes, ParseError } from '../../../protocol/http1/framing.ts';
 import { ResponseParser } from '../../../protocol/http1/parser.ts';
 import { Output } from '../../io/output.ts';
+import type { UpstreamConnectionInfo } from '../../telemetry/stream-info.ts';
 import type { ClusterStats } from '../stats.ts';
 import type { Http1Pool } from './http1-pool.ts';
 
@@ -39,8 +41,10 @@ export interface ResponseReader {
   onTunnelEnd(): void;
 }
 
+let lastId = 0;
+
 /** One HTTP/1.1 connection to an endpoint, serving one request at a time. */
-export class Http1Connection implements MessageEvents<ResponseHead> {
+export class Http1Connection implements MessageEvents<ResponseHead>, UpstreamConnectionInfo {
   readonly socket: Socket;
   readonly output: Output;
   readonly #pool: Http1Pool;
@@ -60,6 +64,9 @@ export class Http1Connection implements MessageEvents<ResponseHead> {
   openedAt = 0;
   /** When the connect began. */
   askedAt = 0;
+  readonly id = ++lastId;
+  localAddress = '';
+  readonly protocol = 'HTTP/1.1';
   /** Where it was counted as open, whatever the cluster's stats are called by then. */
   countedBy: ClusterStats | null = null;
   #reusable = true;
@@ -174,6 +181,9 @@ export class Http1Connection implements MessageEvents<ResponseHead> {
 
   readonly #onConnect = (): void => {
     this.connected = true;
+    // Asked now: a socket that has closed does not know any more.
+    const { localAddress = '', localPort = 0 } = this.socket;
+    this.localAddress = formatAddress({ host: localAddress, port: localPort });
     this.#pool.onConnected(this);
   };
 
