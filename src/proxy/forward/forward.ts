@@ -387,7 +387,10 @@ export class Forwarder implements AttemptOwner, PickContext {
     const plan = this.#plan;
     const { retry } = plan;
     if (retry === null) return false;
-    if (!retryOnResponse(plan.retryOn, plan.retriableStatusCodes, retry.headers, head)) return false;
+    if (!retryOnResponse(plan.retryOn, plan.retriableStatusCodes, retry.headers, head)) {
+      if (this.#retries > 0) this.#cluster!.stats.retrySucceeded();
+      return false;
+    }
     return this.#retry(attempt, rateLimitedBackOffMs(retry.policy, head, this.#env.clock.wall()), false);
   }
 
@@ -510,7 +513,6 @@ export class Forwarder implements AttemptOwner, PickContext {
     this.#committed = true;
     this.#body.release();
     this.#env.wheel.disarm(this.#tryTimer);
-    if (this.#retries > 0) this.#cluster!.stats.retrySucceeded();
   }
 
   #finishWith(reply: LocalReply): void {

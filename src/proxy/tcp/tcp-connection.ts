@@ -10,6 +10,12 @@ import { connectTo } from '../upstream/connect.ts';
 import type { UpstreamEndpoint } from '../upstream/endpoint.ts';
 import type { TcpProxy } from './tcp-proxy.ts';
 
+/** How long a server may take to read what a client left that has gone, where no idle_timeout says so. */
+const FLUSH_MS = 300_000;
+
+/** Its heads are those of every connection. */
+const NO_HTTP = new StreamInfo();
+
 /**
  * A downstream connection forwarded as bytes to one endpoint of a (weighted) cluster
  * (envoy.extensions.filters.network.tcp_proxy.v3). Half-close is passed on in both directions, a reset of the server
@@ -23,7 +29,7 @@ export class TcpConnection {
   readonly #onClosed: (connection: TcpConnection) => void;
   readonly #connectTimer: WheelTimer;
   /** Each null where its field is not set. */
-  readonly #idleTimer: WheelTimer | null;
+  #idleTimer: WheelTimer | null;
   readonly #durationTimer: WheelTimer | null;
   readonly #logTimer: WheelTimer | null;
   #upstream: Socket | null = null;
@@ -52,6 +58,8 @@ export class TcpConnection {
     this.#durationTimer = this.#timer(config.maxDurationMs, this.#onMaxDuration);
     this.#logTimer = proxy.accessLog === null ? null : this.#timer(config.logIntervalMs, this.#onLogInterval);
     const { info } = this;
+    info.request = NO_HTTP.request;
+    info.response = NO_HTTP.response;
     info.connection = connection;
     info.protocol = '';
     info.logType = 'TcpConnectionEnd';
@@ -245,7 +253,7 @@ export class TcpConnection {
 
   #touch(): void {
     const { config, env } = this.#proxy;
-    if (this.#idleTimer !== null) env.wheel.arm(this.#idleTimer, config.idleTimeoutMs);
+    if (config.idleTimeoutMs > 0) env.wheel.arm(this.#idleTimer!, config.idleTimeoutMs);
   }
 
   // === endings ===
@@ -355,6 +363,10 @@ export class TcpConnection {
     }
     this.#flushing = true;
     this.#proxy.stats.flushStarted();
+    if (this.#idleTimer === null) {
+      this.#idleTimer = new WheelTimer(() => upstream.destroy());
+      this.#proxy.env.wheel.arm(this.#idleTimer, FLUSH_MS);
+    }
     upstream.resume();
     upstream.destroySoon();
   }

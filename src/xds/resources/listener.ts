@@ -31,7 +31,7 @@ export function decodeListener(listener: wire.Listener, path: string, s: Decodin
   return {
     name: listener.name || formatAddress(first),
     addresses,
-    statPrefix: listener.stat_prefix || `${first.host}_${first.port}`,
+    statPrefix: listener.stat_prefix || formatAddress(first).replaceAll(':', '_'),
     bindToPort: listener.bind_to_port ?? listener.deprecated_v1?.bind_to_port ?? true,
     trafficDirection: listener.traffic_direction ?? 'UNSPECIFIED',
     tcpBacklog: listener.tcp_backlog_size ?? BACKLOG,

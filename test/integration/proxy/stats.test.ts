@@ -26,6 +26,23 @@ test('attempts count in upstream_rq_total; responses that are retried under retr
   expect(p.stat('cluster.a.upstream_rq_completed')).toBe(1);
 });
 
+test('retry_success is an answer that the policy would not retry, not one that ran out of retries', async () => {
+  let asked = 0;
+  const server = await upstream((request, response) => {
+    response.statusCode = request.url === '/bad' || asked++ === 0 ? 500 : 200;
+    response.end();
+  });
+  const p = await proxy().cluster('a', server.port).to('a', RETRY).start();
+  const client = await p.client();
+  client.get('/bad');
+  expect((await client.response()).status).toBe(500);
+  expect(p.stat('cluster.a.upstream_rq_retry_success')).toBe(0);
+  expect(p.stat('cluster.a.upstream_rq_retry_limit_exceeded')).toBe(1);
+  client.get('/flaky');
+  expect((await client.response()).status).toBe(200);
+  expect(p.stat('cluster.a.upstream_rq_retry_success')).toBe(1);
+});
+
 test('an endpoint that refuses is no attempt that was sent, and counts one 503 for all its tries', async () => {
   const p = await proxy()
     .cluster('a', await closedPort())

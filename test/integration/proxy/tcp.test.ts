@@ -490,3 +490,49 @@ test('neither direction gathers more than its buffers while its reader is slow',
   expect(p.stat('tcp.main.downstream_cx_rx_bytes_total')).toBe(total);
   expect(p.stat('tcp.main.downstream_cx_tx_bytes_total')).toBe(total);
 });
+
+test('a server that never reads what a client left is given up after five minutes, without idle_timeout too', async () => {
+  const clock = manualClock();
+  const server = await scripted();
+  // So large that all the client sends is in the proxy, and its reset is read.
+  const limit = { per_connection_buffer_limit_bytes: 64 * 1024 * 1024 };
+  const p = await proxy()
+    .clock(clock)
+    .cluster('a', server.port, limit)
+    .tcp({ cluster: 'a', idle_timeout: '0s' })
+    .start();
+  const client = await p.client();
+  const connection = await server.accept();
+  connection.socket.pause();
+  const bytes = 32 * 1024 * 1024;
+  client.write('f'.repeat(bytes));
+  await eventually(() => p.stat('tcp.main.downstream_cx_rx_bytes_total') === bytes);
+  client.socket.resetAndDestroy();
+  await eventually(() => p.stat('tcp.main.upstream_flush_active') === 1);
+  expect(p.stat('tcp.main.downstream_cx_active')).toBe(0);
+  clock.advance(299_000);
+  await turns();
+  expect(p.stat('cluster.a.upstream_cx_active')).toBe(1);
+  clock.advance(1100);
+  await eventually(() => p.stat('cluster.a.upstream_cx_active') === 0);
+  expect(p.stat('tcp.main.upstream_flush_active')).toBe(0);
+  expect(p.stat('tcp.main.upstream_flush_total')).toBe(1);
+});
+
+test('what a client left that was reset is delivered', async () => {
+  const server = await scripted();
+  const limit = { per_connection_buffer_limit_bytes: 64 * 1024 * 1024 };
+  const p = await proxy().cluster('a', server.port, limit).tcp({ cluster: 'a' }).start();
+  const client = await p.client();
+  const connection = await server.accept();
+  connection.socket.pause();
+  const bytes = 32 * 1024 * 1024;
+  client.write('f'.repeat(bytes));
+  await eventually(() => p.stat('tcp.main.downstream_cx_rx_bytes_total') === bytes);
+  client.socket.resetAndDestroy();
+  await eventually(() => p.stat('tcp.main.upstream_flush_active') === 1);
+  connection.socket.resume();
+  await connection.bytes(bytes);
+  await connection.untilEnded();
+  await eventually(() => p.stat('tcp.main.upstream_flush_active') === 0);
+});
