@@ -5,20 +5,25 @@ import type { FilterChain, Listener as ListenerConfig, NetworkFilter } from '../
 import { plainAddress } from '../http/addresses.ts';
 import { HttpConnection } from '../http/connection.ts';
 import type { ConnectionManager } from '../http/connection-manager.ts';
-import type { TcpEnvironment } from '../tcp/tcp-proxy.ts';
-import { TcpConnection } from '../tcp/tcp-proxy.ts';
-import type { ConnectionInfo } from '../telemetry/stream-info.ts';
+import { TcpConnection } from '../tcp/tcp-connection.ts';
+import type { TcpEnvironment, TcpProxy } from '../tcp/tcp-proxy.ts';
+import type { AccessLogger } from '../telemetry/accesslog/logger.ts';
+import { ResponseFlag } from '../telemetry/response-flags.ts';
+import { type ConnectionInfo, StreamInfo } from '../telemetry/stream-info.ts';
 import { FilterChainTable } from './filter-chain.ts';
+import { ListenerStats } from './stats.ts';
 
 /** A compiled filter chain: what serves its connections. */
 export type ChainHandler =
   | { readonly kind: 'http'; readonly manager: ConnectionManager }
-  | { readonly kind: 'tcp'; readonly filter: Extract<NetworkFilter, { kind: 'tcp' }>['tcp'] };
+  | { readonly kind: 'tcp'; readonly proxy: TcpProxy };
 
 /** A listener's config with its chains compiled. */
 export interface CompiledListener {
   readonly config: ListenerConfig;
   readonly chains: FilterChainTable<ChainHandler>;
+  /** Logs every connection at its end. */
+  readonly accessLog: AccessLogger | null;
 }
 
 /**
@@ -28,26 +33,22 @@ export interface CompiledListener {
 export function compileListener(
   config: ListenerConfig,
   handler: (filter: NetworkFilter, chain: FilterChain | null) => ChainHandler,
+  accessLog: AccessLogger | null = null,
 ): CompiledListener {
   const chains = config.filterChains.map((chain) => ({ chain, value: handler(chain.filter, chain) }));
   const fallback = config.defaultFilterChain;
   return {
     config,
     chains: new FilterChainTable(chains, fallback === null ? null : handler(fallback.filter, null)),
+    accessLog,
   };
 }
 
 /** What listeners share. */
-export interface ListenerEnvironment extends TcpEnvironment {
-  nextConnectionId(): number;
-  readonly acceptStats: {
-    accepted(listener: string): void;
-    closed(listener: string): void;
-    noChain(listener: string): void;
-  };
-}
+export type ListenerEnvironment = TcpEnvironment;
 
-type Connection = { drain(): void; destroy(): void };
+/** `info`: the facts of a connection that is its own stream. */
+type Connection = { drain(): void; destroy(): void; readonly info?: StreamInfo };
 
 /**
  * A bound listener. Its config can be replaced while connections are open: each request asks for the
@@ -59,6 +60,7 @@ export class Listener {
   #compiled: CompiledListener;
   readonly #servers: { readonly server: Server; readonly address: SocketAddress }[] = [];
   readonly #connections = new Set<Connection>();
+  #stats: ListenerStats;
   #gone = false;
   #onEmpty: (() => void) | null = null;
 
@@ -66,10 +68,14 @@ export class Listener {
     this.name = compiled.config.name;
     this.#compiled = compiled;
     this.#env = env;
+    this.#stats = new ListenerStats(env.stats, compiled.config.statPrefix);
   }
 
   get config(): ListenerConfig {
     return this.#compiled.config;
+  }
+  get accessLog(): AccessLogger | null {
+    return this.#compiled.accessLog;
   }
   /** Where it really listens: port 0 resolved. */
   get addresses(): SocketAddress[] {
@@ -114,6 +120,10 @@ export class Listener {
 
   /** Replaces the config; the addresses must be the same. */
   update(compiled: CompiledListener): void {
+    if (compiled.config.statPrefix !== this.config.statPrefix) {
+      this.#stats.release();
+      this.#stats = new ListenerStats(this.#env.stats, compiled.config.statPrefix);
+    }
     this.#compiled = compiled;
   }
 
@@ -123,6 +133,7 @@ export class Listener {
     for (const { server } of this.#servers) server.close();
     for (const connection of [...this.#connections]) connection.drain();
     if (onEmpty === undefined) return;
+    this.#stats.release();
     if (this.#connections.size === 0) onEmpty();
     else this.#onEmpty = onEmpty;
   }
@@ -130,6 +141,7 @@ export class Listener {
   /** Stops accepting and cuts every connection. */
   destroy(): void {
     this.#gone = true;
+    this.#stats.release();
     for (const { server } of this.#servers) server.close();
     for (const connection of [...this.#connections]) connection.destroy();
   }
@@ -158,22 +170,43 @@ export class Listener {
     const info = this.#describe(socket);
     const handler = this.#handlerFor(info);
     if (handler === null) {
-      this.#env.acceptStats.noChain(this.name);
+      this.#stats.noChain();
+      this.#log(null, info, this.#env.clock.now(), ResponseFlag.NoRouteFound);
       socket.destroy();
       return;
     }
-    this.#env.acceptStats.accepted(this.name);
+    const stats = this.#stats;
+    const acceptedAt = this.#env.clock.now();
+    stats.accepted();
     const onClosed = (connection: Connection): void => {
       this.#connections.delete(connection);
-      this.#env.acceptStats.closed(this.name);
+      stats.closed(this.#env.clock.now() - acceptedAt);
+      this.#log(connection, info, acceptedAt, 0);
       if (this.#connections.size === 0) this.#onEmpty?.();
     };
     const connection =
       handler.kind === 'http'
         ? new HttpConnection(socket, info, handler.manager, () => this.#managerFor(info), onClosed)
-        : new TcpConnection(socket, info, handler.filter, this.#env, onClosed);
+        : new TcpConnection(socket, info, handler.proxy, onClosed);
     this.#connections.add(connection);
   };
+
+  #log(connection: Connection | null, about: ConnectionInfo, acceptedAt: number, flags: number): void {
+    const { accessLog } = this.#compiled;
+    if (accessLog === null) return;
+    const info = connection?.info ?? new StreamInfo();
+    if (connection?.info === undefined) {
+      const now = this.#env.clock.now();
+      info.connection = about;
+      info.protocol = '';
+      info.start = acceptedAt;
+      info.end = now;
+      info.startWall = this.#env.clock.wall() - (now - acceptedAt);
+      info.flags = flags;
+    }
+    info.logType = 'NotSet';
+    accessLog(info);
+  }
 
   #managerFor(info: ConnectionInfo): ConnectionManager | null {
     if (this.#gone) return null;

@@ -3,7 +3,7 @@ import type { Logger } from '../../base/log.ts';
 import type { Random } from '../../base/random.ts';
 import type { Registry } from '../../base/registry.ts';
 import { TimerWheel } from '../../base/timer-wheel.ts';
-import type { HttpConnectionManager } from '../../model/http-connection-manager.ts';
+import type { AccessLog } from '../../model/access-log.ts';
 import type { HeaderMatcher } from '../../model/matcher.ts';
 import type { HttpFilterType, RuntimeValues } from '../filters/filter.ts';
 import type { HttpEnvironment } from '../http/connection-manager.ts';
@@ -12,6 +12,7 @@ import type { ListenerEnvironment } from '../listener/listener.ts';
 import { compileHeaderMatcher, type HeaderTest } from '../router/header-match.ts';
 import { type AccessLogger, compileAccessLogs } from '../telemetry/accesslog/logger.ts';
 import type { LogSinks } from '../telemetry/accesslog/sink.ts';
+import type { RequestMetrics } from '../telemetry/metrics/istio.ts';
 import type { StatStore } from '../telemetry/metrics/store.ts';
 import type { StreamInfo } from '../telemetry/stream-info.ts';
 import type { UpstreamCluster, UpstreamEnvironment } from '../upstream/cluster.ts';
@@ -31,7 +32,7 @@ export interface EnvironmentParts {
   readonly filterTypes: Registry<HttpFilterType>;
   readonly balancers: Registry<BalancerType>;
   readonly resolve: Resolver;
-  readonly record: (info: StreamInfo) => void;
+  readonly metrics: RequestMetrics;
   /** Local replies say why in their bodies. */
   readonly explain: boolean;
 }
@@ -47,12 +48,12 @@ export class ProxyEnvironment implements HttpEnvironment, ListenerEnvironment, U
   readonly filterTypes: Registry<HttpFilterType>;
   readonly balancers: Registry<BalancerType>;
   readonly resolve: Resolver;
+  readonly metrics: RequestMetrics;
   readonly record: (info: StreamInfo) => void;
   readonly explain: boolean;
   readonly wheel: TimerWheel;
   readonly clusters: ClusterManager;
   readonly headerMatcher: (matcher: HeaderMatcher) => HeaderTest = compileHeaderMatcher;
-  readonly acceptStats: ListenerEnvironment['acceptStats'];
   /** True once the process drains: responses say `Connection: close`. */
   draining = false;
   readonly #sinks: LogSinks;
@@ -68,12 +69,12 @@ export class ProxyEnvironment implements HttpEnvironment, ListenerEnvironment, U
     this.filterTypes = parts.filterTypes;
     this.balancers = parts.balancers;
     this.resolve = parts.resolve;
-    this.record = parts.record;
+    this.metrics = parts.metrics;
+    this.record = (info) => parts.metrics.record(info);
     this.explain = parts.explain;
     this.#sinks = parts.sinks;
     this.wheel = new TimerWheel(parts.clock);
     this.clusters = new ClusterManager(this);
-    this.acceptStats = listenerStats(parts.stats);
   }
 
   /** Time and log, for parts outside the request path. */
@@ -86,37 +87,13 @@ export class ProxyEnvironment implements HttpEnvironment, ListenerEnvironment, U
   nextConnectionId(): number {
     return ++this.#connectionId;
   }
-  compileAccessLogs(config: HttpConnectionManager): AccessLogger | null {
-    return compileAccessLogs(config.accessLog, {
+  compileAccessLogs(configs: readonly AccessLog[], of: string): AccessLogger | null {
+    return compileAccessLogs(configs, {
       sinks: this.#sinks,
       random: this.random,
       runtime: this.runtime,
       headerMatcher: this.headerMatcher,
-      warn: (warning) => this.log.warn(`${config.statPrefix}: ${warning}`),
+      warn: (warning) => this.log.warn(`${of}: ${warning}`),
     });
   }
-}
-
-/** Envoy's `listener.<name>.*` stats. */
-function listenerStats(store: StatStore): ListenerEnvironment['acceptStats'] {
-  const slot = (name: string, listener: string): number =>
-    store.counter(`envoy_listener_${name}`, { envoy_listener_address: listener }, `listener.${listener}.${name}`);
-  const active = (listener: string): number =>
-    store.gauge(
-      'envoy_listener_downstream_cx_active',
-      { envoy_listener_address: listener },
-      `listener.${listener}.downstream_cx_active`,
-    );
-  return {
-    accepted(listener) {
-      store.inc(slot('downstream_cx_total', listener));
-      store.inc(active(listener));
-    },
-    closed(listener) {
-      store.add(active(listener), -1);
-    },
-    noChain(listener) {
-      store.inc(slot('no_filter_chain_match', listener));
-    },
-  };
 }
