@@ -31,10 +31,7 @@ const V1_SIGNATURE = Uint8Array.from('PROXY ', (c) => c.charCodeAt(0));
 const V2_SIGNATURE = Uint8Array.from([0x0d, 0x0a, 0x0d, 0x0a, 0, 0x0d, 0x0a, 0x51, 0x55, 0x49, 0x54, 0x0a]);
 const V2_HEADER = 16;
 
-/**
- * Reads a PROXY header. `no`: the bytes are not the beginning of one; `versionOf` says of which version, as soon
- * as that is plain.
- */
+/** Reads a PROXY header of either version. */
 export function sniffProxyHeader(bytes: Uint8Array): Sniff<ProxyHeader> {
   switch (versionOf(bytes)) {
     case 'more':
@@ -48,10 +45,11 @@ export function sniffProxyHeader(bytes: Uint8Array): Sniff<ProxyHeader> {
   }
 }
 
-/** Which version's signature the bytes begin with; null: none. */
-export function versionOf(bytes: Uint8Array): 1 | 2 | 'more' | null {
+/** Which version's signature, of `versions`, the bytes begin with; null: none. */
+export function versionOf(bytes: Uint8Array, versions: readonly (1 | 2)[] = BOTH): 1 | 2 | 'more' | null {
   if (bytes.length === 0) return 'more';
   for (const [version, signature] of SIGNATURES) {
+    if (!versions.includes(version)) continue;
     const size = Math.min(bytes.length, signature.length);
     let i = 0;
     while (i < size && bytes[i] === signature[i]) i++;
@@ -60,6 +58,7 @@ export function versionOf(bytes: Uint8Array): 1 | 2 | 'more' | null {
   return null;
 }
 
+const BOTH = [1, 2] as const;
 const SIGNATURES = [
   [1, V1_SIGNATURE],
   [2, V2_SIGNATURE],

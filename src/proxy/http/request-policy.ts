@@ -42,7 +42,7 @@ export function applyRequestPolicy(head: RequestHead, info: StreamInfo, manager:
   const { config } = manager;
   const { headers } = head;
   scan(head);
-  const peer = info.connection.directRemote.host;
+  const peer = info.connection.remote.host;
   const forwardedFor = found.forwardedFor >= 0 ? headers.getJoined('x-forwarded-for') : undefined;
   let internal: boolean;
   let edge = false;

@@ -7,13 +7,33 @@ import { HttpConnection } from '../http/connection.ts';
 import type { ConnectionManager } from '../http/connection-manager.ts';
 import type { TcpEnvironment } from '../tcp/tcp-proxy.ts';
 import { TcpConnection } from '../tcp/tcp-proxy.ts';
+import type { StatStore } from '../telemetry/metrics/store.ts';
 import type { ConnectionInfo } from '../telemetry/stream-info.ts';
-import { FilterChainTable } from './filter-chain.ts';
+import { Detection, type DetectionHost, type DetectionPlan, type GivenUp } from './detection.ts';
+import { type ChainInput, FilterChainTable } from './filter-chain.ts';
+import { type ConnectionFacts, compileListenerFilters } from './listener-filters.ts';
+import { ListenerStats } from './stats.ts';
 
-/** A compiled filter chain: what serves its connections. */
-export type ChainHandler =
+/** What a downstream TLS handshake gave. */
+export interface SecuredSocket {
+  readonly socket: Socket;
+  /** TLS version such as `TLSv1.3`. */
+  readonly version: string;
+  /** SNI in lower case; '' without one. */
+  readonly requestedServerName: string;
+}
+
+/**
+ * Does the server's side of a TLS handshake on an accepted socket, whose first bytes may have been put back with
+ * `unshift()`; null: it failed, and the socket is destroyed or will be.
+ */
+export type Secure = (socket: Socket, onDone: (secured: SecuredSocket | null) => void) => void;
+
+/** A compiled filter chain: what serves its connections. `secure` is null where they are not encrypted. */
+export type ChainHandler = { readonly secure: Secure | null } & (
   | { readonly kind: 'http'; readonly manager: ConnectionManager }
-  | { readonly kind: 'tcp'; readonly filter: Extract<NetworkFilter, { kind: 'tcp' }>['tcp'] };
+  | { readonly kind: 'tcp'; readonly filter: Extract<NetworkFilter, { kind: 'tcp' }>['tcp'] }
+);
 
 /** A listener's config with its chains compiled. */
 export interface CompiledListener {
@@ -39,33 +59,54 @@ export function compileListener(
 
 /** What listeners share. */
 export interface ListenerEnvironment extends TcpEnvironment {
+  readonly stats: StatStore;
+  readonly runtime: { number(key: string, fallback: number): number };
   nextConnectionId(): number;
-  readonly acceptStats: {
-    accepted(listener: string): void;
-    closed(listener: string): void;
-    noChain(listener: string): void;
-  };
 }
 
 type Connection = { drain(): void; destroy(): void };
+
+/** Connections of a listener that may wait for their first bytes; of more the one that has waited longest is closed. */
+const MAX_DETECTIONS = 16_384;
+
+/**
+ * How long an opaque connection is silent before the kernel asks whether the peer is still there: less than the
+ * 4 to 6 minutes after which load balancers and NATs forget it.
+ */
+const TCP_KEEPALIVE_MS = 180_000;
 
 /**
  * A bound listener. Its config can be replaced while connections are open: each request asks for the
  * filter chain in force, so no edit closes a connection whose chain still exists.
  */
-export class Listener {
+export class Listener implements DetectionHost {
   readonly name: string;
+  readonly wheel: ListenerEnvironment['wheel'];
   readonly #env: ListenerEnvironment;
   #compiled: CompiledListener;
+  /** Counts updates: what connections remember of the config, so that none holds an old one in memory. */
+  #version = 0;
   readonly #servers: { readonly server: Server; readonly address: SocketAddress }[] = [];
   readonly #connections = new Set<Connection>();
+  /** Connections without a chain yet, the one that has waited longest first. They are in `#connections` too. */
+  readonly #detections = new Set<Detection>();
+  readonly #stats: ListenerStats;
+  readonly #limitKey: string;
+  /** Null: chains are chosen at once. */
+  #plan: DetectionPlan | null;
   #gone = false;
+  #saidNoOriginalDst = false;
+  #saidMismatch = false;
   #onEmpty: (() => void) | null = null;
 
   constructor(compiled: CompiledListener, env: ListenerEnvironment) {
     this.name = compiled.config.name;
+    this.wheel = env.wheel;
     this.#compiled = compiled;
     this.#env = env;
+    this.#stats = new ListenerStats(env.stats, this.name);
+    this.#limitKey = `envoy.resource_limits.listener.${this.name}.connection_limit`;
+    this.#plan = this.#compilePlan();
   }
 
   get config(): ListenerConfig {
@@ -115,6 +156,8 @@ export class Listener {
   /** Replaces the config; the addresses must be the same. */
   update(compiled: CompiledListener): void {
     this.#compiled = compiled;
+    this.#version++;
+    this.#plan = this.#compilePlan();
   }
 
   /** Stops accepting; open connections end after the request in progress. `onEmpty` is called when the last has. */
@@ -155,56 +198,246 @@ export class Listener {
       socket.destroy();
       return;
     }
-    const info = this.#describe(socket);
-    const handler = this.#handlerFor(info);
-    if (handler === null) {
-      this.#env.acceptStats.noChain(this.name);
+    if (this.#connections.size >= this.#env.runtime.number(this.#limitKey, Number.POSITIVE_INFINITY)) {
+      this.#stats.count('downstream_cx_overflow');
       socket.destroy();
       return;
     }
-    this.#env.acceptStats.accepted(this.name);
-    const onClosed = (connection: Connection): void => {
-      this.#connections.delete(connection);
-      this.#env.acceptStats.closed(this.name);
-      if (this.#connections.size === 0) this.#onEmpty?.();
-    };
-    const connection =
-      handler.kind === 'http'
-        ? new HttpConnection(socket, info, handler.manager, () => this.#managerFor(info), onClosed)
-        : new TcpConnection(socket, info, handler.filter, this.#env, onClosed);
-    this.#connections.add(connection);
+    const { keepAlive } = this.config;
+    if (keepAlive !== null) socket.setKeepAlive(keepAlive.enabled, keepAlive.idleMs);
+    const facts = factsOf(socket);
+    if (this.#plan === null) {
+      facts.transportProtocol = 'raw_buffer';
+      this.#serve(socket, facts, null, null);
+    } else this.#detect(socket, facts, this.#plan);
   };
 
-  #managerFor(info: ConnectionInfo): ConnectionManager | null {
-    if (this.#gone) return null;
-    const handler = this.#handlerFor(info);
-    return handler?.kind === 'http' ? handler.manager : null;
+  // === before the chain is known ===
+
+  #compilePlan(): DetectionPlan | null {
+    const { listenerFilters, listenerFiltersTimeoutMs, continueOnListenerFiltersTimeout, protocolDetection } =
+      this.config;
+    if (listenerFilters.length === 0) return null;
+    return {
+      steps: compileListenerFilters(listenerFilters, {
+        stats: this.#env.stats,
+        noOriginalDestination: () => this.#sayNoOriginalDestination(),
+      }),
+      timeoutMs: listenerFiltersTimeoutMs,
+      continueOnTimeout: continueOnListenerFiltersTimeout,
+      race: protocolDetection !== null,
+    };
   }
 
-  #handlerFor(info: ConnectionInfo): ChainHandler | null {
-    return this.#compiled.chains.find({
-      destinationAddress: info.local.host,
-      destinationPort: info.local.port,
-      serverName: info.requestedServerName,
-      transportProtocol: 'raw_buffer',
-      applicationProtocols: NO_PROTOCOLS,
-      directSource: info.directRemote.host,
-      source: info.directRemote.host,
-      sourcePort: info.directRemote.port,
+  #detect(socket: Socket, facts: ConnectionFacts, plan: DetectionPlan): void {
+    if (this.#detections.size >= MAX_DETECTIONS) {
+      const [longest] = this.#detections;
+      this.#stats.count('downstream_pre_cx_overflow');
+      longest!.destroy();
+    }
+    const detection = new Detection(socket, facts, plan, this);
+    this.#detections.add(detection);
+    this.#connections.add(detection);
+    this.#stats.waiting(1);
+    detection.start();
+  }
+
+  dial(detection: Detection): TcpConnection | null {
+    const facts = detection.facts;
+    const handler = this.#find({ ...inputOf(facts), transportProtocol: facts.transportProtocol || 'raw_buffer' });
+    if (handler?.kind !== 'tcp' || handler.secure !== null) return null;
+    return new TcpConnection(
+      detection.socket,
+      this.#infoOf(facts),
+      handler.filter,
+      this.#env,
+      this.#onClosed,
+      detection,
+    );
+  }
+
+  onDetected(detection: Detection): void {
+    const { socket, facts, first, upstream } = detection;
+    this.#forget(detection);
+    if (detection.serverFirst) this.#stats.count('protocol_detection_server_first');
+    this.#serve(socket, facts, first, upstream);
+    this.#ended(detection);
+  }
+
+  onGivenUp(detection: Detection, why: GivenUp): void {
+    this.#forget(detection);
+    if (why === 'timeout') this.#stats.count('downstream_pre_cx_timeout');
+    else if (why === 'remote-close') this.#stats.count('downstream_listener_filter_remote_close');
+    else if (why === 'error') this.#stats.count('downstream_listener_filter_error');
+    this.#ended(detection);
+  }
+
+  #forget(detection: Detection): void {
+    this.#detections.delete(detection);
+    this.#stats.waiting(-1);
+  }
+
+  #sayNoOriginalDestination(): void {
+    if (this.#saidNoOriginalDst) return;
+    this.#saidNoOriginalDst = true;
+    this.#env.log.warn(
+      `listener ${this.name}: original destinations are not known here: the address that a client connects to is taken`,
+    );
+  }
+
+  /** What was seen holds; that it is not what was declared is said once. */
+  #compareWithDeclared(seen: 'http' | 'tcp', facts: ConnectionFacts): void {
+    const declared = this.config.protocolDetection;
+    if (declared === null || declared === 'auto' || declared === seen) return;
+    this.#stats.count('protocol_detection_mismatch');
+    if (this.#saidMismatch) return;
+    this.#saidMismatch = true;
+    const { host, port } = facts.local;
+    this.#env.log.warn(
+      `listener ${this.name}: declared ${declared}, but a connection to ${formatAddress({ host, port })} is ${seen}: what is seen holds; correct appProtocol or the port's name`,
+    );
+  }
+
+  // === the chain is known ===
+
+  /** `first`: bytes read already. `dialled`: an upstream that is only good for the chain that it was dialled for. */
+  #serve(socket: Socket, facts: ConnectionFacts, first: Buffer | null, dialled: TcpConnection | null): void {
+    const handler = this.#find(inputOf(facts));
+    if (handler === null) {
+      this.#stats.count('no_filter_chain_match');
+      dialled?.abandon();
+      socket.on('error', ignore);
+      socket.destroy();
+      return;
+    }
+    if (this.config.protocolDetection !== null && handler.secure === null) {
+      this.#compareWithDeclared(handler.kind, facts);
+    }
+    if (handler.secure !== null) {
+      dialled?.abandon();
+      this.#secure(socket, facts, first, handler, handler.secure);
+    } else if (handler.kind === 'tcp' && dialled !== null && dialled.config === handler.filter) {
+      this.#keepAlive(socket);
+      this.#stats.opened();
+      this.#connections.add(dialled);
+      dialled.begin(first);
+    } else {
+      dialled?.abandon();
+      this.#connect(socket, facts, this.#infoOf(facts), first, handler);
+    }
+  }
+
+  #secure(socket: Socket, facts: ConnectionFacts, first: Buffer | null, handler: ChainHandler, secure: Secure): void {
+    socket.pause();
+    if (first !== null) socket.unshift(first);
+    // Whoever shakes hands is a connection: it is waited for, and can be cut.
+    const handshake: Connection = { drain() {}, destroy: () => void socket.destroy() };
+    this.#connections.add(handshake);
+    secure(socket, (secured) => {
+      if (secured !== null) {
+        const info = {
+          ...this.#infoOf(facts),
+          requestedServerName: secured.requestedServerName,
+          tlsVersion: secured.version,
+        };
+        this.#connect(secured.socket, facts, info, null, handler);
+      }
+      this.#ended(handshake);
     });
   }
 
-  #describe(socket: Socket): ConnectionInfo {
+  #connect(
+    socket: Socket,
+    facts: ConnectionFacts,
+    info: ConnectionInfo,
+    first: Buffer | null,
+    handler: ChainHandler,
+  ): void {
+    this.#stats.opened();
+    if (handler.kind === 'tcp') {
+      this.#keepAlive(socket);
+      const connection = new TcpConnection(socket, info, handler.filter, this.#env, this.#onClosed, null, first);
+      this.#connections.add(connection);
+      return;
+    }
+    const source = this.#managers(inputOf(facts), handler.manager);
+    const connection = new HttpConnection(socket, info, handler.manager, source, this.#onClosed);
+    this.#connections.add(connection);
+    if (first !== null) connection.unshift(first);
+  }
+
+  #keepAlive(socket: Socket): void {
+    if (this.config.keepAlive === null) socket.setKeepAlive(true, TCP_KEEPALIVE_MS);
+  }
+
+  readonly #onClosed = (connection: Connection): void => {
+    this.#stats.closed();
+    this.#ended(connection);
+  };
+
+  #ended(connection: Connection): void {
+    this.#connections.delete(connection);
+    if (this.#connections.size === 0) this.#onEmpty?.();
+  }
+
+  /** The manager in force for a connection's requests; looked for anew only when the listener has changed. */
+  #managers(input: ChainInput, first: ConnectionManager): () => ConnectionManager | null {
+    let of = this.#version;
+    let manager: ConnectionManager | null = first;
+    return () => {
+      if (this.#gone) return null;
+      if (of !== this.#version) {
+        of = this.#version;
+        const handler = this.#find(input);
+        manager = handler?.kind === 'http' ? handler.manager : null;
+      }
+      return manager;
+    };
+  }
+
+  #find(input: ChainInput): ChainHandler | null {
+    return this.#compiled.chains.find(input);
+  }
+
+  #infoOf(facts: ConnectionFacts): ConnectionInfo {
     return {
       id: this.#env.nextConnectionId(),
-      directRemote: { host: plainAddress(socket.remoteAddress), port: socket.remotePort ?? 0 },
-      local: { host: plainAddress(socket.localAddress), port: socket.localPort ?? 0 },
-      requestedServerName: '',
+      directRemote: facts.directRemote,
+      remote: facts.remote,
+      local: facts.local,
+      requestedServerName: facts.serverName,
       tlsVersion: '',
       direction: this.config.trafficDirection,
     };
   }
 }
+
+function factsOf(socket: Socket): ConnectionFacts {
+  const remote = { host: plainAddress(socket.remoteAddress), port: socket.remotePort ?? 0 };
+  return {
+    directRemote: remote,
+    remote,
+    local: { host: plainAddress(socket.localAddress), port: socket.localPort ?? 0 },
+    serverName: '',
+    transportProtocol: '',
+    applicationProtocols: NO_PROTOCOLS,
+  };
+}
+
+function inputOf(facts: ConnectionFacts): ChainInput {
+  return {
+    destinationAddress: facts.local.host,
+    destinationPort: facts.local.port,
+    serverName: facts.serverName,
+    transportProtocol: facts.transportProtocol,
+    applicationProtocols: facts.applicationProtocols,
+    directSource: facts.directRemote.host,
+    source: facts.remote.host,
+    sourcePort: facts.remote.port,
+  };
+}
+
+function ignore(): void {}
 
 const NO_PROTOCOLS: readonly string[] = [];
 

@@ -212,7 +212,7 @@ export class SnapshotApplier {
 
   /** The handler of a chain: the one in force when its config is the same but for its routes. */
   #handler(listener: ListenerConfig, chain: FilterChain | null, filter: NetworkFilter, staged: Staged): ChainHandler {
-    if (filter.kind === 'tcp') return { kind: 'tcp', filter: filter.tcp };
+    if (filter.kind === 'tcp') return { kind: 'tcp', secure: null, filter: filter.tcp };
     const { http } = filter;
     const key = managerKey(listener, chain, http);
     let entry = this.#managers.get(key);
@@ -226,7 +226,7 @@ export class SnapshotApplier {
     }
     staged.managers.set(key, entry);
     if (http.routes.kind === 'inline') this.#stageTable(entry.holder, http.routes.config, staged);
-    return { kind: 'http', manager: entry.manager };
+    return { kind: 'http', secure: null, manager: entry.manager };
   }
 
   #namedHolder(name: string): TableHolder {

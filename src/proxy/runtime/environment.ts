@@ -48,7 +48,6 @@ export class ProxyEnvironment implements HttpEnvironment, ListenerEnvironment, U
   readonly wheel: TimerWheel;
   readonly clusters: ClusterManager;
   readonly headerMatcher: (matcher: HeaderMatcher) => HeaderTest = compileHeaderMatcher;
-  readonly acceptStats: ListenerEnvironment['acceptStats'];
   /** True once the process drains: responses say `Connection: close`. */
   draining = false;
   readonly #sinks: LogSinks;
@@ -68,7 +67,6 @@ export class ProxyEnvironment implements HttpEnvironment, ListenerEnvironment, U
     this.#sinks = parts.sinks;
     this.wheel = new TimerWheel(parts.clock);
     this.clusters = new ClusterManager(this);
-    this.acceptStats = listenerStats(parts.stats);
   }
 
   /** Time and log, for parts outside the request path. */
@@ -90,28 +88,4 @@ export class ProxyEnvironment implements HttpEnvironment, ListenerEnvironment, U
       warn: (warning) => this.log.warn(`${config.statPrefix}: ${warning}`),
     });
   }
-}
-
-/** Envoy's `listener.<name>.*` stats. */
-function listenerStats(store: StatStore): ListenerEnvironment['acceptStats'] {
-  const slot = (name: string, listener: string): number =>
-    store.counter(`envoy_listener_${name}`, { envoy_listener_address: listener }, `listener.${listener}.${name}`);
-  const active = (listener: string): number =>
-    store.gauge(
-      'envoy_listener_downstream_cx_active',
-      { envoy_listener_address: listener },
-      `listener.${listener}.downstream_cx_active`,
-    );
-  return {
-    accepted(listener) {
-      store.inc(slot('downstream_cx_total', listener));
-      store.inc(active(listener));
-    },
-    closed(listener) {
-      store.add(active(listener), -1);
-    },
-    noChain(listener) {
-      store.inc(slot('no_filter_chain_match', listener));
-    },
-  };
 }

@@ -18,6 +18,14 @@ export interface TcpEnvironment {
   cluster(name: string): UpstreamCluster | undefined;
 }
 
+/** Who waits for what the upstream does while it is not known yet whether the connection is TCP. */
+export interface UpstreamProbe {
+  /** The server sent bytes, or FIN. */
+  onServerSpoke(): void;
+  /** No endpoint could be reached, or it went away. */
+  onServerFailed(): void;
+}
+
 /**
  * A downstream connection forwarded as bytes to one endpoint of a (weighted) cluster
  * (envoy.extensions.filters.network.tcp_proxy.v3). Half-close is passed on in both directions; a failed
@@ -37,13 +45,21 @@ export class TcpConnection {
   #attempts = 0;
   #connected = false;
   #timedOut = false;
+  /** Not null: the upstream is only dialled, and the downstream is not ours yet. */
+  #probe: UpstreamProbe | null;
+  #abandoned = false;
+  /** Bytes of the downstream that were read before. */
+  #first: Buffer | null = null;
 
+  /** With a `probe` it dials only, and waits for {@link begin} or {@link abandon}. */
   constructor(
     downstream: Socket,
     info: ConnectionInfo,
     config: TcpProxy,
     env: TcpEnvironment,
     onClosed: (connection: TcpConnection) => void,
+    probe: UpstreamProbe | null = null,
+    first: Buffer | null = null,
   ) {
     this.#downstream = downstream;
     this.#info = info;
@@ -55,10 +71,36 @@ export class TcpConnection {
       this.#timedOut = true;
       this.#upstream?.destroy();
     });
+    this.#probe = probe;
+    if (probe === null) this.begin(first);
+    else this.#connect();
+  }
+
+  /** Forwards the downstream from now on, `first` before all else. */
+  begin(first: Buffer | null): void {
+    const downstream = this.#downstream;
+    this.#probe = null;
+    this.#first = first;
     downstream.pause();
     downstream.on('error', () => downstream.destroy());
     downstream.on('close', this.#onDownstreamClose);
-    this.#connect();
+    const upstream = this.#upstream;
+    if (upstream === null || upstream.destroyed) {
+      this.#attempts = 0;
+      this.#connected = false;
+      this.#connect();
+    } else if (this.#connected) {
+      upstream.removeAllListeners('readable');
+      this.#pumpBoth(upstream);
+    }
+  }
+
+  /** Lets go of an upstream that was only dialled; the downstream is not touched. */
+  abandon(): void {
+    this.#abandoned = true;
+    this.#probe = null;
+    this.#env.wheel.release(this.#connectTimer);
+    this.#upstream?.destroy();
   }
 
   /** Bytes have no requests to wait for: a drained TCP connection lives until a side closes it. */
@@ -74,7 +116,7 @@ export class TcpConnection {
     const endpoint = cluster?.pick({ hash: null, avoid: null, originalDestination: this.#info.local }) ?? null;
     if (cluster === undefined || endpoint === null || !cluster.breakers.DEFAULT.connections.acquire()) {
       this.#env.log.debug(`tcp ${this.#config.statPrefix}: no endpoint for the connection`);
-      this.destroy();
+      this.#fail();
       return;
     }
     this.#cluster = cluster;
@@ -85,24 +127,42 @@ export class TcpConnection {
     this.#env.wheel.arm(this.#connectTimer, cluster.config.connectTimeoutMs);
     upstream.on('connect', () => this.#onConnect(upstream));
     upstream.on('error', () => upstream.destroy());
-    upstream.on('close', () => this.#onUpstreamClose(cluster, endpoint));
+    upstream.on('close', () => this.#onUpstreamClose(upstream, cluster, endpoint));
   }
 
   #onConnect(upstream: Socket): void {
-    const downstream = this.#downstream;
     this.#connected = true;
     this.#env.wheel.disarm(this.#connectTimer);
+    if (this.#probe === null) this.#pumpBoth(upstream);
+    else upstream.once('readable', () => this.#probe?.onServerSpoke());
+  }
+
+  #pumpBoth(upstream: Socket): void {
+    const downstream = this.#downstream;
+    if (this.#first !== null) upstream.write(this.#first);
+    this.#first = null;
     this.#touch();
     pump(downstream, upstream, this.#touch);
     pump(upstream, downstream, this.#touch);
     downstream.resume();
+    // Its FIN came while the connection was not known to be TCP.
+    if (downstream.readableEnded) upstream.end();
   }
 
-  #onUpstreamClose(cluster: UpstreamCluster, endpoint: UpstreamEndpoint): void {
+  #fail(): void {
+    if (this.#probe === null) this.destroy();
+    else this.#probe.onServerFailed();
+  }
+
+  #onUpstreamClose(upstream: Socket, cluster: UpstreamCluster, endpoint: UpstreamEndpoint): void {
     cluster.breakers.DEFAULT.connections.release();
     cluster.stats.connectionClosed();
+    // Let go of, or dialled again meanwhile.
+    if (this.#abandoned || upstream !== this.#upstream) return;
     if (this.#connected) {
-      this.#downstream.destroySoon();
+      this.#connected = false;
+      if (this.#probe === null) this.#downstream.destroySoon();
+      else this.#probe.onServerFailed();
       return;
     }
     // A client that did not wait says nothing about the endpoint.
@@ -111,7 +171,7 @@ export class TcpConnection {
     cluster.recordFailure(endpoint, this.#timedOut ? 'connection-timeout' : 'connection-failure');
     this.#timedOut = false;
     if (this.#attempts < this.#config.maxConnectAttempts) this.#connect();
-    else this.destroy();
+    else this.#fail();
   }
 
   readonly #onDownstreamClose = (): void => {
@@ -137,6 +197,10 @@ export class TcpConnection {
     return clusters[0]?.name ?? '';
   }
 
+  /** What it was made for. */
+  get config(): TcpProxy {
+    return this.#config;
+  }
   /** The endpoint's address, for the admin's views. */
   get upstreamAddress(): string {
     return this.#endpoint?.address ?? '';

@@ -30,7 +30,7 @@ function apply(config: object, peer: string, ...lines: string[]) {
   const request = head(...lines);
   const info = new StreamInfo();
   info.request = request;
-  info.connection = { ...info.connection, directRemote: { host: peer, port: 1 } };
+  info.connection = { ...info.connection, remote: { host: peer, port: 1 } };
   const manager = {
     config: {
       useRemoteAddress: false,
