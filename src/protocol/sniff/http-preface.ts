@@ -13,7 +13,7 @@ const VERSION = Uint8Array.from('HTTP/', (c) => c.charCodeAt(0));
 /** Longer than any method in use: text that is no HTTP is not waited for. */
 const MAX_METHOD_BYTES = 64;
 
-const State = { Method: 0, Target: 1, Version: 2 } as const;
+const State = { Method: 0, BeforeTarget: 1, Target: 2, BeforeVersion: 3, Version: 4, Tail: 5 } as const;
 
 /** RFC 9110 section 5.6.2. */
 const IS_TOKEN = new Uint8Array(256);
@@ -21,13 +21,17 @@ for (const c of "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijkl
   IS_TOKEN[c.charCodeAt(0)] = 1;
 }
 
-const SP = 0x20;
-const CR = 0x0d;
 const LF = 0x0a;
+
+/** What some servers take for a space (RFC 9112 section 3): space, tab, VT, FF and CR. */
+function isBlank(byte: number): boolean {
+  return byte === 0x20 || byte === 0x09 || (byte >= 0x0b && byte <= 0x0d);
+}
 
 /**
  * Finds out whether a connection starts with a request line of HTTP/1 (RFC 9112 section 3) or HTTP/2's preface.
- * Which requests are good is not asked here, only whether something else is meant.
+ * Which requests are good is not asked here: what a lenient server would take for HTTP is HTTP, so that nothing gets
+ * around the HTTP chain by being written oddly, and is refused there.
  */
 export class HttpPrefaceSniffer {
   #at = 0;
@@ -42,42 +46,60 @@ export class HttpPrefaceSniffer {
     const end = Math.min(bytes.length, MAX_REQUEST_LINE_BYTES);
     for (let i = this.#at; i < end; i++) {
       const byte = bytes[i]!;
-      switch (this.#state) {
-        case State.Method:
-          if (byte === SP && i > 0) this.#state = State.Target;
-          else if (IS_TOKEN[byte] === 0 || i >= MAX_METHOD_BYTES) return NO;
-          break;
-        case State.Target:
-          if (byte === SP && bytes[i - 1] !== SP) {
-            this.#state = State.Version;
-            this.#versionStart = i + 1;
-          } else if (byte <= SP || byte === 0x7f) return NO;
-          break;
-        default: {
-          const answer = versionByte(bytes, this.#versionStart, i);
-          if (answer !== null) return answer;
-        }
-      }
+      if (byte === LF) return this.#state === State.Tail ? this.#found(bytes, i + 1) : NO;
+      if (!this.#next(byte, i)) return NO;
     }
     this.#at = end;
     return end >= MAX_REQUEST_LINE_BYTES ? TOO_LARGE : MORE;
   }
+
+  /** One octet of the line; false: it is none of HTTP's. */
+  #next(byte: number, i: number): boolean {
+    const blank = isBlank(byte);
+    switch (this.#state) {
+      case State.Method:
+        if (!blank) return IS_TOKEN[byte] === 1 && i < MAX_METHOD_BYTES;
+        this.#state = State.BeforeTarget;
+        return i > 0;
+      case State.BeforeTarget:
+        if (blank) return true;
+        this.#state = State.Target;
+        return isVisible(byte);
+      case State.Target:
+        if (blank) this.#state = State.BeforeVersion;
+        return blank || isVisible(byte);
+      case State.BeforeVersion:
+        if (blank) return true;
+        this.#state = State.Version;
+        this.#versionStart = i;
+        return byte === VERSION[0];
+      case State.Version: {
+        const at = i - this.#versionStart;
+        if (at === VERSION_BYTES - 1) this.#state = State.Tail;
+        if (at < VERSION.length) return byte === VERSION[at];
+        return at === 6 ? byte === 0x2e : byte >= 0x30 && byte <= 0x39;
+      }
+      default:
+        return blank;
+    }
+  }
+
+  #found(bytes: Uint8Array, length: number): Sniff<HttpPreface> {
+    const digits = this.#versionStart + VERSION.length;
+    const is11 = bytes[digits] === 0x31 && bytes[digits + 2] === 0x31;
+    return { kind: 'found', value: is11 ? 'http/1.1' : 'http/1.0', length };
+  }
+}
+
+/** `HTTP/1.1` */
+const VERSION_BYTES = 8;
+
+/** Other control characters are of binary protocols, which are not to be waited for. */
+function isVisible(byte: number): boolean {
+  return byte > 0x20 && byte !== 0x7f;
 }
 
 const TOO_LARGE = tooLarge(`the request line is longer than ${MAX_REQUEST_LINE_BYTES} bytes`);
-
-/** One octet of `HTTP/d.d` and the line's end; null: as it should be, so far. */
-function versionByte(bytes: Uint8Array, start: number, i: number): Sniff<HttpPreface> | null {
-  const byte = bytes[i]!;
-  const at = i - start;
-  if (at < VERSION.length) return byte === VERSION[at] ? null : NO;
-  if (at === 5 || at === 7) return byte >= 0x30 && byte <= 0x39 ? null : NO;
-  if (at === 6) return byte === 0x2e ? null : NO;
-  if (at === 8 && byte === CR) return null;
-  if (byte !== LF) return NO;
-  const is11 = bytes[start + 5] === 0x31 && bytes[start + 7] === 0x31;
-  return { kind: 'found', value: is11 ? 'http/1.1' : 'http/1.0', length: i + 1 };
-}
 
 function matchHttp2(bytes: Uint8Array): 'whole' | 'part' | 'no' {
   const size = Math.min(bytes.length, HTTP2_PREFACE.length);

@@ -115,7 +115,7 @@ function proxyProtocol(config: ProxyProtocol, store: StatStore): ListenerFilterS
     if (!config.versions.includes(version)) {
       count(`versions.v${version}.found`);
       count(`versions.v${version}.disallowed`);
-      return refuse();
+      return Verdict.Close;
     }
     const answer = sniffProxyHeader(bytes);
     if (answer.kind === 'more') return Verdict.More;
