@@ -66,8 +66,11 @@ export interface ListenerEnvironment extends TcpEnvironment {
 
 type Connection = { drain(): void; destroy(): void };
 
-/** Connections of a listener that may wait for their first bytes; of more the one that has waited longest is closed. */
-const MAX_DETECTIONS = 16_384;
+/**
+ * Connections of a listener that may wait for their first bytes; of more the one that has waited longest is closed.
+ * Runtime `remora.listener.max_waiting` says otherwise.
+ */
+const MAX_WAITING = 16_384;
 
 /**
  * How long an opaque connection is silent before the kernel asks whether the peer is still there: less than the
@@ -230,7 +233,7 @@ export class Listener implements DetectionHost {
   }
 
   #detect(socket: Socket, facts: ConnectionFacts, plan: DetectionPlan): void {
-    if (this.#detections.size >= MAX_DETECTIONS) {
+    if (this.#detections.size >= this.#env.runtime.number('remora.listener.max_waiting', MAX_WAITING)) {
       const [longest] = this.#detections;
       this.#stats.count('downstream_pre_cx_overflow');
       longest!.destroy();

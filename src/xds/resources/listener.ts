@@ -1,6 +1,6 @@
 import type { SocketAddress } from '../../model/address.ts';
 import { formatAddress } from '../../model/address.ts';
-import type { FilterChain, FilterChainMatch, Listener, NetworkFilter } from '../../model/listener.ts';
+import type { FilterChain, FilterChainMatch, Listener, ListenerFilter, NetworkFilter } from '../../model/listener.ts';
 import type * as wire from '../proto/gen/envoy/config/listener/v3.ts';
 import { HttpConnectionManager } from '../proto/gen/envoy/extensions/filters/network/http_connection_manager/v3.ts';
 import { TcpProxy } from '../proto/gen/envoy/extensions/filters/network/tcp_proxy/v3.ts';
@@ -27,6 +27,7 @@ export function decodeListener(listener: wire.Listener, path: string, s: Decodin
   }
   checkDistinct(chains, `${at}filter_chains`, s);
   const listenerFilters = decodeListenerFilters(listener, at, s);
+  warnUndetected(chains, listenerFilters, `${at}filter_chains`, s);
   return {
     name: listener.name || formatAddress(first),
     addresses,
@@ -46,6 +47,27 @@ export function decodeListener(listener: wire.Listener, path: string, s: Decodin
         ? null
         : decodeChain(listener.default_filter_chain, `${at}default_filter_chain`, s),
   };
+}
+
+/** Envoy takes such listeners too; their chains are merely never chosen. */
+function warnUndetected(
+  chains: readonly FilterChain[],
+  filters: readonly ListenerFilter[],
+  path: string,
+  s: Decoding,
+): void {
+  const tls = filters.some(({ kind }) => kind === 'tls-inspector');
+  const http = filters.some(({ kind }) => kind === 'http-inspector');
+  for (const [i, { match }] of chains.entries()) {
+    const at = `${path}[${i}].filter_chain_match`;
+    const never = (field: string, remedy: string): void =>
+      s.warnings.add(`${at}.${field}`, `never matches: nothing finds it out; add ${remedy} to listener_filters`);
+    if (match.serverNames.length > 0 && !tls) never('server_names', 'tls_inspector');
+    if (match.transportProtocol === 'tls' && !tls) never('transport_protocol', 'tls_inspector');
+    if (match.applicationProtocols.length > 0 && !tls && !http) {
+      never('application_protocols', 'tls_inspector or http_inspector');
+    }
+  }
 }
 
 function decodeAddresses(listener: wire.Listener, at: string, s: Decoding): SocketAddress[] {

@@ -367,6 +367,22 @@ test('a client that leaves early is counted, and leaves nothing behind', async (
   expect(gone).toBe(2);
 });
 
+test('of too many that say nothing the one that has waited longest goes', async () => {
+  const server = await upstream();
+  const p = await proxy()
+    .cluster('a', server.port)
+    .runtime({ 'remora.listener.max_waiting': 2 })
+    .listener({ listener_filters: [httpInspector], filter_chains: [httpChain('a')] })
+    .start();
+  const waiting = [await p.client(), await p.client(), await p.client()];
+  await waiting[0]!.untilEnded();
+  expect(p.stat('listener.main.downstream_pre_cx_overflow')).toBe(1);
+  for (const client of waiting.slice(1)) {
+    client.get();
+    expect((await client.response()).status).toBe(200);
+  }
+});
+
 test('connection_limit counts those that wait too', async () => {
   const server = await upstream();
   const p = await proxy()
