@@ -43,7 +43,18 @@ export type ListenerFilter = {
   | { readonly kind: 'tls-inspector' }
   | { readonly kind: 'http-inspector' }
   | { readonly kind: 'original-dst' }
+  | { readonly kind: 'local-rate-limit'; readonly limit: ConnectionRateLimit }
 );
+
+/** envoy.extensions.filters.listener.local_ratelimit.v3.LocalRateLimit */
+export interface ConnectionRateLimit {
+  readonly statPrefix: string;
+  readonly maxTokens: number;
+  readonly tokensPerFill: number;
+  readonly fillIntervalMs: number;
+  /** Whether it limits at all, by a runtime key where one is named. */
+  readonly enabled: { readonly byDefault: boolean; readonly runtimeKey: string };
+}
 
 /** envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol */
 export interface ProxyProtocol {

@@ -81,8 +81,13 @@ export class Detection {
     while (this.#step < steps.length) {
       const step = steps[this.#step++]!;
       if (step.disabled?.(this.facts.local.port)) continue;
-      this.#inspect = step.begin(this.facts);
-      if (this.#inspect === null) continue;
+      const inspect = step.begin(this.facts);
+      if (inspect === null) continue;
+      if (inspect === 'close') {
+        this.#giveUp('refused');
+        return;
+      }
+      this.#inspect = inspect;
       if (!this.#run(step.kind !== 'proxy-protocol')) return;
     }
     this.#finish();

@@ -1,5 +1,7 @@
+import type { Clock } from '../../base/clock.ts';
+import { TokenBucket } from '../../base/token-bucket.ts';
 import type { SocketAddress } from '../../model/address.ts';
-import type { ListenerFilter, PortPredicate, ProxyProtocol } from '../../model/listener.ts';
+import type { ConnectionRateLimit, ListenerFilter, PortPredicate, ProxyProtocol } from '../../model/listener.ts';
 import { type HttpPreface, HttpPrefaceSniffer } from '../../protocol/sniff/http-preface.ts';
 import { sniffProxyHeader, versionOf } from '../../protocol/sniff/proxy-protocol.ts';
 import { ClientHelloSniffer } from '../../protocol/sniff/tls-client-hello.ts';
@@ -28,13 +30,15 @@ export interface ListenerFilterStep {
   readonly kind: ListenerFilter['kind'];
   /** True for destination ports where it is left out. */
   readonly disabled: ((port: number) => boolean) | null;
-  /** Null: it needs no bytes, and is done. */
-  begin(facts: ConnectionFacts): Inspect | null;
+  /** Null: it needs no bytes, and is done; `close`: it does not want the connection. */
+  begin(facts: ConnectionFacts): Inspect | null | 'close';
 }
 
 /** What the filters need of the process. */
 export interface ListenerFilterEnvironment {
   readonly stats: StatStore;
+  readonly clock: Clock;
+  readonly runtime: { boolean(key: string, fallback: boolean): boolean };
   /** Says once, for the listener, that the platform does not tell original destinations. */
   noOriginalDestination(): void;
 }
@@ -64,6 +68,8 @@ function compileBegin(filter: ListenerFilter, env: ListenerFilterEnvironment): L
         env.noOriginalDestination();
         return null;
       };
+    case 'local-rate-limit':
+      return localRateLimit(filter.limit, env);
   }
 }
 
@@ -93,6 +99,19 @@ function counters(store: StatStore, prefix: string): (name: string) => void {
   return (name) => {
     const dotted = `${prefix}${name}`;
     store.inc(store.counter(`envoy_${dotted.replaceAll('.', '_')}`, {}, dotted));
+  };
+}
+
+/** Connections without a token are closed. */
+function localRateLimit(limit: ConnectionRateLimit, env: ListenerFilterEnvironment): ListenerFilterStep['begin'] {
+  const count = counters(env.stats, `listener_local_ratelimit.${limit.statPrefix}.`);
+  const bucket = new TokenBucket(limit.maxTokens, limit.tokensPerFill, limit.fillIntervalMs);
+  const { byDefault, runtimeKey } = limit.enabled;
+  return () => {
+    const enabled = runtimeKey === '' ? byDefault : env.runtime.boolean(runtimeKey, byDefault);
+    if (!enabled || bucket.take(env.clock.now())) return null;
+    count('rate_limited');
+    return 'close';
   };
 }
 

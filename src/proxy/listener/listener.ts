@@ -11,7 +11,7 @@ import type { StatStore } from '../telemetry/metrics/store.ts';
 import type { ConnectionInfo } from '../telemetry/stream-info.ts';
 import { Detection, type DetectionHost, type DetectionPlan, type GivenUp } from './detection.ts';
 import { type ChainInput, FilterChainTable } from './filter-chain.ts';
-import { type ConnectionFacts, compileListenerFilters } from './listener-filters.ts';
+import { type ConnectionFacts, compileListenerFilters, type ListenerFilterStep } from './listener-filters.ts';
 import { ListenerStats } from './stats.ts';
 
 /** What a downstream TLS handshake gave. */
@@ -60,7 +60,10 @@ export function compileListener(
 /** What listeners share. */
 export interface ListenerEnvironment extends TcpEnvironment {
   readonly stats: StatStore;
-  readonly runtime: { number(key: string, fallback: number): number };
+  readonly runtime: {
+    number(key: string, fallback: number): number;
+    boolean(key: string, fallback: boolean): boolean;
+  };
   nextConnectionId(): number;
 }
 
@@ -109,7 +112,7 @@ export class Listener implements DetectionHost {
     this.#env = env;
     this.#stats = new ListenerStats(env.stats, this.name);
     this.#limitKey = `envoy.resource_limits.listener.${this.name}.connection_limit`;
-    this.#plan = this.#compilePlan();
+    this.#plan = this.#compilePlan(null);
   }
 
   get config(): ListenerConfig {
@@ -158,9 +161,11 @@ export class Listener implements DetectionHost {
 
   /** Replaces the config; the addresses must be the same. */
   update(compiled: CompiledListener): void {
+    const former = this.config.listenerFilters;
     this.#compiled = compiled;
     this.#version++;
-    this.#plan = this.#compilePlan();
+    const same = JSON.stringify(former) === JSON.stringify(this.config.listenerFilters);
+    this.#plan = this.#compilePlan(same ? (this.#plan?.steps ?? null) : null);
   }
 
   /** Stops accepting; open connections end after the request in progress. `onEmpty` is called when the last has. */
@@ -217,15 +222,20 @@ export class Listener implements DetectionHost {
 
   // === before the chain is known ===
 
-  #compilePlan(): DetectionPlan | null {
+  /** Filters that say what they said go on as they were: a rate limit does not begin anew. */
+  #compilePlan(former: readonly ListenerFilterStep[] | null): DetectionPlan | null {
     const { listenerFilters, listenerFiltersTimeoutMs, continueOnListenerFiltersTimeout, protocolDetection } =
       this.config;
     if (listenerFilters.length === 0) return null;
     return {
-      steps: compileListenerFilters(listenerFilters, {
-        stats: this.#env.stats,
-        noOriginalDestination: () => this.#sayNoOriginalDestination(),
-      }),
+      steps:
+        former ??
+        compileListenerFilters(listenerFilters, {
+          stats: this.#env.stats,
+          clock: this.#env.clock,
+          runtime: this.#env.runtime,
+          noOriginalDestination: () => this.#sayNoOriginalDestination(),
+        }),
       timeoutMs: listenerFiltersTimeoutMs,
       continueOnTimeout: continueOnListenerFiltersTimeout,
       race: protocolDetection !== null,

@@ -1,7 +1,14 @@
-import type { ListenerFilter, PortPredicate, ProtocolDetection, ProxyProtocol } from '../../model/listener.ts';
+import type {
+  ConnectionRateLimit,
+  ListenerFilter,
+  PortPredicate,
+  ProtocolDetection,
+  ProxyProtocol,
+} from '../../model/listener.ts';
 import type { Metadata } from '../proto/gen/envoy/config/core/v3.ts';
 import type * as wire from '../proto/gen/envoy/config/listener/v3.ts';
 import { HttpInspector } from '../proto/gen/envoy/extensions/filters/listener/http_inspector/v3.ts';
+import { LocalRateLimit } from '../proto/gen/envoy/extensions/filters/listener/local_ratelimit/v3.ts';
 import { OriginalDst } from '../proto/gen/envoy/extensions/filters/listener/original_dst/v3.ts';
 import { OriginalSrc } from '../proto/gen/envoy/extensions/filters/listener/original_src/v3.ts';
 import { ProxyProtocol as WireProxyProtocol } from '../proto/gen/envoy/extensions/filters/listener/proxy_protocol/v3.ts';
@@ -50,7 +57,7 @@ function decodeListenerFilter(filter: wire.ListenerFilter, path: string, s: Deco
   if (known === undefined) {
     s.error(
       at,
-      `listener filter ${typeName} is not in this version: use proxy_protocol, tls_inspector, http_inspector or original_dst`,
+      `listener filter ${typeName} is not in this version: use proxy_protocol, tls_inspector, http_inspector, original_dst or local_ratelimit`,
     );
     return null;
   }
@@ -67,13 +74,33 @@ function decodeListenerFilter(filter: wire.ListenerFilter, path: string, s: Deco
       return { kind: 'http-inspector', disabled };
     case OriginalDst:
       return { kind: 'original-dst', disabled };
+    case LocalRateLimit:
+      return { kind: 'local-rate-limit', limit: decodeLimit(message as LocalRateLimit, at, s), disabled };
     default:
       s.noEffect(at, 'the upstream sees the address of the proxy');
       return null;
   }
 }
 
-const KNOWN = [WireProxyProtocol, TlsInspector, HttpInspector, OriginalDst, OriginalSrc];
+const KNOWN = [WireProxyProtocol, TlsInspector, HttpInspector, OriginalDst, LocalRateLimit, OriginalSrc];
+
+/** Envoy refuses shorter intervals. */
+const MIN_FILL_INTERVAL_MS = 50;
+
+function decodeLimit(config: LocalRateLimit, path: string, s: Decoding): ConnectionRateLimit {
+  const { max_tokens = 0, tokens_per_fill = 1, fill_interval = 0 } = config.token_bucket ?? {};
+  if (fill_interval < MIN_FILL_INTERVAL_MS) {
+    s.error(`${path}.token_bucket.fill_interval`, `must be at least ${MIN_FILL_INTERVAL_MS} ms`);
+  }
+  const { default_value = true, runtime_key = '' } = config.runtime_enabled ?? {};
+  return {
+    statPrefix: config.stat_prefix ?? '',
+    maxTokens: max_tokens,
+    tokensPerFill: tokens_per_fill,
+    fillIntervalMs: fill_interval,
+    enabled: { byDefault: default_value, runtimeKey: runtime_key },
+  };
+}
 
 function decodeProxyProtocol(config: WireProxyProtocol): ProxyProtocol {
   const disallowed = config.disallowed_versions ?? [];

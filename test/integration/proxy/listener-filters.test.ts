@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import {
   HTTP,
@@ -366,6 +367,80 @@ test('a client that leaves early is counted, and leaves nothing behind', async (
     p.stat('listener.main.downstream_listener_filter_error');
   expect(gone).toBe(2);
 });
+
+test('local_ratelimit closes what has no token, where runtime does not switch it off', async () => {
+  const clock = manualClock();
+  const server = await upstream();
+  const limit = {
+    name: 'limit',
+    typed_config: {
+      '@type': 'type.googleapis.com/envoy.extensions.filters.listener.local_ratelimit.v3.LocalRateLimit',
+      stat_prefix: 'flood',
+      token_bucket: { max_tokens: 1, fill_interval: '10s' },
+      runtime_enabled: { default_value: true, runtime_key: 'flood.on' },
+    },
+  };
+  const build = (): ReturnType<typeof proxy> =>
+    proxy()
+      .cluster('a', server.port)
+      .listener({ listener_filters: [limit], filter_chains: [httpChain('a')] });
+  const p = await build().clock(clock).start();
+  const ask = async (of: TestProxy): Promise<string> => {
+    const client = await of.client();
+    client.get();
+    return (await client.rest()).slice(0, 12);
+  };
+  const served = await p.client();
+  served.get();
+  expect((await served.response()).status).toBe(200);
+  expect(await ask(p)).toBe('');
+  // An edit elsewhere in the listener fills no bucket.
+  const main = p.bootstrap.listeners[0]!;
+  await p.proxy.applier.apply(p.snapshot({ listeners: new Map([['main', { ...main, tcpBacklog: 7 }]]) }));
+  expect(await ask(p)).toBe('');
+  expect(p.stat('listener_local_ratelimit.flood.rate_limited')).toBe(2);
+  clock.advance(10_000);
+  const later = await p.client();
+  later.get();
+  expect((await later.response()).status).toBe(200);
+  const off = await build().runtime({ 'flood.on': false }).start();
+  for (let i = 0; i < 3; i++) {
+    const client = await off.client();
+    client.get();
+    expect((await client.response()).status).toBe(200);
+  }
+});
+
+test.runIf(process.platform === 'linux')(
+  'accepted sockets have the keepalive of socket_options, and bytes get one anyway',
+  async () => {
+    /** Jiffies (hundredths) until the kernel's keepalive timer of the accepted socket fires; -1: it has none. proc(5) */
+    const keepalive = async (fields: Json): Promise<number> => {
+      const server = await upstream();
+      const p = await proxy().cluster('a', server.port).listener(fields).start();
+      const client = await p.client();
+      await eventually(() => p.stat('listener.main.downstream_cx_active') === 1);
+      const port = (of: number): string => of.toString(16).toUpperCase().padStart(4, '0');
+      const ends = `:${port(p.port)} 0100007F:${port(client.socket.localPort!)}`;
+      const line = readFileSync('/proc/net/tcp', 'utf8')
+        .split('\n')
+        .find((one) => one.includes(ends))!;
+      const [timer, when] = line.trim().split(/\s+/)[5]!.split(':');
+      return timer === '02' ? Number.parseInt(when!, 16) : -1;
+    };
+    const options = [
+      { level: 1, name: 9, int_value: 1 },
+      { level: 6, name: 4, int_value: 77 },
+    ];
+    const set = await keepalive({ socket_options: options, filter_chains: [httpChain('a')] });
+    expect(set).toBeGreaterThan(7_000);
+    expect(set).toBeLessThanOrEqual(7_700);
+    expect(await keepalive({ filter_chains: [httpChain('a')] })).toBe(-1);
+    expect(await keepalive({ filter_chains: [tcpChain('a')] })).toBeGreaterThan(17_000);
+    const off = [{ level: 1, name: 9, int_value: 0 }];
+    expect(await keepalive({ socket_options: off, filter_chains: [tcpChain('a')] })).toBe(-1);
+  },
+);
 
 test('of too many that say nothing the one that has waited longest goes', async () => {
   const server = await upstream();

@@ -80,6 +80,7 @@ export const coreTables = [
     formatters: reported('formatter extensions are not loaded; an operator that only they know is an error'),
     json_format_options: reported('fields are written in the order of the config'),
   }),
+  table(core.RuntimeFeatureFlag, { default_value: effective, runtime_key: effective }),
   table(core.RuntimeFractionalPercent, { default_value: effective, runtime_key: effective }),
   table(core.RuntimeUInt32, { default_value: effective, runtime_key: effective }),
   table(core.TransportSocket, { name: label, typed_config: effective }),
@@ -87,6 +88,7 @@ export const coreTables = [
 
   table(type.FractionalPercent, { numerator: effective, denominator: effective }),
   table(type.Percent, { value: effective }),
+  table(type.TokenBucket, { max_tokens: effective, tokens_per_fill: effective, fill_interval: effective }),
   table(type.Int32Range, { start: effective, end: effective }),
   table(type.Int64Range, { start: effective, end: effective }),
 

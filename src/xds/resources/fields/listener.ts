@@ -3,6 +3,7 @@ import * as listener from '../../proto/gen/envoy/config/listener/v3.ts';
 import * as fileLog from '../../proto/gen/envoy/extensions/access_loggers/file/v3.ts';
 import * as streamLog from '../../proto/gen/envoy/extensions/access_loggers/stream/v3.ts';
 import * as httpInspector from '../../proto/gen/envoy/extensions/filters/listener/http_inspector/v3.ts';
+import * as localRateLimit from '../../proto/gen/envoy/extensions/filters/listener/local_ratelimit/v3.ts';
 import * as originalDst from '../../proto/gen/envoy/extensions/filters/listener/original_dst/v3.ts';
 import * as originalSrc from '../../proto/gen/envoy/extensions/filters/listener/original_src/v3.ts';
 import * as proxyProtocol from '../../proto/gen/envoy/extensions/filters/listener/proxy_protocol/v3.ts';
@@ -118,6 +119,11 @@ export const listenerTables = [
     pass_through_tlvs: reported('no PROXY header is sent upstream that could carry them'),
     disallowed_versions: effective,
     stat_prefix: effective,
+  }),
+  table(localRateLimit.LocalRateLimit, {
+    stat_prefix: effective,
+    token_bucket: effective,
+    runtime_enabled: effective,
   }),
   table(originalSrc.OriginalSrc, { bind_port: label, mark: label }),
 
