@@ -14,6 +14,7 @@ export class HttpStats {
   readonly requestTimeouts: number;
   readonly headerTimeouts: number;
   readonly drained: number;
+  readonly rejectedByIpDetection: number;
   readonly #noRoute: number;
   readonly #noCluster: number;
   readonly #resetByClient: number;
@@ -40,6 +41,7 @@ export class HttpStats {
     this.requestTimeouts = counter('downstream_rq_timeout');
     this.headerTimeouts = counter('downstream_rq_header_timeout');
     this.drained = counter('downstream_cx_drain_close');
+    this.rejectedByIpDetection = counter('downstream_rq_rejected_via_ip_detection');
     this.#resetByClient = counter('downstream_rq_rx_reset');
     this.#noRoute = counter('no_route');
     this.#noCluster = counter('no_cluster');

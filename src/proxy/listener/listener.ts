@@ -17,10 +17,12 @@ import { ListenerStats } from './stats.ts';
 /** What a downstream TLS handshake gave. */
 export interface SecuredSocket {
   readonly socket: Socket;
-  /** TLS version such as `TLSv1.3`. */
-  readonly version: string;
-  /** SNI in lower case; '' without one. */
-  readonly requestedServerName: string;
+  readonly info: {
+    /** TLS version such as `TLSv1.3`. */
+    readonly version: string;
+    /** SNI in lower case; '' without one. */
+    readonly requestedServerName: string;
+  };
 }
 
 /**
@@ -350,8 +352,8 @@ export class Listener implements DetectionHost {
       if (secured !== null) {
         const info = {
           ...this.#infoOf(facts),
-          requestedServerName: secured.requestedServerName,
-          tlsVersion: secured.version,
+          requestedServerName: secured.info.requestedServerName,
+          tlsVersion: secured.info.version,
         };
         this.#connect(secured.socket, facts, info, null, handler);
       }

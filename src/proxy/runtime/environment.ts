@@ -7,6 +7,7 @@ import type { HttpConnectionManager } from '../../model/http-connection-manager.
 import type { HeaderMatcher } from '../../model/matcher.ts';
 import type { HttpFilterType, RuntimeValues } from '../filters/filter.ts';
 import type { HttpEnvironment } from '../http/connection-manager.ts';
+import type { NodeIdentity } from '../http/request-options.ts';
 import type { ListenerEnvironment } from '../listener/listener.ts';
 import { compileHeaderMatcher, type HeaderTest } from '../router/header-match.ts';
 import { type AccessLogger, compileAccessLogs } from '../telemetry/accesslog/logger.ts';
@@ -24,6 +25,8 @@ export interface EnvironmentParts {
   readonly log: Logger;
   readonly stats: StatStore;
   readonly sinks: LogSinks;
+  /** The bootstrap's. */
+  readonly node: NodeIdentity;
   readonly runtime: RuntimeValues;
   readonly filterTypes: Registry<HttpFilterType>;
   readonly balancers: Registry<BalancerType>;
@@ -39,6 +42,7 @@ export class ProxyEnvironment implements HttpEnvironment, ListenerEnvironment, U
   readonly random: Random;
   readonly log: Logger;
   readonly stats: StatStore;
+  readonly node: NodeIdentity;
   readonly runtime: RuntimeValues;
   readonly filterTypes: Registry<HttpFilterType>;
   readonly balancers: Registry<BalancerType>;
@@ -58,6 +62,7 @@ export class ProxyEnvironment implements HttpEnvironment, ListenerEnvironment, U
     this.random = parts.random;
     this.log = parts.log;
     this.stats = parts.stats;
+    this.node = parts.node;
     this.runtime = parts.runtime;
     this.filterTypes = parts.filterTypes;
     this.balancers = parts.balancers;

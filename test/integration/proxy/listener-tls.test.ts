@@ -24,7 +24,8 @@ const secure: Secure = (socket, onDone) => {
     if (done) return;
     done = true;
     if (!ok) socket.destroy();
-    onDone(ok ? { socket: secured, version: secured.getProtocol() ?? '', requestedServerName: 'a.example' } : null);
+    const info = { version: secured.getProtocol() ?? '', requestedServerName: 'a.example' };
+    onDone(ok ? { socket: secured, info } : null);
   };
   secured.on('secure', () => finish(true));
   secured.on('error', () => finish(false));
