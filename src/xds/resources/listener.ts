@@ -11,7 +11,7 @@ import { decodeAddress, decodeCidrs } from './address.ts';
 import type { Decoding } from './decoding.ts';
 import { decodeManager } from './http-connection-manager.ts';
 import { decodeTcpProxy } from './tcp-proxy.ts';
-import { checkTransportSocket } from './transport-socket.ts';
+import { decodeDownstreamSocket } from './transport-socket.ts';
 
 const BUFFER_LIMIT_BYTES = 1024 * 1024;
 /** The kernel cuts it down to net.core.somaxconn, which is what Envoy asks for. */
@@ -78,11 +78,17 @@ function checkListenerFilters(filters: readonly wire.ListenerFilter[] | undefine
 }
 
 function decodeChain(chain: wire.FilterChain, path: string, s: Decoding): FilterChain {
-  checkTransportSocket(chain.transport_socket, `${path}.transport_socket`, s);
+  const tls = decodeDownstreamSocket(
+    chain.transport_socket,
+    `${path}.transport_socket`,
+    chain.transport_socket_connect_timeout,
+    s,
+  );
   return {
     name: chain.name ?? '',
     match: decodeMatch(chain.filter_chain_match ?? {}, `${path}.filter_chain_match`, s),
     filter: decodeNetworkFilters(chain.filters ?? [], `${path}.filters`, s),
+    ...(tls === null ? {} : { tls }),
   };
 }
 

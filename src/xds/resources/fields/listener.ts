@@ -76,7 +76,7 @@ export const listenerTables = [
     use_proxy_proto: whenTrue(refused('the PROXY protocol is not read yet')),
     metadata,
     transport_socket: effective,
-    transport_socket_connect_timeout: reported('there is no downstream TLS yet'),
+    transport_socket_connect_timeout: effective,
     name: effective,
     on_demand_configuration: reported('chains are built at once'),
   }),
