@@ -63,9 +63,25 @@ export interface HttpConnectionManager {
   readonly stripHostPort: 'NONE' | 'MATCHING' | 'ANY';
   readonly stripTrailingHostDot: boolean;
 
+  /** Absent: SANITIZE. */
+  readonly clientCert?: ClientCertForwarding;
+
   readonly upgrades: readonly UpgradeConfig[];
   readonly localReply: LocalReplyConfig;
   readonly accessLog: readonly AccessLog[];
+}
+
+/** What becomes of `x-forwarded-client-cert`. (…HttpConnectionManager.ForwardClientCertDetails) */
+export interface ClientCertForwarding {
+  readonly mode: 'FORWARD_ONLY' | 'APPEND_FORWARD' | 'SANITIZE_SET' | 'ALWAYS_FORWARD_ONLY';
+  /** What is said of the client besides the hash of its certificate, where the mode says anything. */
+  readonly details: {
+    readonly subject: boolean;
+    readonly cert: boolean;
+    readonly chain: boolean;
+    readonly dns: boolean;
+    readonly uri: boolean;
+  };
 }
 
 /** envoy.extensions.filters.http.router.v3.Router */

@@ -1,6 +1,7 @@
 import { uuid } from '../../base/random.ts';
 import type { RequestHead } from '../../protocol/http/message.ts';
 import type { StreamInfo } from '../telemetry/stream-info.ts';
+import { applyClientCert } from './client-cert.ts';
 import type { ConnectionManager } from './connection-manager.ts';
 
 /**
@@ -32,7 +33,14 @@ const STEERING_HEADERS = [
 ] as const;
 
 /** What one pass over the header lines found; reused, since it is read at once. */
-const found = { forwardedFor: -1, forwardedProto: -1, requestId: -1, envoy: false, underscore: false };
+const found = {
+  forwardedFor: -1,
+  forwardedProto: -1,
+  requestId: -1,
+  clientCert: false,
+  envoy: false,
+  underscore: false,
+};
 
 /**
  * Prepares a head for routing. Answers true when the caller is trusted (internal), so that `x-envoy-*`
@@ -77,6 +85,9 @@ export function applyRequestPolicy(head: RequestHead, info: StreamInfo, manager:
       headers.set('x-request-id', uuid(manager.env.random));
     }
   }
+  if (found.clientCert || config.clientCert !== undefined) {
+    applyClientCert(headers, found.clientCert, config.clientCert, info.connection.tls);
+  }
   if (config.via !== '') headers.add('via', config.via);
   return internal;
 }
@@ -92,6 +103,7 @@ function scan(head: RequestHead): void {
   found.forwardedFor = -1;
   found.forwardedProto = -1;
   found.requestId = -1;
+  found.clientCert = false;
   found.envoy = false;
   const { headers } = head;
   const { raw, offsets, count } = headers;
@@ -108,6 +120,9 @@ function scan(head: RequestHead): void {
         break;
       case 17:
         if (headers.lineIs(i, 'x-forwarded-proto')) found.forwardedProto = i;
+        break;
+      case 23:
+        if (headers.lineIs(i, 'x-forwarded-client-cert')) found.clientCert = true;
         break;
       default:
     }

@@ -431,6 +431,12 @@ export class HttpStream implements FilterStream, ResponseSink {
     const { table } = this.#manager.routes;
     this.#matchContext.scheme = info.request.scheme;
     this.#matchContext.internal = this.#trusted;
+    const { tls } = info.connection;
+    if (tls !== undefined) {
+      this.#matchContext.tls = true;
+      this.#matchContext.peerPresented = tls.peer !== null;
+      this.#matchContext.peerValidated = tls.validated;
+    }
     const route = table === null ? null : table.match(info.request, this.#matchContext);
     this.#route = route;
     if (route === null) {

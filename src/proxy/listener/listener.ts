@@ -9,11 +9,16 @@ import type { TcpEnvironment } from '../tcp/tcp-proxy.ts';
 import { TcpConnection } from '../tcp/tcp-proxy.ts';
 import type { ConnectionInfo } from '../telemetry/stream-info.ts';
 import { FilterChainTable } from './filter-chain.ts';
+import { acceptTls, type DownstreamTls } from './tls.ts';
 
 /** A compiled filter chain: what serves its connections. */
 export type ChainHandler =
-  | { readonly kind: 'http'; readonly manager: ConnectionManager }
-  | { readonly kind: 'tcp'; readonly filter: Extract<NetworkFilter, { kind: 'tcp' }>['tcp'] };
+  | { readonly kind: 'http'; readonly tls: DownstreamTls | null; readonly manager: ConnectionManager }
+  | {
+      readonly kind: 'tcp';
+      readonly tls: DownstreamTls | null;
+      readonly filter: Extract<NetworkFilter, { kind: 'tcp' }>['tcp'];
+    };
 
 /** A listener's config with its chains compiled. */
 export interface CompiledListener {
@@ -162,6 +167,26 @@ export class Listener {
       socket.destroy();
       return;
     }
+    if (handler.tls === null) {
+      this.#serve(socket, info, handler);
+      return;
+    }
+    // Whoever shakes hands is a connection: it is waited for, and can be cut.
+    const handshake: Connection = { drain() {}, destroy: () => void socket.destroy() };
+    this.#connections.add(handshake);
+    acceptTls(socket, handler.tls, (secured) => {
+      if (secured !== null) {
+        const { requestedServerName, version } = secured.info;
+        const shown = { ...info, requestedServerName, tlsVersion: version, tls: secured.info };
+        this.#serve(secured.socket, shown, handler, info);
+      }
+      this.#connections.delete(handshake);
+      if (this.#connections.size === 0) this.#onEmpty?.();
+    });
+  };
+
+  /** `matched`: what the chain was found by. */
+  #serve(socket: Socket, info: ConnectionInfo, handler: ChainHandler, matched = info): void {
     this.#env.acceptStats.accepted(this.name);
     const onClosed = (connection: Connection): void => {
       this.#connections.delete(connection);
@@ -170,10 +195,10 @@ export class Listener {
     };
     const connection =
       handler.kind === 'http'
-        ? new HttpConnection(socket, info, handler.manager, () => this.#managerFor(info), onClosed)
+        ? new HttpConnection(socket, info, handler.manager, () => this.#managerFor(matched), onClosed)
         : new TcpConnection(socket, info, handler.filter, this.#env, onClosed);
     this.#connections.add(connection);
-  };
+  }
 
   #managerFor(info: ConnectionInfo): ConnectionManager | null {
     if (this.#gone) return null;

@@ -5,6 +5,7 @@ import type { ForwardAction, RouteConfig } from '../../model/route.ts';
 import { EMPTY_SNAPSHOT, type Snapshot } from '../../model/snapshot.ts';
 import { ConnectionManager } from '../http/connection-manager.ts';
 import { type ChainHandler, compileListener, Listener } from '../listener/listener.ts';
+import { DownstreamTls } from '../listener/tls.ts';
 import { compileRouteTable, type RouteTable } from '../router/table.ts';
 import { fingerprint } from '../upstream/fingerprint.ts';
 import type { ProxyEnvironment } from './environment.ts';
@@ -25,6 +26,7 @@ interface ManagerEntry {
 
 /** What a snapshot compiles to, before it is in force. */
 interface Staged {
+  readonly tls: Map<string, DownstreamTls>;
   readonly tables: { readonly holder: TableHolder; readonly config: RouteConfig; readonly table: RouteTable }[];
   readonly managers: Map<string, ManagerEntry>;
 }
@@ -39,6 +41,8 @@ export class SnapshotApplier {
   readonly tables = new Map<string, TableHolder>();
   readonly #env: ProxyEnvironment;
   #managers = new Map<string, ManagerEntry>();
+  /** TLS of the chains in force: an edit elsewhere changes neither its sessions nor its certificates. */
+  #tls = new Map<string, DownstreamTls>();
   #applied: Snapshot = EMPTY_SNAPSHOT;
   /** A listener has been bound. */
   #serving = false;
@@ -83,6 +87,7 @@ export class SnapshotApplier {
     this.#superseded?.();
     for (const listener of [...this.listeners.values(), ...this.#draining]) listener.destroy();
     this.listeners.clear();
+    this.#swapTls(new Map());
     this.#draining.clear();
     this.#env.clusters.close();
   }
@@ -145,7 +150,7 @@ export class SnapshotApplier {
 
   /** Compiles everything, and when all of it compiles, puts it in force. */
   async #swap(snapshot: Snapshot): Promise<void> {
-    const staged: Staged = { tables: [], managers: new Map() };
+    const staged: Staged = { tables: [], managers: new Map(), tls: new Map() };
     for (const [name, config] of snapshot.routes) this.#stageTable(this.#namedHolder(name), config, staged);
     const listeners = [...snapshot.listeners.values()].map((config) =>
       compileListener(config, (filter, chain) => this.#handler(config, chain, filter, staged)),
@@ -156,6 +161,7 @@ export class SnapshotApplier {
       holder.config = config;
     }
     this.#managers = staged.managers;
+    this.#swapTls(staged.tls);
     const added: Listener[] = [];
     for (const compiled of listeners) {
       const { config } = compiled;
@@ -212,7 +218,8 @@ export class SnapshotApplier {
 
   /** The handler of a chain: the one in force when its config is the same but for its routes. */
   #handler(listener: ListenerConfig, chain: FilterChain | null, filter: NetworkFilter, staged: Staged): ChainHandler {
-    if (filter.kind === 'tcp') return { kind: 'tcp', filter: filter.tcp };
+    const tls = this.#downstreamTls(listener, chain === null ? listener.defaultFilterChain : chain, staged);
+    if (filter.kind === 'tcp') return { kind: 'tcp', tls, filter: filter.tcp };
     const { http } = filter;
     const key = managerKey(listener, chain, http);
     let entry = this.#managers.get(key);
@@ -226,7 +233,21 @@ export class SnapshotApplier {
     }
     staged.managers.set(key, entry);
     if (http.routes.kind === 'inline') this.#stageTable(entry.holder, http.routes.config, staged);
-    return { kind: 'http', manager: entry.manager };
+    return { kind: 'http', tls, manager: entry.manager };
+  }
+
+  /** The TLS of a chain: the one in force when its config is the same. */
+  #downstreamTls(listener: ListenerConfig, chain: FilterChain | null, { tls }: Staged): DownstreamTls | null {
+    if (chain?.tls === undefined) return null;
+    const key = fingerprint([listener.name, chain.tls]);
+    const made = tls.get(key) ?? this.#tls.get(key) ?? new DownstreamTls(chain.tls, listener.name, this.#env.tls);
+    tls.set(key, made);
+    return made;
+  }
+
+  #swapTls(now: Map<string, DownstreamTls>): void {
+    for (const [key, tls] of this.#tls) if (now.get(key) !== tls) tls.close();
+    this.#tls = now;
   }
 
   #namedHolder(name: string): TableHolder {

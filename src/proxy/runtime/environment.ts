@@ -5,6 +5,7 @@ import type { Registry } from '../../base/registry.ts';
 import { TimerWheel } from '../../base/timer-wheel.ts';
 import type { HttpConnectionManager } from '../../model/http-connection-manager.ts';
 import type { HeaderMatcher } from '../../model/matcher.ts';
+import type { TlsSecret } from '../../model/tls.ts';
 import type { HttpFilterType, RuntimeValues } from '../filters/filter.ts';
 import type { HttpEnvironment } from '../http/connection-manager.ts';
 import type { ListenerEnvironment } from '../listener/listener.ts';
@@ -13,6 +14,7 @@ import { type AccessLogger, compileAccessLogs } from '../telemetry/accesslog/log
 import type { LogSinks } from '../telemetry/accesslog/sink.ts';
 import type { StatStore } from '../telemetry/metrics/store.ts';
 import type { StreamInfo } from '../telemetry/stream-info.ts';
+import { TlsContexts } from '../tls/contexts.ts';
 import type { UpstreamCluster, UpstreamEnvironment } from '../upstream/cluster.ts';
 import type { Resolver } from '../upstream/dns.ts';
 import type { BalancerType } from '../upstream/lb/balancer.ts';
@@ -28,6 +30,8 @@ export interface EnvironmentParts {
   readonly filterTypes: Registry<HttpFilterType>;
   readonly balancers: Registry<BalancerType>;
   readonly resolve: Resolver;
+  /** The bootstrap's own. */
+  readonly secrets?: Iterable<TlsSecret>;
   readonly record: (info: StreamInfo) => void;
   /** Local replies say why in their bodies. */
   readonly explain: boolean;
@@ -46,6 +50,7 @@ export class ProxyEnvironment implements HttpEnvironment, ListenerEnvironment, U
   readonly record: (info: StreamInfo) => void;
   readonly explain: boolean;
   readonly wheel: TimerWheel;
+  readonly tls: TlsContexts;
   readonly clusters: ClusterManager;
   readonly headerMatcher: (matcher: HeaderMatcher) => HeaderTest = compileHeaderMatcher;
   readonly acceptStats: ListenerEnvironment['acceptStats'];
@@ -67,6 +72,7 @@ export class ProxyEnvironment implements HttpEnvironment, ListenerEnvironment, U
     this.explain = parts.explain;
     this.#sinks = parts.sinks;
     this.wheel = new TimerWheel(parts.clock);
+    this.tls = new TlsContexts({ ...parts, wheel: this.wheel });
     this.clusters = new ClusterManager(this);
     this.acceptStats = listenerStats(parts.stats);
   }

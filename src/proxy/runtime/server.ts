@@ -81,6 +81,7 @@ export class Proxy {
       ),
       balancers: standardBalancers,
       resolve: systemResolver,
+      secrets: bootstrap.secrets,
       record: (info) => metrics.record(info),
       explain: runtime.boolean('remora.local_reply.explain', false),
     });
@@ -143,6 +144,7 @@ export class Proxy {
     for (const { server } of this.#admin) await server.close();
     await this.#discovery?.close();
     this.applier.close();
+    this.env.tls.close();
     this.env.wheel.close();
     await this.#sinks.close();
   }
@@ -178,6 +180,7 @@ export class Proxy {
     const { startDiscovery } = await import('./xds-bridge.ts');
     const discovery = startDiscovery(bootstrap, ads, statics, this.env, version, lastGoodPath);
     this.#discovery = discovery;
+    discovery.store.secrets.subscribe((secrets) => this.env.tls.secrets.update(secrets));
     await new Promise<void>((resolve, reject) => {
       let first = true;
       discovery.snapshot.subscribe((snapshot) => {

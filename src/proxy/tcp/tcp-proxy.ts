@@ -8,6 +8,7 @@ import type { ConnectionInfo } from '../telemetry/stream-info.ts';
 import type { UpstreamCluster } from '../upstream/cluster.ts';
 import { connectTo } from '../upstream/connect.ts';
 import type { UpstreamEndpoint } from '../upstream/endpoint.ts';
+import { readyEvent } from '../upstream/tls.ts';
 
 /** What TCP proxying needs of the process. */
 export interface TcpEnvironment {
@@ -80,16 +81,18 @@ export class TcpConnection {
     }
     this.#cluster = cluster;
     this.#endpoint = endpoint;
-    const upstream = connectTo(endpoint, cluster.config);
+    const upstream = connectTo(endpoint, cluster);
     this.#upstream = upstream;
     cluster.stats.connectionOpened();
     this.#env.wheel.arm(this.#connectTimer, cluster.config.connectTimeoutMs);
-    upstream.on('connect', () => this.#onConnect(upstream));
+    upstream.on(readyEvent(upstream), () => this.#onConnect(upstream));
     upstream.on('error', () => upstream.destroy());
     upstream.on('close', () => this.#onUpstreamClose(cluster, endpoint));
   }
 
   #onConnect(upstream: Socket): void {
+    // A server that was not let in.
+    if (upstream.destroyed) return;
     const downstream = this.#downstream;
     this.#connected = true;
     this.#env.wheel.disarm(this.#connectTimer);

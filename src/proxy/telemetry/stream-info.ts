@@ -1,5 +1,6 @@
 import type { SocketAddress } from '../../model/address.ts';
 import { RequestHead, ResponseHead } from '../../protocol/http/message.ts';
+import type { TlsInfo } from './tls-info.ts';
 
 /** Facts of a downstream connection; one object a connection. */
 export interface ConnectionInfo {
@@ -12,6 +13,8 @@ export interface ConnectionInfo {
   readonly requestedServerName: string;
   /** TLS version such as `TLSv1.3`; '' without TLS. */
   readonly tlsVersion: string;
+  /** What the handshake showed; absent without TLS. */
+  readonly tls?: TlsInfo;
   /** Envoy's `traffic_direction` of the listener. */
   readonly direction: 'UNSPECIFIED' | 'INBOUND' | 'OUTBOUND';
 }
@@ -78,6 +81,8 @@ export class StreamInfo {
   cluster: ClusterInfo | null = null;
   upstream: UpstreamInfo | null = null;
   upstreamFailureReason = '';
+  /** Of the upstream connection; null without TLS. */
+  upstreamTls: TlsInfo | null = null;
   attempts = 0;
   /** Values filters publish for one another and the log: namespace → key → value; null until one does. */
   metadata: Map<string, Map<string, unknown>> | null = null;
@@ -104,6 +109,7 @@ export class StreamInfo {
     this.cluster = null;
     this.upstream = null;
     this.upstreamFailureReason = '';
+    this.upstreamTls = null;
     this.attempts = 0;
     this.metadata = null;
   }

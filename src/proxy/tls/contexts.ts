@@ -14,7 +14,7 @@ export interface TlsContextsParts {
   readonly log: Logger;
   readonly stats: StatStore;
   /** The bootstrap's own secrets. */
-  readonly secrets: Iterable<TlsSecret>;
+  readonly secrets?: Iterable<TlsSecret>;
   /** Where ticket keys come from; workers of one process share it. Absent: random. */
   readonly ticketSeed?: Buffer;
 }

@@ -1,4 +1,5 @@
 import type {
+  ClientCertForwarding,
   LocalReplyConfig,
   LocalReplyFormat,
   LocalReplyMapper,
@@ -76,10 +77,25 @@ export function decodeManager(m: hcm.HttpConnectionManager, path: string, s: Dec
     stripHostPort: m.strip_any_host_port === true ? 'ANY' : m.strip_matching_host_port === true ? 'MATCHING' : 'NONE',
     stripTrailingHostDot: m.strip_trailing_host_dot ?? false,
 
+    ...decodeClientCert(m),
+
     upgrades: (m.upgrade_configs ?? []).map(decodeUpgrade),
     localReply: decodeLocalReply(m.local_reply_config, `${path}.local_reply_config`, s),
     accessLog: decodeAccessLogs(m.access_log, `${path}.access_log`, s),
   };
+}
+
+function decodeClientCert(m: hcm.HttpConnectionManager): { clientCert?: ClientCertForwarding } {
+  const mode = m.forward_client_cert_details ?? 'SANITIZE';
+  if (mode === 'SANITIZE') return {};
+  const {
+    subject = false,
+    cert = false,
+    chain = false,
+    dns = false,
+    uri = false,
+  } = m.set_current_client_cert_details ?? {};
+  return { clientCert: { mode, details: { subject, cert, chain, dns, uri } } };
 }
 
 function runtimeFlag(s: Decoding, key: string): boolean {

@@ -4,6 +4,7 @@ import type { RequestHead, ResponseHead } from '../../../protocol/http/message.t
 import { formatResponseFlags, formatResponseFlagsLong } from '../response-flags.ts';
 import type { StreamInfo } from '../stream-info.ts';
 import { compileTimeFormat, formatIsoTime } from './time.ts';
+import { peerValidity, TLS_OPERATORS } from './tls-operators.ts';
 
 /** What command operators may know beyond the stream. */
 export interface FormatEnvironment {
@@ -50,14 +51,6 @@ const NEVER_KNOWN: ReadonlySet<string> = new Set([
   'DOWNSTREAM_HANDSHAKE_DURATION',
   'DOWNSTREAM_HEADER_BYTES_RECEIVED',
   'DOWNSTREAM_HEADER_BYTES_SENT',
-  'DOWNSTREAM_LOCAL_SUBJECT',
-  'DOWNSTREAM_LOCAL_URI_SAN',
-  'DOWNSTREAM_PEER_FINGERPRINT_256',
-  'DOWNSTREAM_PEER_ISSUER',
-  'DOWNSTREAM_PEER_SERIAL',
-  'DOWNSTREAM_PEER_SUBJECT',
-  'DOWNSTREAM_PEER_URI_SAN',
-  'DOWNSTREAM_TLS_CIPHER',
   'DOWNSTREAM_TLS_SESSION_ID',
   'DOWNSTREAM_TRANSPORT_FAILURE_REASON',
   'DOWNSTREAM_WIRE_BYTES_RECEIVED',
@@ -78,10 +71,7 @@ const NEVER_KNOWN: ReadonlySet<string> = new Set([
   'UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT',
   'UPSTREAM_LOCAL_PORT',
   'UPSTREAM_METADATA',
-  'UPSTREAM_PEER_SUBJECT',
-  'UPSTREAM_PEER_URI_SAN',
   'UPSTREAM_PROTOCOL',
-  'UPSTREAM_TLS_VERSION',
   'UPSTREAM_WIRE_BYTES_RECEIVED',
   'UPSTREAM_WIRE_BYTES_SENT',
   'VIRTUAL_CLUSTER_NAME',
@@ -185,6 +175,19 @@ function startTime(local: boolean): Factory {
     const { ok: format, error } = compileTimeFormat(argument ?? '%Y-%m-%dT%H:%M:%E3S%z', local);
     if (format === undefined) return { error };
     const formatted: Text = (info) => format(info.startWall);
+    return { ok: { text: formatted, value: formatted } };
+  };
+}
+
+/** A time of the client's certificate; with a format as START_TIME has it. */
+function peerTime(which: 'notBefore' | 'notAfter'): Factory {
+  return (argument) => {
+    const { ok, error } = argument === null ? { ok: formatIsoTime } : compileTimeFormat(argument, false);
+    if (ok === undefined) return { error };
+    const formatted: Text = (info) => {
+      const wall = peerValidity(info, which);
+      return wall === undefined ? undefined : ok(wall);
+    };
     return { ok: { text: formatted, value: formatted } };
   };
 }
@@ -315,7 +318,10 @@ const FACTORIES: Readonly<Record<string, Factory>> = {
   ...addressFactories('DOWNSTREAM_REMOTE', remoteAddress),
   ...addressFactories('DOWNSTREAM_DIRECT_REMOTE', (info) => info.connection.directRemote),
   ...addressFactories('DOWNSTREAM_LOCAL', (info) => info.connection.local),
+  ...Object.fromEntries(Object.entries(TLS_OPERATORS).map(([name, read]) => [name, text(read)])),
   DOWNSTREAM_TLS_VERSION: text((info) => info.connection.tlsVersion),
+  DOWNSTREAM_PEER_CERT_V_START: peerTime('notBefore'),
+  DOWNSTREAM_PEER_CERT_V_END: peerTime('notAfter'),
   REQUESTED_SERVER_NAME: text((info) => info.connection.requestedServerName),
   ROUTE_NAME: named((info) => info.route?.routeName),
   VIRTUAL_HOST_NAME: named((info) => info.route?.virtualHost),
