@@ -5,7 +5,7 @@ import { type Clock, systemClock } from '../../src/base/clock.ts';
 import { LogRoot } from '../../src/base/log.ts';
 import { TimerWheel } from '../../src/base/timer-wheel.ts';
 import type { DownstreamTlsConfig, TlsSecret, UpstreamTlsConfig } from '../../src/model/tls.ts';
-import { acceptTls, type DownstreamTls } from '../../src/proxy/listener/tls.ts';
+import { acceptTls, type ClientHelloFacts, type DownstreamTls } from '../../src/proxy/listener/tls.ts';
 import { StatStore } from '../../src/proxy/telemetry/metrics/store.ts';
 import type { TlsInfo } from '../../src/proxy/telemetry/tls-info.ts';
 import { TlsContexts } from '../../src/proxy/tls/contexts.ts';
@@ -110,14 +110,14 @@ export class TlsEcho {
 
   static async start(
     tls: DownstreamTls,
-    options: { offered?: readonly string[]; sniff?: boolean } = {},
+    options: { hello?: ClientHelloFacts; sniff?: boolean } = {},
   ): Promise<TlsEcho> {
     const sockets = new Set<Socket>();
     const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
       sockets.add(socket);
       socket.on('error', () => {});
       socket.on('close', () => sockets.delete(socket));
-      const accept = (): void => acceptTls(socket, tls, (result) => echo.#onAccepted(result), options.offered);
+      const accept = (): void => acceptTls(socket, tls, (result) => echo.#onAccepted(result), options.hello);
       if (options.sniff !== true) accept();
       else {
         socket.once('data', (chunk) => {

@@ -12,6 +12,13 @@ import { buildServerContext, TicketKeys } from '../tls/server-context.ts';
 import { TlsStats } from '../tls/stats.ts';
 import type { PeerVerdict } from '../tls/validator.ts';
 
+/** What a ClientHello says before the handshake goes on. */
+export interface ClientHelloFacts {
+  /** SNI; '' none. */
+  readonly serverName: string;
+  readonly alpn: readonly string[];
+}
+
 /** Shared by all whose context says nothing of peers. */
 const NOT_ASKED: PeerVerdict = { failure: null, validated: false };
 
@@ -66,14 +73,16 @@ export class DownstreamTls {
  * secured socket and what the handshake showed, or with null when it failed; that has then been counted and logged,
  * and the socket destroyed.
  *
- * `offered`: the protocols of the ClientHello, where it was read: without one of ours among them none is agreed on, as
- * in Envoy. Where they are not known, such a handshake fails with `no_application_protocol` (RFC 7301, 3.2).
+ * `hello`: what its ClientHello says, where that was read. It decides among several certificates for one name; without
+ * it Node puts one of them beside the default certificate, and a client that takes both kinds of keys may see the
+ * default one. And it decides whether to agree on a protocol: where none of ours is offered none is agreed on, as in
+ * Envoy, while without it such a handshake fails with `no_application_protocol` (RFC 7301, 3.2).
  */
 export function acceptTls(
   socket: Socket,
   context: DownstreamTls,
   onDone: (secured: { socket: TLSSocket; info: TlsInfo } | null) => void,
-  offered?: readonly string[],
+  hello?: ClientHelloFacts,
 ): void {
   const { current } = context;
   if (current === null) {
@@ -83,7 +92,7 @@ export function acceptTls(
     onDone(null);
     return;
   }
-  new Handshake(socket, context, current, onDone, offered).start();
+  new Handshake(socket, context, current, onDone, hello).start();
 }
 
 class Handshake {
@@ -91,7 +100,7 @@ class Handshake {
   readonly #tls: DownstreamTls;
   readonly #context: TlsContext;
   readonly #onDone: (secured: { socket: TLSSocket; info: TlsInfo } | null) => void;
-  readonly #offered: readonly string[] | undefined;
+  readonly #hello: ClientHelloFacts | undefined;
   readonly #timer: WheelTimer;
   #secured: TLSSocket | null = null;
   #done = false;
@@ -101,20 +110,22 @@ class Handshake {
     tls: DownstreamTls,
     context: TlsContext,
     onDone: (secured: { socket: TLSSocket; info: TlsInfo } | null) => void,
-    offered: readonly string[] | undefined,
+    hello: ClientHelloFacts | undefined,
   ) {
     this.#socket = socket;
     this.#tls = tls;
     this.#context = context;
     this.#onDone = onDone;
-    this.#offered = offered;
+    this.#hello = hello;
     this.#timer = new WheelTimer(() => this.#fail('the handshake took too long'));
   }
 
   start(): void {
     const { config, contexts } = this.#tls;
     const { TLSSocket: Secured } = process.getBuiltinModule('node:tls');
-    const { byName, secure } = this.#context;
+    const { byName, secure: fallback } = this.#context;
+    const serverName = this.#hello?.serverName;
+    const secure = serverName === undefined ? fallback : (byName?.find(serverName) ?? fallback);
     const alpn = this.#protocols();
     const secured = new Secured(this.#socket, {
       isServer: true,
@@ -123,7 +134,7 @@ class Handshake {
       requestCert: this.#asksPeer,
       rejectUnauthorized: false,
       ...(alpn.length === 0 ? {} : { ALPNProtocols: alpn }),
-      ...(byName === null
+      ...(byName === null || serverName !== undefined
         ? {}
         : {
             SNICallback: (name: string, chosen: (error: Error | null, context?: SecureContext) => void) =>
@@ -144,9 +155,8 @@ class Handshake {
 
   #protocols(): string[] {
     const { alpn } = this.#tls.config.common;
-    if (this.#offered === undefined) return [...alpn];
-    const offered = this.#offered;
-    return alpn.some((protocol) => offered.includes(protocol)) ? [...alpn] : [];
+    const offered = this.#hello?.alpn;
+    return offered === undefined || alpn.some((protocol) => offered.includes(protocol)) ? [...alpn] : [];
   }
 
   readonly #onSecure = (): void => {

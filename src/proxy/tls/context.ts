@@ -88,10 +88,11 @@ function cipherList({ ciphers, minVersion, maxVersion }: CommonTls): string {
   return [...(maxVersion === 'TLSv1.3' ? TLS13_SUITES : []), ...names].join(':');
 }
 
-/** The first of each kind of key. */
+/** The first of each kind of key; ECDSA last, because where Node takes but one certificate of a context it is the last. */
 function onePerKeyType(certificates: readonly LoadedCertificate[]): LoadedCertificate[] {
   const seen = new Set<string>();
-  return certificates.filter(({ keyType }) => !seen.has(keyType) && seen.add(keyType) !== null);
+  const chosen = certificates.filter(({ keyType }) => !seen.has(keyType) && seen.add(keyType) !== null);
+  return [...chosen.filter(({ keyType }) => keyType !== 'ec'), ...chosen.filter(({ keyType }) => keyType === 'ec')];
 }
 
 /** The certificates of a server by the names they are for. */

@@ -1,6 +1,6 @@
 import { createHash, X509Certificate } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
-import { DownstreamTls } from '../../../../src/proxy/listener/tls.ts';
+import { type ClientHelloFacts, DownstreamTls } from '../../../../src/proxy/listener/tls.ts';
 import { key, pem } from '../../../support/certs/index.ts';
 import { manualClock } from '../../../support/clock.ts';
 import {
@@ -21,7 +21,7 @@ const SERVER = inlineCertificate('server');
 async function serve(
   common: Json,
   context: Json = {},
-  options: { offered?: readonly string[]; sniff?: boolean } = {},
+  options: { hello?: ClientHelloFacts; sniff?: boolean } = {},
 ): Promise<{ echo: TlsEcho; contexts: TestContexts; tls: DownstreamTls; stat: (name: string) => number }> {
   const contexts = new TestContexts();
   const json = { common_tls_context: { tls_certificates: [SERVER], ...common }, ...context };
@@ -93,7 +93,7 @@ describe('a handshake', () => {
   test('without a common protocol fails as RFC 7301 says, but goes on without one where the offer is known', async () => {
     const strict = await serve({ alpn_protocols: ['h2'] });
     expect((await tlsClient(strict.echo.port, { ALPNProtocols: ['http/1.1'] })).failure).toContain('ALERT');
-    const known = await serve({ alpn_protocols: ['h2'] }, {}, { offered: ['http/1.1'] });
+    const known = await serve({ alpn_protocols: ['h2'] }, {}, { hello: { serverName: '', alpn: ['http/1.1'] } });
     const { failure, socket } = await tlsClient(known.echo.port, { ALPNProtocols: ['http/1.1'] });
     expect([failure, socket.alpnProtocol]).toEqual(['', false]);
   });
@@ -171,6 +171,23 @@ describe('certificates', () => {
     expect(await subject('a.b.wild.example.com')).toBe('CN=other');
     expect(await subject('other.example.com')).toBe('CN=other');
     expect((await echo.result(0))!.info.local?.subject).toBe('CN=server,O=Remora Test');
+  });
+
+  test('of both kinds for several names: with the ClientHello known, all of the name and none else', async () => {
+    const certificates = [inlineCertificate('other'), inlineCertificate('server-rsa'), SERVER];
+    const subject = async (serverName: string, sigalgs: string): Promise<string> => {
+      const { echo } = await serve({ tls_certificates: certificates }, {}, { hello: { serverName, alpn: [] } });
+      const { socket } = await tlsClient(echo.port, {
+        ...(serverName === '' ? {} : { servername: serverName }),
+        sigalgs,
+      });
+      return socket.getPeerX509Certificate()!.subject.split('\n').at(-1)!;
+    };
+    const both = 'ecdsa_secp256r1_sha256:rsa_pss_rsae_sha256';
+    expect(await subject('server.example.com', both)).toBe('CN=server');
+    expect(await subject('server.example.com', 'rsa_pss_rsae_sha256')).toBe('CN=server-rsa');
+    expect(await subject('other.example.com', both)).toBe('CN=other');
+    expect(await subject('', both)).toBe('CN=other');
   });
 
   test('with an encrypted key', async () => {
