@@ -73,9 +73,9 @@ export class DownstreamTls {
  * secured socket and what the handshake showed, or with null when it failed; that has then been counted and logged,
  * and the socket destroyed.
  *
- * `hello`: what its ClientHello says, where that was read. It decides among several certificates for one name; without
- * it Node puts one of them beside the default certificate, and a client that takes both kinds of keys may see the
- * default one. And it decides whether to agree on a protocol: where none of ours is offered none is agreed on, as in
+ * `hello`: what its ClientHello says, where that was read. Its name chooses the certificates; without it Node asks for
+ * a context in the handshake, and takes but one certificate of that, ECDSA before RSA, unless it is the default context.
+ * And it decides whether to agree on a protocol: where none of ours is offered none is agreed on, as in
  * Envoy, while without it such a handshake fails with `no_application_protocol` (RFC 7301, 3.2).
  */
 export function acceptTls(
@@ -137,8 +137,12 @@ class Handshake {
       ...(byName === null || serverName !== undefined
         ? {}
         : {
-            SNICallback: (name: string, chosen: (error: Error | null, context?: SecureContext) => void) =>
-              chosen(null, byName.find(name) ?? secure),
+            SNICallback: (name: string, chosen: (error: Error | null, context?: SecureContext) => void) => {
+              const named = byName.find(name);
+              // Not answering leaves the default context whole.
+              if (named === undefined || named === secure) chosen(null);
+              else chosen(null, named);
+            },
           }),
     });
     this.#secured = secured;

@@ -50,12 +50,17 @@ export function buildContext(
     ...options,
   };
   const first = onePerKeyType(certificates);
+  const secure = createContext(shared, first);
   return {
-    secure: createContext(shared, first),
+    secure,
     byName:
       first.length === certificates.length
         ? null
-        : new ServerNames(certificates, (some) => createContext(shared, some)),
+        : new ServerNames(certificates, (some) =>
+            some.every((one) => first.includes(one)) && some.length === first.length
+              ? secure
+              : createContext(shared, some),
+          ),
     validator,
     material,
   };
