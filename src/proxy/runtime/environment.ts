@@ -5,6 +5,7 @@ import type { Registry } from '../../base/registry.ts';
 import { TimerWheel } from '../../base/timer-wheel.ts';
 import type { AccessLog } from '../../model/access-log.ts';
 import type { HeaderMatcher } from '../../model/matcher.ts';
+import type { TlsSecret } from '../../model/tls.ts';
 import type { HttpFilterType, RuntimeValues } from '../filters/filter.ts';
 import type { HttpEnvironment } from '../http/connection-manager.ts';
 import type { NodeIdentity } from '../http/request-options.ts';
@@ -15,6 +16,7 @@ import type { LogSinks } from '../telemetry/accesslog/sink.ts';
 import type { RequestMetrics } from '../telemetry/metrics/istio.ts';
 import type { StatStore } from '../telemetry/metrics/store.ts';
 import type { StreamInfo } from '../telemetry/stream-info.ts';
+import { TlsContexts } from '../tls/contexts.ts';
 import type { UpstreamCluster, UpstreamEnvironment } from '../upstream/cluster.ts';
 import type { Resolver } from '../upstream/dns.ts';
 import type { BalancerType } from '../upstream/lb/balancer.ts';
@@ -33,6 +35,8 @@ export interface EnvironmentParts {
   readonly balancers: Registry<BalancerType>;
   readonly resolve: Resolver;
   readonly metrics: RequestMetrics;
+  /** The bootstrap's own. */
+  readonly secrets?: Iterable<TlsSecret>;
   /** Local replies say why in their bodies. */
   readonly explain: boolean;
 }
@@ -52,6 +56,7 @@ export class ProxyEnvironment implements HttpEnvironment, ListenerEnvironment, U
   readonly record: (info: StreamInfo) => void;
   readonly explain: boolean;
   readonly wheel: TimerWheel;
+  readonly tls: TlsContexts;
   readonly clusters: ClusterManager;
   readonly headerMatcher: (matcher: HeaderMatcher) => HeaderTest = compileHeaderMatcher;
   /** True once the process drains: responses say `Connection: close`. */
@@ -74,6 +79,7 @@ export class ProxyEnvironment implements HttpEnvironment, ListenerEnvironment, U
     this.explain = parts.explain;
     this.#sinks = parts.sinks;
     this.wheel = new TimerWheel(parts.clock);
+    this.tls = new TlsContexts({ ...parts, wheel: this.wheel });
     this.clusters = new ClusterManager(this);
   }
 

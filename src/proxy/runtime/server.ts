@@ -86,6 +86,7 @@ export class Proxy {
       balancers: standardBalancers,
       resolve: systemResolver,
       metrics,
+      secrets: bootstrap.secrets,
       explain: runtime.boolean('remora.local_reply.explain', false),
     });
     // Turns snapshots of the model into listeners, tables and clusters.
@@ -149,6 +150,7 @@ export class Proxy {
     await this.#discovery?.close();
     this.applier.close();
     this.#sweeper.stop();
+    this.env.tls.close();
     this.env.wheel.close();
     await this.#sinks.close();
   }
@@ -184,6 +186,7 @@ export class Proxy {
     const { startDiscovery } = await import('./xds-bridge.ts');
     const discovery = startDiscovery(bootstrap, ads, statics, this.env, version, lastGoodPath);
     this.#discovery = discovery;
+    discovery.store.secrets.subscribe((secrets) => this.env.tls.secrets.update(secrets));
     await new Promise<void>((resolve, reject) => {
       let first = true;
       discovery.snapshot.subscribe((snapshot) => {
