@@ -5,6 +5,7 @@ import { STAT_TYPES, type StatsQuery, type StatType } from '../telemetry/metrics
 import { formatStats, formatStatsJson, HISTOGRAM_MODES, type HistogramMode } from '../telemetry/metrics/text.ts';
 import { clustersJson, clustersText, socketAddress } from './clusters.ts';
 import { configDump } from './config-dump.ts';
+import { drainsJson, drainsText } from './drains.ts';
 import { type AdminReply, type AdminRoute, helpText, JSON_TYPE, jsonReply, type Query, textReply } from './route.ts';
 import type { AdminView } from './view.ts';
 
@@ -29,6 +30,9 @@ export function adminRoutes(view: AdminView): readonly AdminRoute[] {
     ]),
     get('/clusters', 'upstream cluster status', ({ query }) => clusters(view, query), [FORMAT]),
     get('/listeners', 'print listener info', ({ query }) => listeners(view, query), [FORMAT]),
+    get('/remora/drain', 'who is asked to leave, connection by connection', ({ query }) => drains(view, query), [
+      FORMAT,
+    ]),
     get('/server_info', 'print server version/status information', () => serverInfo(view)),
     get('/memory', 'print current allocation/heap usage', () => memory(view)),
     get('/runtime', 'print runtime values', () => runtime(view)),
@@ -46,19 +50,26 @@ export function adminRoutes(view: AdminView): readonly AdminRoute[] {
       '/drain_listeners',
       'drain listeners',
       ({ query }) => {
-        actions.drainListeners({ graceful: query.has('graceful'), inboundOnly: query.has('inboundonly') });
+        const graceful = query.has('graceful');
+        const skipExit = query.has('skip_exit');
+        if (skipExit && !graceful) return textReply('skip_exit requires graceful\n', 400);
+        actions.drainListeners({ graceful, inboundOnly: query.has('inboundonly'), skipExit });
         return OK;
       },
       [
-        ['graceful', 'ask clients to leave, for the drain time, before listeners close'],
+        ['graceful', 'accept for the drain time, while clients are asked to leave, before listeners close'],
         ['inboundonly', 'inbound listeners only'],
+        ['skip_exit', 'with graceful: do not close listeners at the end either'],
       ],
     ),
-    post('/healthcheck/fail', 'cause the server to fail health checks', () =>
+    post('/healthcheck/fail', 'cause the server to fail health checks, and clients to be asked to leave', () =>
       done(() => actions.failHealthCheck(true)),
     ),
     post('/healthcheck/ok', 'cause the server to pass health checks', () => done(() => actions.failHealthCheck(false))),
-    post('/quitquitquit', 'exit the server', () => ({ ...OK, afterSent: () => actions.quit() })),
+    post('/quitquitquit', 'exit the server, after the requests in progress', () => ({
+      ...OK,
+      afterSent: () => actions.quit(),
+    })),
     post('/reset_counters', 'reset all counters to zero', () => done(() => view.stats.resetCounters())),
     post('/reopen_logs', 'reopen access logs', () => done(() => actions.reopenLogs())),
   ];
@@ -160,6 +171,10 @@ function listeners(view: AdminView, query: Query): AdminReply {
   return textReply(
     all.flatMap(({ name, addresses }) => addresses.map((address) => `${name}::${formatAddress(address)}\n`)).join(''),
   );
+}
+
+function drains(view: AdminView, query: Query): AdminReply {
+  return query.get('format') === 'json' ? jsonReply(drainsJson(view.drains())) : textReply(drainsText(view.drains()));
 }
 
 function serverInfo(view: AdminView): AdminReply {

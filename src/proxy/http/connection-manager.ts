@@ -30,8 +30,6 @@ export interface HttpEnvironment extends ForwardEnvironment {
   readonly filterTypes: { get(kind: string): HttpFilterType | undefined };
   /** Records a finished request in the standard metrics. */
   record(info: StreamInfo): void;
-  /** True once the process drains: responses say `Connection: close`. */
-  readonly draining: boolean;
   /** Local replies say why in their bodies. */
   readonly explain: boolean;
   readonly headerMatcher: LogFilterDeps['headerMatcher'];

@@ -1,13 +1,14 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { errorCode, messageOf, RemoraError } from '../../base/errors.ts';
 import { formatAddress, type SocketAddress } from '../../model/address.ts';
-import type { FilterChain, Listener as ListenerConfig, NetworkFilter } from '../../model/listener.ts';
+import type { FilterChain, Listener as ListenerConfig, NetworkFilter, TrafficDirection } from '../../model/listener.ts';
 import { plainAddress } from '../http/addresses.ts';
-import { HttpConnection } from '../http/connection.ts';
+import { type ConnectionDeparture, HttpConnection } from '../http/connection.ts';
 import type { ConnectionManager } from '../http/connection-manager.ts';
 import type { TcpEnvironment } from '../tcp/tcp-proxy.ts';
 import { TcpConnection } from '../tcp/tcp-proxy.ts';
 import type { ConnectionInfo } from '../telemetry/stream-info.ts';
+import type { DrainWindow } from './drain-window.ts';
 import { FilterChainTable } from './filter-chain.ts';
 
 /** A compiled filter chain: what serves its connections. */
@@ -40,6 +41,10 @@ export function compileListener(
 /** What listeners share. */
 export interface ListenerEnvironment extends TcpEnvironment {
   nextConnectionId(): number;
+  /** Over which all connections of a direction are asked to leave; null: they are not. */
+  drainWindow(direction: TrafficDirection): DrainWindow | null;
+  /** A listener has no connection any more. */
+  listenerEmpty(): void;
   readonly acceptStats: {
     accepted(listener: string): void;
     closed(listener: string): void;
@@ -47,7 +52,14 @@ export interface ListenerEnvironment extends TcpEnvironment {
   };
 }
 
-type Connection = { drain(): void; destroy(): void };
+interface Connection {
+  drain(): void;
+  destroy(): void;
+  leave(announceMs: number, closeMs: number): void;
+  stay(): void;
+  readonly endless: boolean;
+  readonly departure: ConnectionDeparture;
+}
 
 /**
  * A bound listener. Its config can be replaced while connections are open: each request asks for the
@@ -60,6 +72,8 @@ export class Listener {
   readonly #servers: { readonly server: Server; readonly address: SocketAddress }[] = [];
   readonly #connections = new Set<Connection>();
   #gone = false;
+  accepting = true;
+  #window: DrainWindow | null = null;
   #onEmpty: (() => void) | null = null;
 
   constructor(compiled: CompiledListener, env: ListenerEnvironment) {
@@ -117,20 +131,58 @@ export class Listener {
     this.#compiled = compiled;
   }
 
-  /** Stops accepting; open connections end after the request in progress. `onEmpty` is called when the last has. */
-  drain(onEmpty?: () => void): void {
-    this.#gone = true;
+  /** Clients are asked to leave over `window`, and so are those that come meanwhile; null: they may stay. */
+  setDrain(window: DrainWindow | null): void {
+    if (this.#window === window) return;
+    this.#window = window;
+    for (const connection of this.#connections) {
+      if (window === null) connection.stay();
+      else this.#askToLeave(connection, window, false);
+    }
+  }
+  get drainWindow(): DrainWindow | null {
+    return this.#window;
+  }
+
+  #askToLeave(connection: Connection, window: DrainWindow, fresh: boolean): void {
+    const { announceMs, closeMs } = window.departure(this.#env.clock.now(), this.#env.random, fresh);
+    connection.leave(announceMs, closeMs);
+  }
+
+  /** New connections are refused; open ones live on. */
+  stopAccepting(): void {
+    if (!this.accepting) return;
+    this.accepting = false;
     for (const { server } of this.#servers) server.close();
+  }
+
+  /** Connections without a request end now, the others after theirs; what is no request goes on. */
+  endIdle(): void {
     for (const connection of [...this.#connections]) connection.drain();
-    if (onEmpty === undefined) return;
-    if (this.#connections.size === 0) onEmpty();
-    else this.#onEmpty = onEmpty;
+  }
+
+  /** As {@link endIdle}; tunnels and TCP connections, which may never end by themselves, are cut. */
+  endAll(): void {
+    for (const connection of [...this.#connections]) {
+      if (connection.endless) connection.destroy();
+      else connection.drain();
+    }
+  }
+
+  /** Calls `fn` when there is no connection left; at once when there is none. */
+  onEmpty(fn: () => void): void {
+    if (this.#connections.size === 0) fn();
+    else this.#onEmpty = fn;
+  }
+
+  departures(): ConnectionDeparture[] {
+    return Array.from(this.#connections, ({ departure }) => departure);
   }
 
   /** Stops accepting and cuts every connection. */
   destroy(): void {
     this.#gone = true;
-    for (const { server } of this.#servers) server.close();
+    this.stopAccepting();
     for (const connection of [...this.#connections]) connection.destroy();
   }
 
@@ -150,7 +202,7 @@ export class Listener {
   }
 
   readonly #onConnection = (socket: Socket): void => {
-    // Accepted in the very turn that closed the server.
+    // Accepted in the very turn that destroyed the listener.
     if (this.#gone) {
       socket.destroy();
       return;
@@ -166,17 +218,20 @@ export class Listener {
     const onClosed = (connection: Connection): void => {
       this.#connections.delete(connection);
       this.#env.acceptStats.closed(this.name);
-      if (this.#connections.size === 0) this.#onEmpty?.();
+      if (this.#connections.size > 0) return;
+      this.#onEmpty?.();
+      this.#env.listenerEmpty();
     };
     const connection =
       handler.kind === 'http'
         ? new HttpConnection(socket, info, handler.manager, () => this.#managerFor(info), onClosed)
         : new TcpConnection(socket, info, handler.filter, this.#env, onClosed);
     this.#connections.add(connection);
+    const window = this.#window ?? this.#env.drainWindow(this.config.trafficDirection);
+    if (window !== null) this.#askToLeave(connection, window, true);
   };
 
   #managerFor(info: ConnectionInfo): ConnectionManager | null {
-    if (this.#gone) return null;
     const handler = this.#handlerFor(info);
     return handler?.kind === 'http' ? handler.manager : null;
   }

@@ -4,9 +4,11 @@ import type { FilterChain, Listener as ListenerConfig, NetworkFilter } from '../
 import type { ForwardAction, RouteConfig } from '../../model/route.ts';
 import { EMPTY_SNAPSHOT, type Snapshot } from '../../model/snapshot.ts';
 import { ConnectionManager } from '../http/connection-manager.ts';
+import { DrainWindow } from '../listener/drain-window.ts';
 import { type ChainHandler, compileListener, Listener } from '../listener/listener.ts';
 import { compileRouteTable, type RouteTable } from '../router/table.ts';
 import { fingerprint } from '../upstream/fingerprint.ts';
+import { DEFAULT_DRAIN, type DrainSettings } from './drain.ts';
 import type { ProxyEnvironment } from './environment.ts';
 
 /** How long new routes wait for their clusters' endpoints before they go live without (Envoy's initial_fetch_timeout). */
@@ -38,6 +40,7 @@ export class SnapshotApplier {
   readonly listeners = new Map<string, Listener>();
   readonly tables = new Map<string, TableHolder>();
   readonly #env: ProxyEnvironment;
+  readonly #drainSettings: DrainSettings;
   #managers = new Map<string, ManagerEntry>();
   #applied: Snapshot = EMPTY_SNAPSHOT;
   /** A listener has been bound. */
@@ -46,13 +49,13 @@ export class SnapshotApplier {
   #superseded: (() => void) | null = null;
   /** Monotonic ms at which new routes stop waiting for clusters that do not get warm; -1 while none waits. */
   #warmUntil = -1;
-  /** Listeners that were removed or replaced and still have connections. */
   readonly #draining = new Set<Listener>();
   #running: Promise<void> | null = null;
   #closed = false;
 
-  constructor(env: ProxyEnvironment) {
+  constructor(env: ProxyEnvironment, drain: DrainSettings = DEFAULT_DRAIN) {
     this.#env = env;
+    this.#drainSettings = drain;
   }
 
   get applied(): Snapshot {
@@ -71,6 +74,11 @@ export class SnapshotApplier {
       this.#running = null;
     });
     return this.#running;
+  }
+
+  /** Listeners that were removed or replaced and still have connections. */
+  get drainingListeners(): Iterable<Listener> {
+    return this.#draining;
   }
 
   /** The connection managers in force, for admin views. */
@@ -205,9 +213,18 @@ export class SnapshotApplier {
     if (replaced !== undefined) this.#drain(replaced);
   }
 
+  /** Its clients are asked to leave over the drain time, as for every other reason to drain; then it ends. */
   #drain(listener: Listener): void {
+    const { clock } = this.#env;
+    const { timeMs, strategy } = this.#drainSettings;
     this.#draining.add(listener);
-    listener.drain(() => this.#draining.delete(listener));
+    listener.stopAccepting();
+    listener.setDrain(new DrainWindow(clock.now(), timeMs, strategy));
+    const end = clock.after(timeMs, () => listener.endAll());
+    listener.onEmpty(() => {
+      end.cancel();
+      this.#draining.delete(listener);
+    });
   }
 
   /** The handler of a chain: the one in force when its config is the same but for its routes. */

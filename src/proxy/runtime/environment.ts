@@ -4,9 +4,11 @@ import type { Random } from '../../base/random.ts';
 import type { Registry } from '../../base/registry.ts';
 import { TimerWheel } from '../../base/timer-wheel.ts';
 import type { HttpConnectionManager } from '../../model/http-connection-manager.ts';
+import type { TrafficDirection } from '../../model/listener.ts';
 import type { HeaderMatcher } from '../../model/matcher.ts';
 import type { HttpFilterType, RuntimeValues } from '../filters/filter.ts';
 import type { HttpEnvironment } from '../http/connection-manager.ts';
+import type { DrainWindow } from '../listener/drain-window.ts';
 import type { ListenerEnvironment } from '../listener/listener.ts';
 import { compileHeaderMatcher, type HeaderTest } from '../router/header-match.ts';
 import { type AccessLogger, compileAccessLogs } from '../telemetry/accesslog/logger.ts';
@@ -49,8 +51,10 @@ export class ProxyEnvironment implements HttpEnvironment, ListenerEnvironment, U
   readonly clusters: ClusterManager;
   readonly headerMatcher: (matcher: HeaderMatcher) => HeaderTest = compileHeaderMatcher;
   readonly acceptStats: ListenerEnvironment['acceptStats'];
-  /** True once the process drains: responses say `Connection: close`. */
-  draining = false;
+  /** Over which the connections of each direction are asked to leave; the {@link DrainManager} sets it. */
+  readonly drains: Record<TrafficDirection, DrainWindow | null> = { UNSPECIFIED: null, INBOUND: null, OUTBOUND: null };
+  /** Called when a listener has no connection any more. */
+  onListenerEmpty: (() => void) | null = null;
   readonly #sinks: LogSinks;
   #connectionId = 0;
 
@@ -74,6 +78,12 @@ export class ProxyEnvironment implements HttpEnvironment, ListenerEnvironment, U
   /** Time and log, for parts outside the request path. */
   get shared(): { readonly clock: Clock; readonly wheel: TimerWheel; readonly log: Logger } {
     return { clock: this.clock, wheel: this.wheel, log: this.log };
+  }
+  drainWindow(direction: TrafficDirection): DrainWindow | null {
+    return this.drains[direction];
+  }
+  listenerEmpty(): void {
+    this.onListenerEmpty?.();
   }
   cluster(name: string): UpstreamCluster | undefined {
     return this.clusters.get(name);

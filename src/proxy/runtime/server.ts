@@ -16,6 +16,7 @@ import { StatStore } from '../telemetry/metrics/store.ts';
 import { systemResolver } from '../upstream/dns.ts';
 import { standardBalancers } from '../upstream/lb/standard.ts';
 import { SnapshotApplier } from './apply.ts';
+import { DrainManager, type DrainSettings } from './drain.ts';
 import { ProxyEnvironment } from './environment.ts';
 import { StaticRuntime } from './runtime-values.ts';
 
@@ -40,15 +41,16 @@ export interface ProxyOptions {
   readonly prometheus?: SocketAddress;
   /** Ends the process in good order (`POST /quitquitquit`). */
   readonly quit?: () => void;
+  /** How clients are asked to leave; Envoy's defaults without. */
+  readonly drain?: DrainSettings;
 }
-
-/** How often a draining proxy looks whether its connections have ended. */
-const DRAIN_LOOK_MS = 20;
 
 /** One running proxy. This file is where its parts meet, and the only one. */
 export class Proxy {
   readonly env: ProxyEnvironment;
   readonly applier: SnapshotApplier;
+  /** Asks clients to leave, and ends what is to end. */
+  readonly drain: DrainManager;
   readonly #options: ProxyOptions;
   readonly #sinks: LogSinks;
   readonly #runtime: StaticRuntime;
@@ -85,7 +87,8 @@ export class Proxy {
       explain: runtime.boolean('remora.local_reply.explain', false),
     });
     // Turns snapshots of the model into listeners, tables and clusters.
-    this.applier = new SnapshotApplier(this.env);
+    this.applier = new SnapshotApplier(this.env, options.drain);
+    this.drain = new DrainManager(this.env, this.applier, options.drain);
   }
 
   /**
@@ -121,23 +124,6 @@ export class Proxy {
     return this.#discovery;
   }
 
-  /**
-   * Stops accepting and asks clients to leave; resolves when the last connection has ended, or after `graceMs`.
-   * Requests in progress are finished.
-   */
-  async drain(graceMs: number): Promise<void> {
-    const { clock } = this.#options;
-    this.env.draining = true;
-    const listeners = [...this.applier.listeners.values()];
-    for (const listener of listeners) listener.drain();
-    const deadline = clock.now() + graceMs;
-    while (listeners.some((listener) => listener.connectionCount > 0) && clock.now() < deadline) {
-      await new Promise<void>((resolve) => {
-        clock.after(DRAIN_LOOK_MS, resolve);
-      });
-    }
-  }
-
   /** Cuts every connection and frees everything. */
   async close(): Promise<void> {
     for (const { server } of this.#admin) await server.close();
@@ -155,6 +141,7 @@ export class Proxy {
     const view = admin.adminView({
       env: this.env,
       applier: this.applier,
+      drain: this.drain,
       bootstrap,
       bootstrapText: this.#options.bootstrapText ?? '',
       runtime: this.#runtime,
