@@ -11,6 +11,10 @@ export interface Listener {
   readonly trafficDirection: TrafficDirection;
   readonly tcpBacklog: number;
   readonly perConnectionBufferLimitBytes: number;
+  /** Connections are taken although the process has as many as it may; they count. */
+  readonly ignoreGlobalConnLimit: boolean;
+  /** Nothing is shed here. */
+  readonly bypassOverloadManager: boolean;
   readonly filterChains: readonly FilterChain[];
   readonly defaultFilterChain: FilterChain | null;
 }

@@ -17,6 +17,7 @@ import type { StatStore } from '../telemetry/metrics/store.ts';
 import type { StreamInfo } from '../telemetry/stream-info.ts';
 import { type AddressRanges, internalAddresses } from './addresses.ts';
 import { LocalReplies } from './local-reply.ts';
+import { NO_OVERLOAD, type OverloadState } from './overload-state.ts';
 import { HttpStats } from './stats.ts';
 
 /** What the HTTP side of a proxy needs of the process it runs in. */
@@ -30,6 +31,8 @@ export interface HttpEnvironment extends ForwardEnvironment {
   readonly filterTypes: { get(kind: string): HttpFilterType | undefined };
   /** Records a finished request in the standard metrics. */
   record(info: StreamInfo): void;
+  /** What is shed now; one object that changes. */
+  readonly overload: OverloadState;
   /** Local replies say why in their bodies. */
   readonly explain: boolean;
   readonly headerMatcher: LogFilterDeps['headerMatcher'];
@@ -45,6 +48,7 @@ export interface RouteTableHolder {
 export interface ListenerSettings {
   readonly port: number;
   readonly bufferLimitBytes: number;
+  readonly bypassOverload: boolean;
 }
 
 /** A connection manager compiled from config; shared by all connections of its filter chain. */
@@ -59,6 +63,7 @@ export class ConnectionManager {
   readonly stats: HttpStats;
   readonly limits: ParserLimits;
   readonly planSettings: PlanSettings;
+  readonly overload: OverloadState;
   /** null when there is nothing to do. */
   readonly normalizePath: ((head: RequestHead) => PathVerdict) | null;
   readonly normalizeHost: ((head: RequestHead) => void) | null;
@@ -88,6 +93,7 @@ export class ConnectionManager {
     this.localReplies = new LocalReplies(config.localReply, env, env.explain);
     this.stats = new HttpStats(env.stats, config.statPrefix);
     this.limits = { maxHeadBytes: config.maxRequestHeadersBytes, maxHeaders: config.maxHeadersCount };
+    this.overload = at.bypassOverload ? NO_OVERLOAD : env.overload;
     this.planSettings = {
       suppressEnvoyHeaders: config.router.suppressEnvoyHeaders,
       bufferLimitBytes: at.bufferLimitBytes,

@@ -46,6 +46,16 @@ export function streamTimeoutReply(details: string, ms: number, requestEnded: bo
   };
 }
 
+export function overloadedReply(): LocalReply {
+  return {
+    status: 503,
+    body: 'envoy overloaded',
+    details: 'overload',
+    flags: ResponseFlag.OverloadManagerTerminated,
+    reason: 'The proxy has more to do than it can: the overload manager sheds requests (stats overload.*).',
+  };
+}
+
 export function zeroWeightsReply(info: StreamInfo): LocalReply {
   const origin = info.route?.origin ?? '';
   return {

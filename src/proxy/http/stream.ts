@@ -24,6 +24,7 @@ import {
   badRequestReply,
   directReply,
   noRouteReply,
+  overloadedReply,
   redirectReply,
   requestTimeoutReply,
   streamTimeoutReply,
@@ -118,6 +119,12 @@ export class HttpStream implements FilterStream, ResponseSink {
 
   onHead(head: RequestHead, notes: HeadNotes, manager: ConnectionManager): void {
     this.#begin(head, notes, manager);
+    const { overload } = manager;
+    if (overload.requests > 0 && manager.env.random.next() < overload.requests) {
+      manager.stats.count(manager.stats.overloadShed);
+      this.reply(overloadedReply());
+      return;
+    }
     const refusal = checkRequest(head, manager);
     if (refusal !== null) {
       this.reply(refusal);
@@ -540,10 +547,18 @@ export class HttpStream implements FilterStream, ResponseSink {
     // Its length may change under the body hooks, and an HTTP/1.0 client cannot be sent chunks.
     if (framing === Framing.UntilClose) headers.remove('content-length');
     if (!this.#requestEnded || framing === Framing.UntilClose || this.#connection.draining) this.#keepAlive = false;
+    if (manager.overload.keepAlive > 0) this.#shedKeepAlive();
     this.#responseStarted = true;
     info.responseStart = manager.env.clock.now();
     if (head.reason === '') head.reason = reasonPhrase(head.status);
     this.#connection.output.text(responseHead(head, framing, this.#connectionLine()));
+  }
+
+  #shedKeepAlive(): void {
+    const { overload, env, stats } = this.#manager;
+    if (!this.#keepAlive || env.random.next() >= overload.keepAlive) return;
+    this.#keepAlive = false;
+    stats.count(stats.overloadKeepAlive);
   }
 
   #connectionLine(): ConnectionLine {

@@ -8,6 +8,7 @@ import type { ConnectionManager } from '../http/connection-manager.ts';
 import type { TcpEnvironment } from '../tcp/tcp-proxy.ts';
 import { TcpConnection } from '../tcp/tcp-proxy.ts';
 import type { ConnectionInfo } from '../telemetry/stream-info.ts';
+import { type Admission, Verdict } from './admission.ts';
 import type { DrainWindow } from './drain-window.ts';
 import { FilterChainTable } from './filter-chain.ts';
 
@@ -43,6 +44,7 @@ export interface ListenerEnvironment extends TcpEnvironment {
   nextConnectionId(): number;
   /** Over which all connections of a direction are asked to leave; null: they are not. */
   drainWindow(direction: TrafficDirection): DrainWindow | null;
+  readonly admission: Admission;
   /** A listener has no connection any more. */
   listenerEmpty(): void;
   readonly acceptStats: {
@@ -74,6 +76,8 @@ export class Listener {
   #gone = false;
   accepting = true;
   #window: DrainWindow | null = null;
+  /** Accepted, not read yet. */
+  readonly #held: Socket[] = [];
   #onEmpty: (() => void) | null = null;
 
   constructor(compiled: CompiledListener, env: ListenerEnvironment) {
@@ -183,6 +187,7 @@ export class Listener {
   destroy(): void {
     this.#gone = true;
     this.stopAccepting();
+    for (const socket of this.#held.splice(0)) socket.destroy();
     for (const connection of [...this.#connections]) connection.destroy();
   }
 
@@ -207,6 +212,26 @@ export class Listener {
       socket.destroy();
       return;
     }
+    const verdict = this.#env.admission.judge(this.config);
+    if (verdict === Verdict.Serve) this.#serve(socket);
+    else if (verdict === Verdict.Hold && this.#held.length < MAX_HELD) this.#hold(socket);
+    else socket.destroy();
+  };
+
+  /** Serves the connections that were held while the process was short of something. */
+  serveHeld(): void {
+    for (const socket of this.#held.splice(0)) {
+      socket.removeListener('error', ignore);
+      if (!socket.destroyed) this.#serve(socket.resume());
+    }
+  }
+
+  #hold(socket: Socket): void {
+    socket.on('error', ignore);
+    this.#held.push(socket.pause());
+  }
+
+  #serve(socket: Socket): void {
     const info = this.#describe(socket);
     const handler = this.#handlerFor(info);
     if (handler === null) {
@@ -215,8 +240,10 @@ export class Listener {
       return;
     }
     this.#env.acceptStats.accepted(this.name);
+    this.#env.admission.opened();
     const onClosed = (connection: Connection): void => {
       this.#connections.delete(connection);
+      this.#env.admission.closed();
       this.#env.acceptStats.closed(this.name);
       if (this.#connections.size > 0) return;
       this.#onEmpty?.();
@@ -229,7 +256,7 @@ export class Listener {
     this.#connections.add(connection);
     const window = this.#window ?? this.#env.drainWindow(this.config.trafficDirection);
     if (window !== null) this.#askToLeave(connection, window, true);
-  };
+  }
 
   #managerFor(info: ConnectionInfo): ConnectionManager | null {
     const handler = this.#handlerFor(info);
@@ -261,6 +288,10 @@ export class Listener {
   }
 }
 
+/** As long a queue as a kernel would keep; each may fill its buffer once. */
+const MAX_HELD = 64;
+/** 'close' follows. */
+function ignore(): void {}
 const NO_PROTOCOLS: readonly string[] = [];
 
 function bindError(listener: string, address: SocketAddress, error: Error): RemoraError {

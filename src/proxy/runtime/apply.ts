@@ -238,6 +238,7 @@ export class SnapshotApplier {
       const settings = {
         port: listener.addresses[0]?.port ?? 0,
         bufferLimitBytes: listener.perConnectionBufferLimitBytes,
+        bypassOverload: listener.bypassOverloadManager,
       };
       entry = { manager: new ConnectionManager(http, holder, settings, this.#env), holder };
     }
@@ -261,7 +262,8 @@ function managerKey(listener: ListenerConfig, chain: FilterChain | null, http: H
   const routes = http.routes.kind === 'rds' ? http.routes : { kind: 'inline' };
   // A name may be missing or shared; no two chains of a listener match the same.
   const which = chain === null ? null : [chain.name, chain.match];
-  return fingerprint([listener.name, which, listener.perConnectionBufferLimitBytes, { ...http, routes }]);
+  const { perConnectionBufferLimitBytes, bypassOverloadManager } = listener;
+  return fingerprint([listener.name, which, perConnectionBufferLimitBytes, bypassOverloadManager, { ...http, routes }]);
 }
 
 function sameAddresses(a: ListenerConfig, b: ListenerConfig): boolean {

@@ -6,8 +6,11 @@ import { TimerWheel } from '../../base/timer-wheel.ts';
 import type { HttpConnectionManager } from '../../model/http-connection-manager.ts';
 import type { TrafficDirection } from '../../model/listener.ts';
 import type { HeaderMatcher } from '../../model/matcher.ts';
+import type { OverloadConfig } from '../../model/overload.ts';
 import type { HttpFilterType, RuntimeValues } from '../filters/filter.ts';
 import type { HttpEnvironment } from '../http/connection-manager.ts';
+import type { OverloadState } from '../http/overload-state.ts';
+import type { Admission } from '../listener/admission.ts';
 import type { DrainWindow } from '../listener/drain-window.ts';
 import type { ListenerEnvironment } from '../listener/listener.ts';
 import { compileHeaderMatcher, type HeaderTest } from '../router/header-match.ts';
@@ -19,6 +22,7 @@ import type { UpstreamCluster, UpstreamEnvironment } from '../upstream/cluster.t
 import type { Resolver } from '../upstream/dns.ts';
 import type { BalancerType } from '../upstream/lb/balancer.ts';
 import { ClusterManager } from '../upstream/manager.ts';
+import { OverloadManager } from './overload.ts';
 
 export interface EnvironmentParts {
   readonly clock: Clock;
@@ -31,6 +35,8 @@ export interface EnvironmentParts {
   readonly balancers: Registry<BalancerType>;
   readonly resolve: Resolver;
   readonly record: (info: StreamInfo) => void;
+  /** What is shed when a resource runs short; null: nothing but connections beyond the limit. */
+  readonly overload: OverloadConfig | null;
   /** Local replies say why in their bodies. */
   readonly explain: boolean;
 }
@@ -55,6 +61,9 @@ export class ProxyEnvironment implements HttpEnvironment, ListenerEnvironment, U
   readonly drains: Record<TrafficDirection, DrainWindow | null> = { UNSPECIFIED: null, INBOUND: null, OUTBOUND: null };
   /** Called when a listener has no connection any more. */
   onListenerEmpty: (() => void) | null = null;
+  readonly overloadManager: OverloadManager;
+  readonly overload: OverloadState;
+  readonly admission: Admission;
   readonly #sinks: LogSinks;
   #connectionId = 0;
 
@@ -70,6 +79,9 @@ export class ProxyEnvironment implements HttpEnvironment, ListenerEnvironment, U
     this.record = parts.record;
     this.explain = parts.explain;
     this.#sinks = parts.sinks;
+    this.overloadManager = new OverloadManager(parts.overload, parts);
+    this.overload = this.overloadManager.state;
+    this.admission = this.overloadManager;
     this.wheel = new TimerWheel(parts.clock);
     this.clusters = new ClusterManager(this);
     this.acceptStats = listenerStats(parts.stats);

@@ -84,10 +84,14 @@ export class Proxy {
       balancers: standardBalancers,
       resolve: systemResolver,
       record: (info) => metrics.record(info),
+      overload: bootstrap.overload,
       explain: runtime.boolean('remora.local_reply.explain', false),
     });
     // Turns snapshots of the model into listeners, tables and clusters.
     this.applier = new SnapshotApplier(this.env, options.drain);
+    this.env.overloadManager.onRelief = () => {
+      for (const listener of this.applier.listeners.values()) listener.serveHeld();
+    };
     this.drain = new DrainManager(this.env, this.applier, options.drain);
   }
 
@@ -98,6 +102,7 @@ export class Proxy {
   async start(): Promise<void> {
     const { bootstrap } = this.#options;
     const statics = staticSnapshot(bootstrap);
+    this.env.overloadManager.start();
     // Before the config: `/ready` answers while it is awaited.
     await this.#serveAdmin();
     if (bootstrap.ads === null) await this.applier.apply(statics);
@@ -129,6 +134,7 @@ export class Proxy {
     for (const { server } of this.#admin) await server.close();
     await this.#discovery?.close();
     this.applier.close();
+    this.env.overloadManager.close();
     this.env.wheel.close();
     await this.#sinks.close();
   }

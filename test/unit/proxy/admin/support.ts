@@ -160,6 +160,7 @@ export async function startProxy(yaml: string, overrides: Partial<AdminViewParts
     balancers: standardBalancers,
     resolve: systemResolver,
     record: () => {},
+    overload: bootstrap.overload,
     explain: false,
   });
   const applier = new SnapshotApplier(env);
