@@ -14,7 +14,7 @@ import { standardBalancers } from '../../src/proxy/upstream/lb/standard.ts';
 
 const ROUNDS = 7;
 const PICKS = 1_000_000;
-const CONTEXT = { hash: null, avoid: null, originalDestination: null };
+const CONTEXT = { hash: null, avoid: null, originalDestination: null, request: null };
 const LIMITS = { maxConnections: 1024, maxPendingRequests: 1024, maxRequests: 1024, maxRetries: 3, retryBudget: null };
 
 const env: UpstreamEnvironment = {

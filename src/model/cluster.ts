@@ -34,7 +34,10 @@ export type ClusterDiscovery =
   | { readonly kind: 'STATIC'; readonly assignment: LoadAssignment }
   | { readonly kind: 'STRICT_DNS' | 'LOGICAL_DNS'; readonly assignment: LoadAssignment; readonly dns: DnsSettings }
   | { readonly kind: 'EDS'; readonly serviceName: string }
-  | { readonly kind: 'ORIGINAL_DST'; readonly useHttpHeader: string };
+  /** `useHttpHeader`: the lower-case header that names the address instead; '' none. */
+  | { readonly kind: 'ORIGINAL_DST'; readonly useHttpHeader: string }
+  /** The host of each request is its endpoint (envoy.clusters.dynamic_forward_proxy). */
+  | { readonly kind: 'DYNAMIC_FORWARD_PROXY'; readonly maxHosts: number };
 
 export interface DnsSettings {
   readonly refreshMs: number;

@@ -1,5 +1,6 @@
 import { nearest } from '../../control/source/schema/suggest.ts';
 import { parseOutbound } from '../../control/translate/emit/names.ts';
+import { ALLOW_ANY } from '../../control/translate/emit/outside.ts';
 import type { ListenerExplanation, TargetExplanation } from '../../proxy/admin/explain.ts';
 import type { EndpointDescription } from '../../proxy/upstream/describe.ts';
 import { count, duration } from '../output.ts';
@@ -121,7 +122,7 @@ function refusal(listener: ListenerExplanation, { request }: Answer): Verdict {
   if (refused !== null) return { good: false, lines: [`${refused[1]}: ${refused[2]}`], advice: [] };
   if (trace === null) return { good: false, lines: [outcome], advice: [] };
   const host = trace.virtualHosts.find(({ chosen }) => chosen);
-  if (host === undefined) {
+  if (host === undefined || host.name === ALLOW_ANY) {
     const where =
       listener.direction === 'OUTBOUND' && listener.listener === 'http_proxy' ? 'the mesh' : 'this listener';
     return {

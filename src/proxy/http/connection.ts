@@ -7,6 +7,7 @@ import type { MessageEvents } from '../../protocol/http1/events.ts';
 import type { ParseError } from '../../protocol/http1/framing.ts';
 import { RequestParser } from '../../protocol/http1/parser.ts';
 import { Output } from '../io/output.ts';
+import { keep, readFrom } from '../io/reads.ts';
 import { ResponseFlag } from '../telemetry/response-flags.ts';
 import type { ConnectionInfo } from '../telemetry/stream-info.ts';
 import type { ConnectionManager } from './connection-manager.ts';
@@ -83,11 +84,12 @@ export class HttpConnection implements MessageEvents<RequestHead>, StreamConnect
     source: ManagerSource,
     onClosed: (connection: HttpConnection) => void,
   ) {
-    this.#socket = socket;
+    const own = readFrom(socket, this.#onData);
+    this.#socket = own;
     this.#manager = manager;
     this.#source = source;
     this.#onClosed = onClosed;
-    this.output = new Output(socket);
+    this.output = new Output(own);
     this.#parser = new RequestParser(this, manager.limits);
     if (info.tlsVersion !== '') this.#parser.scheme = 'https';
     this.#stream = new HttpStream(this, manager);
@@ -99,11 +101,10 @@ export class HttpConnection implements MessageEvents<RequestHead>, StreamConnect
     if (config.idleTimeoutMs > 0) env.wheel.arm(this.#idleTimer, config.idleTimeoutMs);
     if (config.maxConnectionDurationMs > 0) env.wheel.arm(this.#lifeTimer, config.maxConnectionDurationMs);
     manager.stats.opened();
-    socket.on('data', this.#onData);
-    socket.on('end', this.#onEndOfInput);
-    socket.on('drain', this.#onDrain);
-    socket.on('error', this.#onError);
-    socket.on('close', this.#onClose);
+    own.on('end', this.#onEndOfInput);
+    own.on('drain', this.#onDrain);
+    own.on('error', this.#onError);
+    own.on('close', this.#onClose);
   }
 
   /** Feeds bytes that were read before the connection was made, by protocol detection. */
@@ -270,12 +271,13 @@ export class HttpConnection implements MessageEvents<RequestHead>, StreamConnect
       // Pipelined behind a request in progress: kept, up to a bound.
       parser.execute(chunk);
       this.#boundWaiting();
-      return;
+    } else {
+      this.reading = true;
+      parser.execute(chunk);
+      this.#stream.onTurnEnd();
+      this.#goOn();
     }
-    this.reading = true;
-    parser.execute(chunk);
-    this.#stream.onTurnEnd();
-    this.#goOn();
+    parser.keepUnread(keep);
   };
 
   /** Goes on with the bytes the parser has kept, request by request, and ends the turn. */

@@ -80,7 +80,8 @@ export class TcpConnection {
   #connect(): void {
     this.#attempts++;
     const cluster = this.#env.cluster(this.#pickCluster());
-    const endpoint = cluster?.pick({ hash: null, avoid: null, originalDestination: this.#info.local }) ?? null;
+    const endpoint =
+      cluster?.pick({ hash: null, avoid: null, originalDestination: this.#info.local, request: null }) ?? null;
     if (cluster === undefined || endpoint === null || !cluster.breakers.DEFAULT.connections.acquire()) {
       this.#env.log.debug(`tcp ${this.#config.statPrefix}: no endpoint for the connection`);
       this.destroy();

@@ -8,12 +8,13 @@ import type { StatStore } from '../telemetry/metrics/store.ts';
 import type { ClusterInfo } from '../telemetry/stream-info.ts';
 import { CircuitBreaker } from './circuit-breaker.ts';
 import { type ClusterDescription, describeEndpoint } from './describe.ts';
+import { forwardDestination, originalDestination } from './destination.ts';
 import { DnsDiscovery, type Resolver } from './dns.ts';
 import type { UpstreamEndpoint } from './endpoint.ts';
 import { fingerprint } from './fingerprint.ts';
 import type { Balancer, BalancerType, PickContext } from './lb/balancer.ts';
 import { Membership } from './membership.ts';
-import { OriginalDestinations } from './original-dst.ts';
+import { OnDemandEndpoints } from './on-demand-endpoints.ts';
 import { clearEjection, OutlierDetector } from './outlier.ts';
 import { ClusterStats } from './stats.ts';
 
@@ -54,7 +55,7 @@ export class UpstreamCluster implements ClusterInfo {
   assignment: LoadAssignment | null = null;
   readonly #env: UpstreamEnvironment;
   readonly #members: Membership;
-  #originalDst: OriginalDestinations | null = null;
+  #onDemand: OnDemandEndpoints | null = null;
   #dns: DnsDiscovery | null = null;
   #predecessor: UpstreamCluster | null;
   #drops: LoadAssignment['dropOverloads'] = [];
@@ -82,19 +83,19 @@ export class UpstreamCluster implements ClusterInfo {
     }
     this.#members = new Membership(this.#balancerFactory(), config.healthyPanicThreshold, this.stats, env.random);
     this.outlier =
-      config.outlierDetection === null || config.discovery.kind === 'ORIGINAL_DST'
+      config.outlierDetection === null || isOnDemand(config)
         ? null
         : new OutlierDetector(config.outlierDetection, this, this.stats, env);
     this.#discover(predecessor);
   }
 
   get total(): number {
-    return this.#originalDst === null ? this.#members.total : this.#originalDst.size;
+    return this.#onDemand === null ? this.#members.total : this.#onDemand.size;
   }
   /** Counts of endpoints, for answers and pages that say why nobody could be picked. */
   get membership(): { total: number; healthy: number; degraded: number; ejected: number } {
     const { total } = this;
-    if (this.#originalDst !== null) return { total, healthy: total, degraded: 0, ejected: 0 };
+    if (this.#onDemand !== null) return { total, healthy: total, degraded: 0, ejected: 0 };
     return {
       total,
       healthy: this.#members.healthy,
@@ -103,15 +104,27 @@ export class UpstreamCluster implements ClusterInfo {
     };
   }
   endpoints(): IterableIterator<UpstreamEndpoint> {
-    return this.#originalDst === null ? this.#members.endpoints() : this.#originalDst.endpoints();
+    return this.#onDemand === null ? this.#members.endpoints() : this.#onDemand.endpoints();
   }
 
   // === picking ===
 
   /** An endpoint for a request, or null when nobody may take it. */
   pick(context: PickContext): UpstreamEndpoint | null {
-    if (this.#originalDst !== null) return this.#originalDst.pick(context.originalDestination);
+    if (this.#onDemand !== null) return this.#pickOnDemand(this.#onDemand, context);
     return this.#members.pick(context);
+  }
+
+  #pickOnDemand(endpoints: OnDemandEndpoints, context: PickContext): UpstreamEndpoint | null {
+    const { discovery } = this.config;
+    if (discovery.kind === 'ORIGINAL_DST') {
+      const destination = originalDestination(context, discovery.useHttpHeader);
+      if (destination !== null) return endpoints.pick(destination);
+      this.stats.count('original_dst_host_invalid');
+      return null;
+    }
+    const destination = forwardDestination(context);
+    return destination === null ? null : endpoints.pick(destination, destination.host);
   }
 
   /** Picks again, up to `maxAttempts` times, while the choice is among `context.avoid`; then takes what comes. */
@@ -184,7 +197,7 @@ export class UpstreamCluster implements ClusterInfo {
 
   /** New endpoints. Objects of addresses that stay are kept, pools of those that left drain. */
   updateAssignment(assignment: LoadAssignment): void {
-    if (this.#closed || this.#originalDst !== null || assignment === this.assignment) return;
+    if (this.#closed || this.#onDemand !== null || assignment === this.assignment) return;
     this.assignment = assignment;
     this.#drops = assignment.dropOverloads;
     const predecessor = this.#predecessor;
@@ -210,7 +223,7 @@ export class UpstreamCluster implements ClusterInfo {
     this.#predecessor = null;
     this.#dns?.close();
     this.outlier?.close();
-    for (const endpoint of this.#originalDst?.close() ?? []) retire(endpoint);
+    for (const endpoint of this.#onDemand?.close() ?? []) retire(endpoint);
     for (const endpoint of this.#members.endpoints()) retire(endpoint);
     this.#notifyWarm();
   }
@@ -275,13 +288,16 @@ export class UpstreamCluster implements ClusterInfo {
         if (inherited.current !== null) publish(inherited.current);
         break;
       }
-      case 'ORIGINAL_DST': {
-        const inherited = predecessor === null ? null : predecessor.#originalDst;
+      case 'ORIGINAL_DST':
+      case 'DYNAMIC_FORWARD_PROXY': {
+        const inherited = same ? predecessor.#onDemand : null;
         if (inherited !== null && connectionPrint(predecessor!.config) === connectionPrint(this.config)) {
-          this.#originalDst = inherited;
-          predecessor!.#originalDst = null;
+          this.#onDemand = inherited;
+          predecessor!.#onDemand = null;
         } else {
-          this.#originalDst = new OriginalDestinations(this.#env.clock, this.#env.wheel, this.stats);
+          const { clock, wheel } = this.#env;
+          const limit = discovery.kind === 'ORIGINAL_DST' ? undefined : discovery.maxHosts;
+          this.#onDemand = new OnDemandEndpoints(clock, wheel, this.stats, limit);
         }
         this.#warmed();
       }
@@ -296,7 +312,7 @@ export class UpstreamCluster implements ClusterInfo {
     if (type === undefined) {
       type = balancers.get('round_robin')!;
       decoded = type.defaults;
-      if (this.config.discovery.kind !== 'ORIGINAL_DST') {
+      if (!isOnDemand(this.config)) {
         log.error('unknown balancing policy; using round_robin', { cluster: this.config.name, policy: kind });
       }
     }
@@ -315,6 +331,11 @@ export class UpstreamCluster implements ClusterInfo {
     this.#onWarm = [];
     for (const callback of callbacks) callback();
   }
+}
+
+/** Its callers name the endpoints. */
+function isOnDemand({ discovery }: Cluster): boolean {
+  return discovery.kind === 'ORIGINAL_DST' || discovery.kind === 'DYNAMIC_FORWARD_PROXY';
 }
 
 /** An endpoint that left: it finishes what it has. */

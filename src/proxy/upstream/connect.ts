@@ -1,10 +1,10 @@
-import { connect, type NetConnectOpts, type Socket } from 'node:net';
+import { connect, type NetConnectOpts, type OnReadOpts, type Socket } from 'node:net';
 import type { DuplexOptions } from 'node:stream';
 import type { Cluster } from '../../model/cluster.ts';
 import type { UpstreamEndpoint } from './endpoint.ts';
 
-/** Opens a TCP connection to an endpoint as the cluster says. Half-close is ours to handle. */
-export function connectTo(endpoint: UpstreamEndpoint, cluster: Cluster): Socket {
+/** Opens a TCP connection to an endpoint as the cluster says. Half-close is ours to handle. `onread`: where its bytes go instead of `data` events. */
+export function connectTo(endpoint: UpstreamEndpoint, cluster: Cluster, onread?: OnReadOpts): Socket {
   const bind = cluster.bindAddress;
   const options: NetConnectOpts & DuplexOptions = {
     host: endpoint.host,
@@ -14,6 +14,7 @@ export function connectTo(endpoint: UpstreamEndpoint, cluster: Cluster): Socket 
     // What may wait for a slow server before its source is stopped (`per_connection_buffer_limit_bytes`).
     highWaterMark: cluster.perConnectionBufferLimitBytes,
     ...(cluster.tcpKeepalive === null ? {} : { keepAlive: true, keepAliveInitialDelay: cluster.tcpKeepalive.timeMs }),
+    ...(onread === undefined ? {} : { onread }),
     ...(bind === null ? {} : { localAddress: bind.host, localPort: bind.port }),
   };
   return connect(options);

@@ -2,6 +2,7 @@ import { isIP } from 'node:net';
 import type { Cluster, ClusterDiscovery, DnsSettings } from '../../model/cluster.ts';
 import type { LoadAssignment } from '../../model/endpoint.ts';
 import type * as wire from '../proto/gen/envoy/config/cluster/v3.ts';
+import { ClusterConfig as DynamicForwardProxy } from '../proto/gen/envoy/extensions/clusters/dynamic_forward_proxy/v3.ts';
 import { decodeSocketAddress } from './address.ts';
 import { decodeBreakers, decodeOutlier } from './cluster-limits.ts';
 import { checkConfigSource } from './config-source.ts';
@@ -55,6 +56,7 @@ function panicThreshold(cluster: wire.Cluster): number {
 }
 
 function decodeDiscovery(cluster: wire.Cluster, at: string, s: Decoding): ClusterDiscovery {
+  if (cluster.cluster_type !== undefined) return decodeClusterType(cluster.cluster_type, at, s);
   const kind = cluster.type ?? 'STATIC';
   if (kind !== 'EDS' && cluster.eds_cluster_config !== undefined) {
     s.error(`${at}eds_cluster_config`, `is for clusters of type EDS; this one is ${kind}`);
@@ -75,6 +77,27 @@ function decodeDiscovery(cluster: wire.Cluster, at: string, s: Decoding): Cluste
         dns: decodeDns(cluster),
       };
   }
+}
+
+/** Envoy's default `max_hosts`. */
+const MAX_HOSTS = 1024;
+
+function decodeClusterType(type: wire.Cluster_CustomClusterType, at: string, s: Decoding): ClusterDiscovery {
+  const dynamic: ClusterDiscovery = { kind: 'DYNAMIC_FORWARD_PROXY', maxHosts: MAX_HOSTS };
+  const path = `${at}cluster_type.typed_config`;
+  if (type.typed_config === undefined) {
+    s.error(path, 'is needed: its "@type" says which cluster it is');
+    return dynamic;
+  }
+  const opened = s.open(type.typed_config, path);
+  if (opened === undefined) return dynamic;
+  if (opened.typeName !== DynamicForwardProxy.typeName) {
+    s.error(path, `${opened.typeName} is not in this version: use type, or ${DynamicForwardProxy.typeName}`);
+    return dynamic;
+  }
+  s.check(DynamicForwardProxy, opened.message, path);
+  const config = opened.message as DynamicForwardProxy;
+  return { ...dynamic, maxHosts: config.dns_cache_config?.max_hosts ?? MAX_HOSTS };
 }
 
 function decodeEds(cluster: wire.Cluster, at: string, s: Decoding): ClusterDiscovery {

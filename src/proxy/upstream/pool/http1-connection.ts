@@ -7,6 +7,7 @@ import type { MessageEvents } from '../../../protocol/http1/events.ts';
 import type { HeadNotes, ParseError } from '../../../protocol/http1/framing.ts';
 import { ResponseParser } from '../../../protocol/http1/parser.ts';
 import { Output } from '../../io/output.ts';
+import { keep, type Reads } from '../../io/reads.ts';
 import type { Http1Pool } from './http1-pool.ts';
 
 /** How an attempt at an upstream ended without a whole response. */
@@ -62,14 +63,14 @@ export class Http1Connection implements MessageEvents<ResponseHead> {
   #tunnel = false;
   #failure = '';
 
-  constructor(socket: Socket, pool: Http1Pool) {
+  constructor(socket: Socket, reads: Reads, pool: Http1Pool) {
     this.socket = socket;
     this.#pool = pool;
     this.output = new Output(socket);
     this.#parser = new ResponseParser(this, pool.limits);
     this.idleTimer = new WheelTimer(() => this.destroy());
     socket.on('connect', this.#onConnect);
-    socket.on('data', this.#onData);
+    reads.onBytes = this.#onData;
     socket.on('end', this.#onEndOfInput);
     socket.on('drain', this.#onDrain);
     socket.on('error', this.#onError);
@@ -190,6 +191,7 @@ export class Http1Connection implements MessageEvents<ResponseHead> {
       if (rest !== null) reader.onTunnelData(rest);
     }
     reader.onFlush();
+    this.#parser.keepUnread(keep);
   };
 
   readonly #onEndOfInput = (): void => {

@@ -1,6 +1,7 @@
 import type { Clock } from '../../../base/clock.ts';
 import { type TimerWheel, WheelTimer } from '../../../base/timer-wheel.ts';
 import type { ParserLimits } from '../../../protocol/http1/framing.ts';
+import { Reads } from '../../io/reads.ts';
 import type { Resource } from '../circuit-breaker.ts';
 import type { UpstreamCluster } from '../cluster.ts';
 import { connectTo } from '../connect.ts';
@@ -186,7 +187,8 @@ export class Http1Pool implements EndpointPool {
       if (this.#all.size > 0) return;
       connections.take();
     }
-    const connection = new Http1Connection(connectTo(this.#endpoint, this.#cluster.config), this);
+    const reads = new Reads();
+    const connection = new Http1Connection(connectTo(this.#endpoint, this.#cluster.config, reads.options), reads, this);
     const timer = new WheelTimer(() => connection.fail(CONNECT_TIMEOUT));
     this.#all.set(connection, connections);
     this.#opening.set(connection, timer);

@@ -57,6 +57,16 @@ const FIELDS: Record<string, Record<string, 'effective' | 'reported' | 'refused'
     always_consume_default_token_bucket: 'moot',
     rate_limited_as_resource_exhausted: 'effective',
   },
+  'envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig': {
+    // The cluster does what it says.
+    dns_cache_config: 'moot',
+    sub_cluster_config: 'reported',
+    save_upstream_address: 'reported',
+  },
+  'envoy.extensions.filters.http.dynamic_forward_proxy.v3.PerRouteConfig': {
+    host_rewrite_literal: 'refused',
+    host_rewrite_header: 'refused',
+  },
   'envoy.extensions.filters.http.header_mutation.v3.HeaderMutation': {
     mutations: 'effective',
     most_specific_header_mutations_wins: 'reported',

@@ -18,7 +18,7 @@ const THRESHOLDS = {
   retryBudget: null,
 } as const;
 
-export const CONTEXT = { hash: null, avoid: null, originalDestination: null } as const;
+export const CONTEXT = { hash: null, avoid: null, originalDestination: null, request: null } as const;
 
 export interface Host {
   readonly at: string;
