@@ -123,7 +123,15 @@ const MATRIX: Matrix = {
     'proxy/forward',
     'proxy/telemetry',
   ],
-  'proxy/listener': ['base', 'model', 'protocol/sniff', 'proxy/http', 'proxy/tcp', 'proxy/telemetry'],
+  'proxy/listener': [
+    { to: 'proxy/io', only: /\/listen-sockets\.ts$/, why: 'listening sockets that outlive the process' },
+    'base',
+    'model',
+    'protocol/sniff',
+    'proxy/http',
+    'proxy/tcp',
+    'proxy/telemetry',
+  ],
   'proxy/admin': [
     'base',
     'model',

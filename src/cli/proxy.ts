@@ -8,10 +8,12 @@ import { systemRandom } from '../base/random.ts';
 import type { SocketAddress } from '../model/address.ts';
 import type { DrainStrategy } from '../proxy/runtime/drain.ts';
 import { proxyDecodeContext } from '../proxy/runtime/extensions.ts';
+import { HotRestart } from '../proxy/runtime/hot-restart.ts';
 import { Proxy } from '../proxy/runtime/server.ts';
 import { type Bootstrap, readBootstrap } from '../xds/bootstrap/bootstrap.ts';
 import { describeProblems } from '../xds/bootstrap/document.ts';
 import { proxyBootstrap } from '../xds/bootstrap/proxy-bootstrap.ts';
+import { supervisorChannel } from './hot-restart.ts';
 import { onStop, trimMemory } from './process.ts';
 import { VERSION } from './version.ts';
 
@@ -39,6 +41,8 @@ interface ProxyFlags {
   readonly drainStrategy: DrainStrategy;
   readonly terminationGracePeriodS: number;
   readonly terminationAcceptS: number;
+  readonly parentShutdownTimeS: number;
+  readonly restartEpoch?: number;
 }
 
 export function proxyCommand(): Command {
@@ -68,6 +72,14 @@ export function proxyCommand(): Command {
         .default('gradual'),
     )
     .option(
+      '--parent-shutdown-time-s <seconds>',
+      'after a hot restart, how long the process before may go on',
+      seconds,
+      900,
+    )
+    .option('--hot-restart', 'stay as a supervisor: at SIGHUP another process takes the listening sockets over')
+    .addOption(new Option('--restart-epoch <number>', 'given by the supervisor').argParser(seconds).hideHelp())
+    .option(
       '--termination-grace-period-s <seconds>',
       'from SIGTERM to the end, whatever is open then; as the pod’s terminationGracePeriodSeconds',
       seconds,
@@ -88,7 +100,8 @@ export function proxyCommand(): Command {
       '\nExamples:\n  remora proxy -c config/proxy/front-proxy.yaml\n  remora proxy --router --control 127.0.0.1:15010 --label istio=ingressgateway --map 80=8080' +
         '\n\nSIGTERM fails readiness, accepts for --termination-accept-s, asks inbound clients to leave, keeps outbound' +
         '\nlisteners until the program beside it is gone, finishes requests, and exits 0 within the grace period.' +
-        '\nSIGINT and POST /quitquitquit stop accepting at once and finish requests.',
+        '\nSIGINT and POST /quitquitquit stop accepting at once and finish requests.' +
+        '\nWith --hot-restart, SIGHUP starts the program anew, from the file that is there then, and no connection is lost.',
     )
     .action(runProxy);
 }
@@ -102,6 +115,7 @@ async function runProxy(flags: ProxyFlags): Promise<void> {
     process.stdout.write('configuration is valid\n');
     return;
   }
+  const hotRestart = supervised(flags);
   const proxy = new Proxy({
     bootstrap,
     clock: new TurnClock(),
@@ -114,6 +128,7 @@ async function runProxy(flags: ProxyFlags): Promise<void> {
     logLevel: logRoot,
     quit: () => quit(),
     drain: { timeMs: flags.drainTimeS * 1000, strategy: flags.drainStrategy },
+    ...(hotRestart === null ? {} : { hotRestart }),
     ...(flags.health === undefined ? {} : { health: flags.health }),
     ...(flags.prometheus === undefined ? {} : { prometheus: flags.prometheus }),
     ...(flags.lastGood === undefined ? {} : { lastGoodPath: flags.lastGood }),
@@ -124,9 +139,30 @@ async function runProxy(flags: ProxyFlags): Promise<void> {
     else await proxy.drain.terminate({ acceptMs: flags.terminationAcceptS * 1000, deadlineMs });
     await proxy.close();
   });
+  if (hotRestart !== null) {
+    hotRestart.onLeave = () => {
+      void proxy
+        .handOver(flags.parentShutdownTimeS * 1000)
+        .then(() => proxy.close())
+        .then(() => process.exit(0));
+    };
+    // The supervisor is dead, so nobody could replace or stop this process.
+    process.on('disconnect', quit);
+  }
   await proxy.start();
   // Node writes it at a clean exit only, which a killed proxy never has.
   flushCompileCache();
+}
+
+/** The supervisor above this process; null when a person or a kubelet started it. */
+function supervised({ restartEpoch }: ProxyFlags): HotRestart | null {
+  if (restartEpoch === undefined) return null;
+  const channel = supervisorChannel();
+  if (channel === null)
+    throw new ConfigError(
+      '--restart-epoch is for the supervisor: start with --hot-restart, and restart by SIGHUP to it',
+    );
+  return new HotRestart(restartEpoch, channel);
 }
 
 /** What is open is cut before the kubelet kills: the last log lines have to be written too. */

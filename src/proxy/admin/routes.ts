@@ -178,14 +178,13 @@ function drains(view: AdminView, query: Query): AdminReply {
 }
 
 function serverInfo(view: AdminView): AdminReply {
-  const { version, uptimeMs, node, options } = view.serverInfo();
-  const uptime = `${Math.floor(uptimeMs / 1000)}s`;
+  const { version, uptimeMs, uptimeAllMs, node, options } = view.serverInfo();
   return jsonReply({
     version,
     state: view.state(),
-    uptime_current_epoch: uptime,
-    uptime_all_epochs: uptime,
-    hot_restart_version: 'disabled',
+    uptime_current_epoch: `${Math.floor(uptimeMs / 1000)}s`,
+    uptime_all_epochs: `${Math.floor(uptimeAllMs / 1000)}s`,
+    hot_restart_version: options.disable_hot_restart === true ? 'disabled' : 'remora.1',
     command_line_options: options,
     node,
   });

@@ -50,6 +50,8 @@ export interface AdminActions {
 export interface ServerInfo {
   readonly version: string;
   readonly uptimeMs: number;
+  /** Since the first process of a row of hot restarts began. */
+  readonly uptimeAllMs: number;
   /** envoy.config.core.v3.Node as JSON. */
   readonly node: unknown;
   /** envoy.admin.v3.CommandLineOptions as JSON: those that have a meaning here. */

@@ -5,6 +5,7 @@ import type { FilterChain, Listener as ListenerConfig, NetworkFilter, TrafficDir
 import { plainAddress } from '../http/addresses.ts';
 import { type ConnectionDeparture, HttpConnection } from '../http/connection.ts';
 import type { ConnectionManager } from '../http/connection-manager.ts';
+import { type ListenSockets, listenKept, socketKey } from '../io/listen-sockets.ts';
 import type { TcpEnvironment } from '../tcp/tcp-proxy.ts';
 import { TcpConnection } from '../tcp/tcp-proxy.ts';
 import type { ConnectionInfo } from '../telemetry/stream-info.ts';
@@ -45,6 +46,8 @@ export interface ListenerEnvironment extends TcpEnvironment {
   /** Over which all connections of a direction are asked to leave; null: they are not. */
   drainWindow(direction: TrafficDirection): DrainWindow | null;
   readonly admission: Admission;
+  /** Who keeps listening sockets for a process that takes over; null: nobody. */
+  readonly sockets: ListenSockets | null;
   /** A listener has no connection any more. */
   listenerEmpty(): void;
   readonly acceptStats: {
@@ -157,7 +160,10 @@ export class Listener {
   stopAccepting(): void {
     if (!this.accepting) return;
     this.accepting = false;
-    for (const { server } of this.#servers) server.close();
+    for (const { server, address } of this.#servers) {
+      server.close();
+      this.#env.sockets?.release(socketKey(this.name, address));
+    }
   }
 
   /** Connections without a request end now, the others after theirs; what is no request goes on. */
@@ -191,19 +197,19 @@ export class Listener {
     for (const connection of [...this.#connections]) connection.destroy();
   }
 
-  #bindOne(address: SocketAddress): Promise<void> {
+  async #bindOne(address: SocketAddress): Promise<void> {
     const server = createServer(
       { allowHalfOpen: true, noDelay: true, highWaterMark: this.config.perConnectionBufferLimitBytes },
       this.#onConnection,
     );
     this.#servers.push({ server, address });
-    return new Promise((resolve, reject) => {
-      server.once('error', (error) => reject(bindError(this.name, address, error)));
-      server.listen({ host: address.host, port: address.port, backlog: this.config.tcpBacklog }, () => {
-        this.#watch(server);
-        resolve();
-      });
-    });
+    const where = { host: address.host, port: address.port, backlog: this.config.tcpBacklog };
+    try {
+      await listenKept(server, socketKey(this.name, address), where, this.#env.sockets);
+    } catch (error) {
+      throw bindError(this.name, address, error);
+    }
+    this.#watch(server);
   }
 
   readonly #onConnection = (socket: Socket): void => {
@@ -294,7 +300,7 @@ const MAX_HELD = 64;
 function ignore(): void {}
 const NO_PROTOCOLS: readonly string[] = [];
 
-function bindError(listener: string, address: SocketAddress, error: Error): RemoraError {
+function bindError(listener: string, address: SocketAddress, error: unknown): RemoraError {
   const at = formatAddress(address);
   const why =
     errorCode(error) === 'EADDRINUSE'

@@ -42,6 +42,8 @@ export interface AdminViewParts {
   readonly ready: () => boolean;
   readonly discovery: () => DynamicConfig | null;
   readonly drain: DrainManager;
+  /** Which process of a row of hot restarts this is, and when the first began (wall ms); absent: there is no row. */
+  readonly restart?: { readonly epoch: number; readonly startedAt: number };
   /** Ends the process in good order. */
   readonly quit: () => void;
   /** Options that `/server_info` repeats, by Envoy's names (`config_path`, …). */
@@ -72,6 +74,8 @@ export class ProxyAdminView implements AdminView {
     this.#startedAt = env.clock.now();
     this.stats = env.stats;
     this.#gauges = serverGauges(env.stats);
+    const epoch = this.stats.gauge('envoy_server_hot_restart_epoch', {}, 'server.hot_restart_epoch');
+    this.stats.set(epoch, parts.restart?.epoch ?? 0);
     this.config = new ConfigSource({
       bootstrapText: parts.bootstrapText,
       node: bootstrap.node,
@@ -107,10 +111,12 @@ export class ProxyAdminView implements AdminView {
   }
 
   serverInfo(): ServerInfo {
-    const { env, bootstrap, version, drain, commandLine = {} } = this.#parts;
+    const { env, bootstrap, version, drain, restart, commandLine = {} } = this.#parts;
+    const uptimeMs = env.clock.now() - this.#startedAt;
     return {
       version: `remora/${version}/Clean/RELEASE/Node-${process.versions.node}`,
-      uptimeMs: env.clock.now() - this.#startedAt,
+      uptimeMs,
+      uptimeAllMs: restart === undefined ? uptimeMs : env.clock.wall() - restart.startedAt,
       node: encodeNode(bootstrap.node, version),
       options: {
         concurrency: 1,
@@ -120,8 +126,8 @@ export class ProxyAdminView implements AdminView {
         drain_time: `${drain.settings.timeMs / 1000}s`,
         drain_strategy: drain.settings.strategy === 'gradual' ? 'Gradual' : 'Immediate',
         mode: 'Serve',
-        disable_hot_restart: true,
-        restart_epoch: 0,
+        disable_hot_restart: restart === undefined,
+        restart_epoch: restart?.epoch ?? 0,
         ...commandLine,
       },
     };

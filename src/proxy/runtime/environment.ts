@@ -10,6 +10,7 @@ import type { OverloadConfig } from '../../model/overload.ts';
 import type { HttpFilterType, RuntimeValues } from '../filters/filter.ts';
 import type { HttpEnvironment } from '../http/connection-manager.ts';
 import type { OverloadState } from '../http/overload-state.ts';
+import type { ListenSockets } from '../io/listen-sockets.ts';
 import type { Admission } from '../listener/admission.ts';
 import type { DrainWindow } from '../listener/drain-window.ts';
 import type { ListenerEnvironment } from '../listener/listener.ts';
@@ -37,6 +38,8 @@ export interface EnvironmentParts {
   readonly record: (info: StreamInfo) => void;
   /** What is shed when a resource runs short; null: nothing but connections beyond the limit. */
   readonly overload: OverloadConfig | null;
+  /** Who keeps listening sockets for a process that takes over; absent: nobody. */
+  readonly sockets?: ListenSockets | null;
   /** Local replies say why in their bodies. */
   readonly explain: boolean;
 }
@@ -61,6 +64,7 @@ export class ProxyEnvironment implements HttpEnvironment, ListenerEnvironment, U
   readonly drains: Record<TrafficDirection, DrainWindow | null> = { UNSPECIFIED: null, INBOUND: null, OUTBOUND: null };
   /** Called when a listener has no connection any more. */
   onListenerEmpty: (() => void) | null = null;
+  readonly sockets: ListenSockets | null;
   readonly overloadManager: OverloadManager;
   readonly overload: OverloadState;
   readonly admission: Admission;
@@ -79,6 +83,7 @@ export class ProxyEnvironment implements HttpEnvironment, ListenerEnvironment, U
     this.record = parts.record;
     this.explain = parts.explain;
     this.#sinks = parts.sinks;
+    this.sockets = parts.sockets ?? null;
     this.overloadManager = new OverloadManager(parts.overload, parts);
     this.overload = this.overloadManager.state;
     this.admission = this.overloadManager;
@@ -87,9 +92,9 @@ export class ProxyEnvironment implements HttpEnvironment, ListenerEnvironment, U
     this.acceptStats = listenerStats(parts.stats);
   }
 
-  /** Time and log, for parts outside the request path. */
-  get shared(): { readonly clock: Clock; readonly wheel: TimerWheel; readonly log: Logger } {
-    return { clock: this.clock, wheel: this.wheel, log: this.log };
+  /** Time, log and sockets, for parts outside the request path. */
+  get shared(): Pick<ProxyEnvironment, 'clock' | 'wheel' | 'log' | 'sockets'> {
+    return { clock: this.clock, wheel: this.wheel, log: this.log, sockets: this.sockets };
   }
   drainWindow(direction: TrafficDirection): DrainWindow | null {
     return this.drains[direction];

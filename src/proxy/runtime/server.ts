@@ -18,6 +18,7 @@ import { standardBalancers } from '../upstream/lb/standard.ts';
 import { SnapshotApplier } from './apply.ts';
 import { DrainManager, type DrainSettings } from './drain.ts';
 import { ProxyEnvironment } from './environment.ts';
+import type { HotRestart } from './hot-restart.ts';
 import { StaticRuntime } from './runtime-values.ts';
 
 export interface ProxyOptions {
@@ -43,6 +44,8 @@ export interface ProxyOptions {
   readonly quit?: () => void;
   /** How clients are asked to leave; Envoy's defaults without. */
   readonly drain?: DrainSettings;
+  /** The supervisor that replaces this process by another; absent: nobody does. */
+  readonly hotRestart?: HotRestart;
 }
 
 /** One running proxy. This file is where its parts meet, and the only one. */
@@ -85,6 +88,7 @@ export class Proxy {
       resolve: systemResolver,
       record: (info) => metrics.record(info),
       overload: bootstrap.overload,
+      sockets: options.hotRestart ?? null,
       explain: runtime.boolean('remora.local_reply.explain', false),
     });
     // Turns snapshots of the model into listeners, tables and clusters.
@@ -103,11 +107,16 @@ export class Proxy {
     const { bootstrap } = this.#options;
     const statics = staticSnapshot(bootstrap);
     this.env.overloadManager.start();
-    // Before the config: `/ready` answers while it is awaited.
-    await this.#serveAdmin();
+    const { hotRestart } = this.#options;
+    const takesOver = hotRestart !== undefined && !(await hotRestart.started).alone;
+    // Before the config: `/ready` answers while it is awaited. Where another process serves, that one answers.
+    if (!takesOver) await this.#serveAdmin();
     if (bootstrap.ads === null) await this.applier.apply(statics);
     else await this.#followDiscovery(bootstrap.ads, statics);
+    await hotRestart?.takeOver();
     this.ready = true;
+    if (takesOver) await this.#serveAdmin();
+    hotRestart?.settled();
     for (const listener of this.applier.listeners.values()) {
       for (const address of listener.addresses) {
         this.#options.log.info('listening', { listener: listener.name, address: formatAddress(address) });
@@ -129,6 +138,16 @@ export class Proxy {
     return this.#discovery;
   }
 
+  /** Another process has taken over: ends when the clients of this one are gone, or after `shutdownMs`. */
+  async handOver(shutdownMs: number): Promise<void> {
+    const { hotRestart } = this.#options;
+    hotRestart?.beginLeaving();
+    for (const { server } of this.#admin) server.leave();
+    const gone = this.drain.handOver(shutdownMs);
+    hotRestart?.left();
+    await gone;
+  }
+
   /** Cuts every connection and frees everything. */
   async close(): Promise<void> {
     for (const { server } of this.#admin) await server.close();
@@ -141,7 +160,7 @@ export class Proxy {
 
   /** The admin, health and metrics ports that were asked for. */
   async #serveAdmin(): Promise<void> {
-    const { bootstrap, health, prometheus, log } = this.#options;
+    const { bootstrap, health, prometheus, log, hotRestart } = this.#options;
     if (bootstrap.admin === null && health === undefined && prometheus === undefined) return;
     const admin = await import('./admin.ts');
     const view = admin.adminView({
@@ -157,6 +176,9 @@ export class Proxy {
       ready: () => this.ready,
       discovery: () => this.#discovery,
       quit: this.#options.quit ?? (() => {}),
+      ...(hotRestart === undefined
+        ? {}
+        : { restart: { epoch: hotRestart.epoch, startedAt: (await hotRestart.started).startedAt } }),
     });
     for (const { server, at } of admin.adminServers(view, { admin: bootstrap.admin, health, prometheus }, this.env)) {
       const address = await server.listen(at);

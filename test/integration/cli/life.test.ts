@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, expect, it } from 'vitest';
 import { type RawClient, rawClient } from '../../support/client.ts';
 import { type HttpUpstream, httpUpstream } from '../../support/upstream.ts';
+import { bootstrap } from './bootstrap.ts';
 import { Remora } from './remora.ts';
 
 const home = mkdtempSync(join(tmpdir(), 'remora-life-'));
@@ -18,30 +19,6 @@ afterEach(async () => {
   await Promise.all(upstreams.splice(0).map((one) => one.close()));
 });
 afterAll(() => rmSync(home, { recursive: true, force: true }));
-
-function bootstrap(upstreamPort: number): string {
-  return `
-admin: { address: { socket_address: { address: 127.0.0.1, port_value: 0 } } }
-static_resources:
-  clusters:
-    - name: app
-      type: STATIC
-      load_assignment: { cluster_name: app, endpoints: [{ lb_endpoints: [{ endpoint: { address: { socket_address: { address: 127.0.0.1, port_value: ${upstreamPort} } } } }] }] }
-  listeners:
-    - name: web
-      address: { socket_address: { address: 127.0.0.1, port_value: 0 } }
-      filter_chains:
-        - filters:
-            - name: envoy.filters.network.http_connection_manager
-              typed_config:
-                "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
-                stat_prefix: web
-                route_config: { virtual_hosts: [{ name: all, domains: ["*"], routes: [{ match: { prefix: / }, route: { cluster: app } }] }] }
-                http_filters:
-                  - name: envoy.filters.http.router
-                    typed_config: { "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router }
-`;
-}
 
 interface Running {
   readonly proxy: Remora;
