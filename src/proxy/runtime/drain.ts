@@ -56,13 +56,16 @@ export class DrainManager {
   readonly #causes = new Map<DrainCause, Cause>();
   /** The whole process takes no new connections, or soon will not. */
   #leaving = false;
-  #look: (() => void) | null = null;
+  /** Those who wait for connections to end. */
+  readonly #waiting = new Set<() => void>();
 
   constructor(env: ProxyEnvironment, applier: SnapshotApplier, settings: DrainSettings = DEFAULT_DRAIN) {
     this.#env = env;
     this.#applier = applier;
     this.#settings = settings;
-    env.onListenerEmpty = () => this.#look?.();
+    env.onListenerEmpty = () => {
+      for (const look of [...this.#waiting]) look();
+    };
   }
 
   get settings(): DrainSettings {
@@ -226,14 +229,15 @@ export class DrainManager {
     return new Promise((resolve) => {
       const over = (): void => {
         timer.cancel();
-        this.#look = null;
+        this.#waiting.delete(look);
         resolve();
       };
       const timer = this.#env.clock.after(Math.max(0, time - this.#env.clock.now()), over);
-      this.#look = () => {
+      const look = (): void => {
         if (done()) over();
       };
-      this.#look();
+      this.#waiting.add(look);
+      look();
     });
   }
 }

@@ -32,8 +32,8 @@ interface OverloadParts {
 const SAMPLE_MS = 100;
 /** A full collection takes tens of milliseconds: not more often, however short memory is. */
 const COLLECT_EVERY_MS = 10_000;
-/** Without a limit in the config: upstream connections, files and sockets of our own need descriptors too. */
-const DESCRIPTOR_SHARE = 1 / 2;
+/** Of the descriptors: for listening sockets, files, the admin port and the control server. */
+const OWN_DESCRIPTORS = 64;
 
 interface Monitor {
   readonly config: ResourceMonitor;
@@ -100,7 +100,7 @@ export class OverloadManager implements Admission {
     const limits = (config?.monitors ?? []).flatMap((monitor) => (monitor.kind === 'connections' ? [monitor.max] : []));
     this.#guessed = limits.length === 0;
     this.#maxConnections = this.#guessed
-      ? Math.max(1, Math.floor(probes.descriptors() * DESCRIPTOR_SHARE))
+      ? Math.max(1, Math.floor((probes.descriptors() - OWN_DESCRIPTORS) / 2))
       : Math.min(...limits);
   }
 
@@ -154,7 +154,7 @@ export class OverloadManager implements Admission {
     if (this.#warned) return;
     this.#warned = true;
     const why = this.#guessed
-      ? `half of the ${this.#probes.descriptors()} descriptors that the process may have: raise the limit (ulimit -n), or set one in overload_manager (envoy.resource_monitors.global_downstream_max_connections)`
+      ? `what ${this.#probes.descriptors()} descriptors allow, with an upstream connection for each: raise the limit (ulimit -n), or set one in overload_manager (envoy.resource_monitors.global_downstream_max_connections)`
       : 'set by overload_manager';
     this.#parts.log.warn(
       `the limit of ${this.#maxConnections} client connections is reached, more are refused; it is ${why}`,

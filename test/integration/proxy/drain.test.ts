@@ -288,6 +288,15 @@ describe('SIGTERM, under one deadline', () => {
   });
 });
 
+test('SIGTERM to a process that is being replaced: both ends come with the last connection', async () => {
+  const clock = manualClock();
+  const { p, clients } = await started(clock, 1);
+  const handedOver = p.proxy.drain.handOver(10 * WINDOW_MS);
+  const terminated = p.proxy.drain.terminate({ acceptMs: 0, deadlineMs: 10 * WINDOW_MS });
+  clients[0]!.end();
+  await Promise.all([handedOver, terminated]);
+});
+
 test('a quick end refuses new clients, ends who is idle, and waits for a request', async () => {
   const server = await upstream();
   const clock = manualClock();

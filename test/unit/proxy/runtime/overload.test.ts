@@ -32,7 +32,7 @@ function manager(of: OverloadConfig | null, probes: Partial<OverloadProbes> = {}
   const own = new OverloadManager(
     of,
     { clock, random: seededRandom(1), log, stats },
-    { heapBytes: () => 0, collectGarbage: () => {}, readFile: () => '0', descriptors: () => 100, ...probes },
+    { heapBytes: () => 0, collectGarbage: () => {}, readFile: () => '0', descriptors: () => 164, ...probes },
   );
   made.push(own);
   own.start();
@@ -165,14 +165,14 @@ describe('monitors', () => {
 });
 
 describe('connections', () => {
-  it('without a config there are half as many as descriptors; one warning says so, each refusal counts', () => {
+  it('without a config there are as many as descriptors allow; one warning says so, each refusal counts', () => {
     const { own, lines, stat, clock } = manager(null);
     expect(own.maxConnections).toBe(50);
     for (let i = 0; i < 50; i++) own.opened();
     expect([own.judge(listener()), own.judge(listener())]).toEqual([Verdict.Refuse, Verdict.Refuse]);
     expect(lines).toHaveLength(1);
     expect(lines[0]).toContain(
-      'the limit of 50 client connections is reached, more are refused; it is half of the 100 descriptors',
+      'the limit of 50 client connections is reached, more are refused; it is what 164 descriptors allow',
     );
     expect(stat('listener.web.downstream_global_cx_overflow')).toBe(2);
     own.closed();
