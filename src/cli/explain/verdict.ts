@@ -24,12 +24,12 @@ export function verdictOf(answer: Answer): Verdict {
   }
   if (route.action === 'direct')
     return { good: route.status < 400, lines: [`${route.status} from the route itself`], advice: [] };
-  return forwarded(route.targets, answer);
+  return forwarded(route.targets, listener);
 }
 
-function forwarded(targets: readonly TargetExplanation[], { details }: Answer): Verdict {
+function forwarded(targets: readonly TargetExplanation[], { filters }: ListenerExplanation): Verdict {
   const lines: string[] = [];
-  const { fault } = details;
+  const fault = filters.find((filter) => filter.fault !== null)?.fault ?? null;
   if (fault !== null && fault.abort !== '' && fault.abortPercent > 0) {
     lines.push(`${fault.abortPercent} %: ${fault.abort} FI: the fault is injected on purpose`);
     if (fault.abortPercent >= 100) return { good: false, lines, advice: [] };

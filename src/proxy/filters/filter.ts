@@ -58,12 +58,23 @@ export interface LocalReply {
 }
 
 /**
- * An HTTP filter of one connection manager: made once when config changes, shared by all its streams, so
- * what belongs to a request lives in `stream.slots`. `R` is the filter's per-route config. Every hook is
- * optional; one that is absent costs nothing. Request hooks run in configured order, response hooks in
- * reverse. `onEnd` runs exactly once for every stream, however it ended, also when no other hook ran for it.
+ * What has state that must outlive an edit of something else: tokens of a bucket, faults that go on. When config
+ * changes, the new filter (or route config) is shown the one in whose place it comes, before it meets a request, and
+ * shares its state if its own config of it is the same. Streams of the old one may go on for long.
  */
-export interface HttpFilter<R = unknown> {
+export interface Heir {
+  /** `previous` has the same name, but may be of any kind. */
+  inherit(previous: unknown): void;
+}
+
+/**
+ * An HTTP filter of one connection manager: made once when config changes, shared by all its streams, so
+ * what belongs to a request lives in `stream.slots`. `R` is the filter's per-route config, which may be an
+ * {@link Heir} too. Every hook is optional; one that is absent costs nothing. Request hooks run in configured order,
+ * response hooks in reverse. `onEnd` runs exactly once for every stream, however it ended, also when no other hook
+ * ran for it.
+ */
+export interface HttpFilter<R = unknown> extends Partial<Heir> {
   onRequestHead?(stream: FilterStream, route: R | null): FilterResult;
   /** Gives back the bytes to pass on: the same buffer, another, or null to pass nothing. */
   onRequestData?(stream: FilterStream, chunk: Buffer, end: boolean, route: R | null): Buffer | null;
@@ -72,6 +83,25 @@ export interface HttpFilter<R = unknown> {
   onResponseData?(stream: FilterStream, chunk: Buffer, end: boolean, route: R | null): Buffer | null;
   onResponseTrailers?(stream: FilterStream, trailers: Headers, route: R | null): void;
   onEnd?(stream: FilterStream): void;
+  /** What it does to requests of such a route, for `remora explain`; null when nothing. Never for one that is off. */
+  describe?(route: R | null): FilterDescription | null;
+}
+
+/** What a filter does, without a request. */
+export interface FilterDescription {
+  /** In words and numbers, the filter being the subject: `delays 50 % of requests by 2 s`. */
+  readonly says: string;
+  /** What it does to every request that comes, where it keeps them from their answer; null for nothing of the kind. */
+  readonly fault: InjectedFault | null;
+}
+
+/** Delays and answers of a filter's own. */
+export interface InjectedFault {
+  readonly delayMs: number;
+  readonly delayPercent: number;
+  /** Such as `500`; '' none. */
+  readonly abort: string;
+  readonly abortPercent: number;
 }
 
 /** What a filter may use besides the stream. */

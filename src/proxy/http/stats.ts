@@ -16,6 +16,7 @@ export class HttpStats {
   readonly drained: number;
   readonly overloadShed: number;
   readonly overloadKeepAlive: number;
+  readonly rejectedByIpDetection: number;
   readonly #noRoute: number;
   readonly #noCluster: number;
   readonly #resetByClient: number;
@@ -44,6 +45,7 @@ export class HttpStats {
     this.drained = counter('downstream_cx_drain_close');
     this.overloadShed = counter('downstream_rq_overload_close');
     this.overloadKeepAlive = counter('downstream_cx_overload_disable_keepalive');
+    this.rejectedByIpDetection = counter('downstream_rq_rejected_via_ip_detection');
     this.#resetByClient = counter('downstream_rq_rx_reset');
     this.#noRoute = counter('no_route');
     this.#noCluster = counter('no_cluster');

@@ -10,6 +10,7 @@ import {
   reasonPhrase,
   responseHead,
 } from '../../protocol/http1/serializer.ts';
+import type { FilterChain } from '../filters/chain.ts';
 import { FilterResult, type FilterStream, type LocalReply } from '../filters/filter.ts';
 import { Forwarder, type ResponseSink } from '../forward/forward.ts';
 import { ForwardPlan, fillPlan } from '../forward/plan.ts';
@@ -17,6 +18,7 @@ import { formatHttpDate } from '../io/date.ts';
 import type { Output } from '../io/output.ts';
 import type { CompiledRoute } from '../router/route.ts';
 import type { ClusterTarget } from '../router/weighted.ts';
+import type { AccessLogger } from '../telemetry/accesslog/logger.ts';
 import { ResponseFlag } from '../telemetry/response-flags.ts';
 import { StreamInfo } from '../telemetry/stream-info.ts';
 import type { ConnectionManager } from './connection-manager.ts';
@@ -65,11 +67,15 @@ export class HttpStream implements FilterStream, ResponseSink {
   generation = 0;
   readonly #connection: StreamConnection;
   #manager: ConnectionManager;
+  /** The filters of this request: those of its upgrade where that has its own. */
+  #chain: FilterChain;
   #forwarder: Forwarder;
   readonly #plan = new ForwardPlan();
   readonly #ownResponse = new ResponseHead();
   readonly #idleTimer: WheelTimer;
   readonly #durationTimer: WheelTimer;
+  /** For log entries while the stream goes on; null until a connection manager asks for them. */
+  #logTimer: WheelTimer | null = null;
   #notes: HeadNotes | null = null;
   #route: CompiledRoute | null = null;
   /** The cluster chosen among the route's, with what depends on it; null for redirects and direct answers. */
@@ -97,6 +103,7 @@ export class HttpStream implements FilterStream, ResponseSink {
   constructor(connection: StreamConnection, manager: ConnectionManager) {
     this.#connection = connection;
     this.#manager = manager;
+    this.#chain = manager.chain;
     this.#forwarder = new Forwarder(this, manager.env);
     this.#idleTimer = new WheelTimer(() => this.#onIdle());
     this.#durationTimer = new WheelTimer(() => this.#onMaxDuration());
@@ -130,9 +137,15 @@ export class HttpStream implements FilterStream, ResponseSink {
       this.reply(refusal);
       return;
     }
-    this.#trusted = applyRequestPolicy(head, this.info, manager);
+    const trusted = applyRequestPolicy(head, this.info, manager);
+    if (typeof trusted === 'object') {
+      manager.stats.count(manager.stats.rejectedByIpDetection);
+      this.reply(trusted);
+      return;
+    }
+    this.#trusted = trusted;
     if (!this.#match()) return;
-    if (manager.chain.requestHead === null) this.#dispatch();
+    if (this.#chain.requestHead === null) this.#dispatch();
     else this.#runRequestHooks();
   }
 
@@ -149,7 +162,7 @@ export class HttpStream implements FilterStream, ResponseSink {
     this.info.bytesReceived += end - start;
     if (this.#replied) return;
     this.#touch();
-    const hooks = this.#manager.chain.requestData;
+    const hooks = this.#chain.requestData;
     if (hooks === null) {
       this.#forwarder.data(chunk, start, end);
       return;
@@ -165,7 +178,7 @@ export class HttpStream implements FilterStream, ResponseSink {
 
   onTrailers(trailers: Headers): void {
     if (this.#replied) return;
-    const hooks = this.#manager.chain.requestTrailers;
+    const hooks = this.#chain.requestTrailers;
     if (hooks !== null) {
       for (const hook of hooks) {
         if (!this.#off(hook.index)) hook.filter.onRequestTrailers!(this, trailers, this.#config(hook.index));
@@ -181,7 +194,7 @@ export class HttpStream implements FilterStream, ResponseSink {
       if (this.#responseEnded) this.#finish();
       return;
     }
-    const hooks = this.#manager.chain.requestData;
+    const hooks = this.#chain.requestData;
     if (hooks !== null) this.#endRequestData();
     if (!this.#replied) this.#forwarder.end(this.#trailers);
     if (this.#responseEnded && this.#active) this.#finish();
@@ -316,6 +329,7 @@ export class HttpStream implements FilterStream, ResponseSink {
     this.#touch();
     this.#startResponse(head);
     if (!this.#tunnel) return;
+    if (this.#manager.config.accessLogFlush.onTunnel) this.#logNow(this.#manager.accessLog);
     // From here on it is the client's FIN that ends its side.
     this.#requestEnded = false;
     this.#connection.enterTunnel();
@@ -323,7 +337,7 @@ export class HttpStream implements FilterStream, ResponseSink {
 
   onUpstreamData(chunk: Buffer, start: number, end: number): void {
     this.#touch();
-    const hooks = this.#manager.chain.responseData;
+    const hooks = this.#chain.responseData;
     if (hooks === null) {
       this.#writeBody(chunk, start, end);
       return;
@@ -338,7 +352,7 @@ export class HttpStream implements FilterStream, ResponseSink {
   }
 
   onUpstreamTrailers(trailers: Headers): void {
-    const hooks = this.#manager.chain.responseTrailers;
+    const hooks = this.#chain.responseTrailers;
     if (hooks !== null) {
       for (const hook of hooks) {
         if (!this.#off(hook.index)) hook.filter.onResponseTrailers!(this, trailers, this.#config(hook.index));
@@ -349,7 +363,7 @@ export class HttpStream implements FilterStream, ResponseSink {
   #responseTrailers: Headers | null = null;
 
   onUpstreamEnd(): void {
-    if (this.#manager.chain.responseData !== null) this.#endResponseData();
+    if (this.#chain.responseData !== null) this.#endResponseData();
     this.#endResponse();
   }
 
@@ -398,6 +412,7 @@ export class HttpStream implements FilterStream, ResponseSink {
     const { env } = manager;
     const { info } = this;
     this.#manager = manager;
+    this.#chain = manager.chain;
     this.generation++;
     info.reset();
     info.request = head;
@@ -430,22 +445,42 @@ export class HttpStream implements FilterStream, ResponseSink {
     this.#idleMs = manager.config.streamIdleTimeoutMs;
     if (this.#idleMs > 0) env.wheel.arm(this.#idleTimer, this.#idleMs);
     if (manager.config.maxStreamDurationMs > 0) env.wheel.arm(this.#durationTimer, manager.config.maxStreamDurationMs);
+    if (manager.config.accessLogFlush.intervalMs > 0) this.#logLater();
+  }
+
+  /** A log entry while the stream goes on: as if it ended now. */
+  #logNow(log: AccessLogger | null): void {
+    const { info } = this;
+    info.end = this.#manager.env.clock.now();
+    log?.(info);
+    info.end = -1;
+  }
+
+  #logLater(): void {
+    const { config, env } = this.#manager;
+    this.#logTimer ??= new WheelTimer(() => {
+      this.#logNow(this.#manager.accessLog);
+      this.#logLater();
+    });
+    env.wheel.arm(this.#logTimer, config.accessLogFlush.intervalMs);
   }
 
   /** Chooses the route; answers false when there is none and the reply is on its way. */
   #match(): boolean {
     const { info } = this;
-    const { table } = this.#manager.routes;
+    const table = this.#manager.tableFor(info.request);
     this.#matchContext.scheme = info.request.scheme;
     this.#matchContext.internal = this.#trusted;
     const route = table === null ? null : table.match(info.request, this.#matchContext);
     this.#route = route;
+    info.route = route === null ? null : route.info;
+    // Not when a filter has the route chosen again.
+    if (this.#hook === 0) this.#beginRouted(route);
     if (route === null) {
       this.#manager.stats.noRoute();
       this.reply(noRouteReply(info, this.#manager, table !== null));
       return false;
     }
-    info.route = route.info;
     // Chosen before the filters run: a weighted cluster has per-filter config of its own.
     if (route.action.kind === 'forward') {
       this.#target = route.action.targets.pick(info.request, this.#manager.env.random);
@@ -454,13 +489,20 @@ export class HttpStream implements FilterStream, ResponseSink {
         return false;
       }
     }
-    this.#filterConfigs = routeFilterConfigs(this.#target ?? route, this.#manager.chain);
+    this.#filterConfigs = routeFilterConfigs(this.#target ?? route, this.#chain);
     return true;
+  }
+
+  /** What is decided once, by the first route or by there being none. */
+  #beginRouted(route: CompiledRoute | null): void {
+    const { upgradeChains, startLog } = this.#manager;
+    if (upgradeChains !== null) this.#chain = upgradeChains.choose(this.info.request, route) ?? this.#chain;
+    if (startLog !== null) this.#logNow(startLog);
   }
   readonly #matchContext = { scheme: 'http', internal: false, tls: false, peerPresented: false, peerValidated: false };
 
   #runRequestHooks(): void {
-    const hooks = this.#manager.chain.requestHead!;
+    const hooks = this.#chain.requestHead!;
     for (; this.#hook < hooks.length; this.#hook++) {
       const hook = hooks[this.#hook]!;
       if (this.#off(hook.index)) continue;
@@ -512,7 +554,7 @@ export class HttpStream implements FilterStream, ResponseSink {
   }
 
   #endRequestData(): void {
-    const hooks = this.#manager.chain.requestData!;
+    const hooks = this.#chain.requestData!;
     let data: Buffer | null = EMPTY;
     for (const hook of hooks) {
       if (this.#off(hook.index)) continue;
@@ -530,7 +572,7 @@ export class HttpStream implements FilterStream, ResponseSink {
     const { info } = this;
     const { headers } = head;
     (this.#target ?? this.#route)?.responseMutations?.apply(headers, info);
-    if (manager.chain.responseHead !== null) this.#runResponseHooks();
+    if (this.#chain.responseHead !== null) this.#runResponseHooks();
     if (config.serverHeader === 'OVERWRITE') headers.set('server', config.serverName);
     else if (config.serverHeader === 'APPEND_IF_ABSENT' && !headers.has('server'))
       headers.add('server', config.serverName);
@@ -542,6 +584,7 @@ export class HttpStream implements FilterStream, ResponseSink {
     }
     if (this.#route?.virtualHost.includeAttemptCountInResponse)
       headers.set('x-envoy-attempt-count', String(info.attempts));
+    if (manager.proxyStatus !== null) manager.proxyStatus.apply(head, info);
     const framing = this.#responseFraming(head);
     this.#framing = framing;
     // Its length may change under the body hooks, and an HTTP/1.0 client cannot be sent chunks.
@@ -574,13 +617,12 @@ export class HttpStream implements FilterStream, ResponseSink {
     if (this.info.request.method === 'HEAD' || status === 204 || status === 304) return Framing.None;
     if (framing === Framing.None) return Framing.None;
     // What a local reply says is not shown to the body hooks.
-    if (framing === Framing.Length && (this.#replied || this.#manager.chain.responseData === null))
-      return Framing.Length;
+    if (framing === Framing.Length && (this.#replied || this.#chain.responseData === null)) return Framing.Length;
     return this.info.request.minorVersion === 0 ? Framing.UntilClose : Framing.Chunked;
   }
 
   #runResponseHooks(): void {
-    for (const hook of this.#manager.chain.responseHead!) {
+    for (const hook of this.#chain.responseHead!) {
       if (!this.#off(hook.index)) hook.filter.onResponseHead!(this, this.#config(hook.index));
     }
   }
@@ -601,7 +643,7 @@ export class HttpStream implements FilterStream, ResponseSink {
 
   #endResponseData(): void {
     let data: Buffer | null = EMPTY;
-    for (const hook of this.#manager.chain.responseData!) {
+    for (const hook of this.#chain.responseData!) {
       if (this.#off(hook.index)) continue;
       data = hook.filter.onResponseData!(this, data ?? EMPTY, true, this.#config(hook.index));
     }
@@ -670,9 +712,10 @@ export class HttpStream implements FilterStream, ResponseSink {
     const { wheel, clock } = manager.env;
     wheel.disarm(this.#idleTimer);
     wheel.disarm(this.#durationTimer);
+    if (this.#logTimer !== null) wheel.disarm(this.#logTimer);
     info.end = clock.now();
-    if (manager.chain.end !== null) {
-      for (const hook of manager.chain.end) if (!this.#off(hook.index)) hook.filter.onEnd!(this);
+    if (this.#chain.end !== null) {
+      for (const hook of this.#chain.end) if (!this.#off(hook.index)) hook.filter.onEnd!(this);
     }
     manager.stats.ended(info.responseCode, info.end - info.start);
     manager.env.record(info);
@@ -685,6 +728,7 @@ export class HttpStream implements FilterStream, ResponseSink {
     const { wheel } = this.#manager.env;
     wheel.release(this.#idleTimer);
     wheel.release(this.#durationTimer);
+    if (this.#logTimer !== null) wheel.release(this.#logTimer);
     this.#forwarder.close();
   }
 

@@ -1,4 +1,5 @@
 import type { LogLevel, LogRoot } from '../../base/log.ts';
+import { routeSources, routesShape } from '../../model/http-connection-manager.ts';
 import type { Listener as ListenerConfig } from '../../model/listener.ts';
 import type { Bootstrap } from '../../xds/bootstrap/bootstrap.ts';
 import { encodeNode } from '../../xds/bootstrap/node.ts';
@@ -304,16 +305,15 @@ function target(listener: Listener, filterChain: string, manager: ConnectionMana
 function indexOfManager(managers: readonly ConnectionManager[], config: ConnectionManager['config']): number {
   const same = managers.findIndex((manager) => manager.config === config);
   if (same >= 0) return same;
-  if (config.routes.kind === 'inline') {
-    const { config: routes } = config.routes;
-    const byRoutes = managers.findIndex(({ routes: { table } }) => table !== null && table.config === routes);
-    if (byRoutes >= 0) return byRoutes;
-  }
+  const inline = routeSources(config.routes).flatMap((source) => (source.kind === 'inline' ? [source.config] : []));
+  const byRoutes = managers.findIndex(({ tables }) =>
+    tables.some(({ table }) => table !== null && inline.includes(table.config)),
+  );
+  if (byRoutes >= 0) return byRoutes;
   const print = printOf(config);
   return managers.findIndex((manager) => printOf(manager.config) === print);
 }
 
 function printOf(config: ConnectionManager['config']): string {
-  const routes = config.routes.kind === 'rds' ? config.routes : { kind: 'inline' };
-  return fingerprint({ ...config, routes });
+  return fingerprint({ ...config, routes: routesShape(config.routes) });
 }

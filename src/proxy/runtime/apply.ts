@@ -1,8 +1,9 @@
 import { messageOf } from '../../base/errors.ts';
-import type { HttpConnectionManager } from '../../model/http-connection-manager.ts';
+import { type HttpConnectionManager, routeSources, routesShape } from '../../model/http-connection-manager.ts';
 import type { FilterChain, Listener as ListenerConfig, NetworkFilter } from '../../model/listener.ts';
 import type { ForwardAction, RouteConfig } from '../../model/route.ts';
 import { EMPTY_SNAPSHOT, type Snapshot } from '../../model/snapshot.ts';
+import { inheritRoutes } from '../filters/inheritance.ts';
 import { ConnectionManager } from '../http/connection-manager.ts';
 import { DrainWindow } from '../listener/drain-window.ts';
 import { type ChainHandler, compileListener, Listener } from '../listener/listener.ts';
@@ -22,13 +23,18 @@ class TableHolder {
 
 interface ManagerEntry {
   readonly manager: ConnectionManager;
-  readonly holder: TableHolder;
+  /** One for each of its route sources, in their order. */
+  readonly holders: readonly TableHolder[];
+  /** The filter chain it is for, whatever its config. */
+  readonly place: string;
 }
 
 /** What a snapshot compiles to, before it is in force. */
 interface Staged {
   readonly tables: { readonly holder: TableHolder; readonly config: RouteConfig; readonly table: RouteTable }[];
   readonly managers: Map<string, ManagerEntry>;
+  /** New managers with those in whose place they come. */
+  readonly heirs: { readonly entry: ManagerEntry; readonly previous: ManagerEntry }[];
 }
 
 /**
@@ -153,13 +159,18 @@ export class SnapshotApplier {
 
   /** Compiles everything, and when all of it compiles, puts it in force. */
   async #swap(snapshot: Snapshot): Promise<void> {
-    const staged: Staged = { tables: [], managers: new Map() };
+    const staged: Staged = { tables: [], managers: new Map(), heirs: [] };
     for (const [name, config] of snapshot.routes) this.#stageTable(this.#namedHolder(name), config, staged);
     const listeners = [...snapshot.listeners.values()].map((config) =>
       compileListener(config, (filter, chain) => this.#handler(config, chain, filter, staged)),
     );
     // No await from here to the swap's end: a request sees the old state or the new one.
+    for (const { entry, previous } of staged.heirs) {
+      entry.manager.inherit(previous.manager);
+      followTables(entry, previous);
+    }
     for (const { holder, table, config } of staged.tables) {
+      if (holder.config !== null) inheritRoutes(config, holder.config);
       holder.table = table;
       holder.config = config;
     }
@@ -183,7 +194,7 @@ export class SnapshotApplier {
   /** A table that the server dropped lives on while a listener asks for it by name. */
   #forgetTables(routes: Snapshot['routes']): void {
     const held = new Set<TableHolder>();
-    for (const { holder } of this.#managers.values()) held.add(holder);
+    for (const { holders } of this.#managers.values()) for (const holder of holders) held.add(holder);
     for (const [name, holder] of this.tables) if (!routes.has(name) && !held.has(holder)) this.tables.delete(name);
   }
 
@@ -234,16 +245,23 @@ export class SnapshotApplier {
     const key = managerKey(listener, chain, http);
     let entry = this.#managers.get(key);
     if (entry === undefined) {
-      const holder = http.routes.kind === 'rds' ? this.#namedHolder(http.routes.name) : new TableHolder();
+      const holders = routeSources(http.routes).map((source) =>
+        source.kind === 'rds' ? this.#namedHolder(source.name) : new TableHolder(),
+      );
       const settings = {
         port: listener.addresses[0]?.port ?? 0,
         bufferLimitBytes: listener.perConnectionBufferLimitBytes,
         bypassOverload: listener.bypassOverloadManager,
       };
-      entry = { manager: new ConnectionManager(http, holder, settings, this.#env), holder };
+      const place = placeOf(listener, chain);
+      entry = { manager: new ConnectionManager(http, holders, settings, this.#env), holders, place };
+      const previous = this.#managers.values().find((one) => one.place === place);
+      if (previous !== undefined) staged.heirs.push({ entry, previous });
     }
     staged.managers.set(key, entry);
-    if (http.routes.kind === 'inline') this.#stageTable(entry.holder, http.routes.config, staged);
+    for (const [i, source] of routeSources(http.routes).entries()) {
+      if (source.kind === 'inline') this.#stageTable(entry.holders[i]!, source.config, staged);
+    }
     return { kind: 'http', manager: entry.manager };
   }
 
@@ -259,11 +277,30 @@ export class SnapshotApplier {
 
 /** What of a chain makes a new connection manager necessary: everything but the routes, which are looked up per request. */
 function managerKey(listener: ListenerConfig, chain: FilterChain | null, http: HttpConnectionManager): string {
-  const routes = http.routes.kind === 'rds' ? http.routes : { kind: 'inline' };
-  // A name may be missing or shared; no two chains of a listener match the same.
-  const which = chain === null ? null : [chain.name, chain.match];
+  const routes = routesShape(http.routes);
   const { perConnectionBufferLimitBytes, bypassOverloadManager } = listener;
-  return fingerprint([listener.name, which, perConnectionBufferLimitBytes, bypassOverloadManager, { ...http, routes }]);
+  const place = placeOf(listener, chain);
+  return fingerprint([place, perConnectionBufferLimitBytes, bypassOverloadManager, { ...http, routes }]);
+}
+
+/** A name may be missing or shared; no two chains of a listener match the same. */
+function placeOf(listener: ListenerConfig, chain: FilterChain | null): string {
+  return fingerprint([listener.name, chain === null ? null : [chain.name, chain.match]]);
+}
+
+/** The tables of a new manager come in the place of the old one's: filter state of their routes is handed on. */
+function followTables(entry: ManagerEntry, previous: ManagerEntry): void {
+  const { routes } = entry.manager.config;
+  const before = scopeNames(previous.manager.config.routes);
+  const names = scopeNames(routes);
+  for (const [i, source] of routeSources(routes).entries()) {
+    const at = source.kind === 'inline' ? before.indexOf(names[i]!) : -1;
+    if (at >= 0) entry.holders[i]!.config = previous.holders[at]!.config;
+  }
+}
+
+function scopeNames(routes: HttpConnectionManager['routes']): readonly string[] {
+  return routes.kind === 'scoped' ? routes.scopes.map(({ name }) => name) : [''];
 }
 
 function sameAddresses(a: ListenerConfig, b: ListenerConfig): boolean {
@@ -286,7 +323,11 @@ function collectListenerClusters(listener: ListenerConfig, names: Set<string>): 
   const chains = listener.defaultFilterChain === null ? [] : [listener.defaultFilterChain];
   for (const { filter } of [...listener.filterChains, ...chains]) {
     if (filter.kind === 'tcp') for (const { name } of filter.tcp.clusters) names.add(name);
-    else if (filter.http.routes.kind === 'inline') collectClusters(filter.http.routes.config, names);
+    else {
+      for (const source of routeSources(filter.http.routes)) {
+        if (source.kind === 'inline') collectClusters(source.config, names);
+      }
+    }
   }
 }
 

@@ -10,6 +10,7 @@ import type { OverloadConfig } from '../../model/overload.ts';
 import type { HttpFilterType, RuntimeValues } from '../filters/filter.ts';
 import type { HttpEnvironment } from '../http/connection-manager.ts';
 import type { OverloadState } from '../http/overload-state.ts';
+import type { NodeIdentity } from '../http/request-options.ts';
 import type { ListenSockets } from '../io/listen-sockets.ts';
 import type { Admission } from '../listener/admission.ts';
 import type { DrainWindow } from '../listener/drain-window.ts';
@@ -31,6 +32,8 @@ export interface EnvironmentParts {
   readonly log: Logger;
   readonly stats: StatStore;
   readonly sinks: LogSinks;
+  /** The bootstrap's. */
+  readonly node: NodeIdentity;
   readonly runtime: RuntimeValues;
   readonly filterTypes: Registry<HttpFilterType>;
   readonly balancers: Registry<BalancerType>;
@@ -50,6 +53,7 @@ export class ProxyEnvironment implements HttpEnvironment, ListenerEnvironment, U
   readonly random: Random;
   readonly log: Logger;
   readonly stats: StatStore;
+  readonly node: NodeIdentity;
   readonly runtime: RuntimeValues;
   readonly filterTypes: Registry<HttpFilterType>;
   readonly balancers: Registry<BalancerType>;
@@ -76,6 +80,7 @@ export class ProxyEnvironment implements HttpEnvironment, ListenerEnvironment, U
     this.random = parts.random;
     this.log = parts.log;
     this.stats = parts.stats;
+    this.node = parts.node;
     this.runtime = parts.runtime;
     this.filterTypes = parts.filterTypes;
     this.balancers = parts.balancers;

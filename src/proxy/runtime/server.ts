@@ -79,6 +79,7 @@ export class Proxy {
       log,
       stats,
       sinks: this.#sinks,
+      node: bootstrap.node,
       runtime,
       filterTypes: new Registry(
         'HTTP filter',

@@ -1,4 +1,5 @@
 import type { Cluster } from '../../model/cluster.ts';
+import { routeSources } from '../../model/http-connection-manager.ts';
 import type { Listener } from '../../model/listener.ts';
 import type { ClusterSpecifier, RouteConfig } from '../../model/route.ts';
 
@@ -50,8 +51,12 @@ function readListener(listener: Listener): ListenerReferences {
       : [...listener.filterChains, listener.defaultFilterChain];
   for (const { filter } of chains) {
     if (filter.kind === 'tcp') for (const { name } of filter.tcp.clusters) clusters.add(name);
-    else if (filter.http.routes.kind === 'rds') routes.add(filter.http.routes.name);
-    else for (const name of clustersOf(filter.http.routes.config)) clusters.add(name);
+    else {
+      for (const source of routeSources(filter.http.routes)) {
+        if (source.kind === 'rds') routes.add(source.name);
+        else for (const name of clustersOf(source.config)) clusters.add(name);
+      }
+    }
   }
   return { routes, clusters };
 }

@@ -211,3 +211,26 @@ test('a path needs a host header, and a header may not break the line', async ()
   expect(() => explain({ headers: [['a', 'b\r\nc: d']] })).toThrow('line break');
   expect(() => explain({ method: 'GE T' })).toThrow(RangeError);
 });
+
+test('filters say what they do, with the numbers of the route', async () => {
+  const routes = `
+                        - match: { path: /late }
+                          route: { cluster: v1 }
+                          typed_per_filter_config:
+                            envoy.filters.http.fault:
+                              "@type": type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault
+                              delay: { fixed_delay: 2s, percentage: { numerator: 50 } }
+                        - match: { path: /off }
+                          route: { cluster: v1 }
+                          typed_per_filter_config:
+                            envoy.filters.http.fault:
+                              "@type": type.googleapis.com/envoy.config.route.v3.FilterConfig
+                              disabled: true`;
+  const explain = await start(bootstrap(listener('out', 'out', routes)));
+  const filterAt = (path: string) => first(explain({ url: `http://a${path}` })).filters[0];
+  expect(filterAt('/late')).toMatchObject({
+    says: 'delays 50 % of requests by 2 s',
+    fault: { delayMs: 2000, delayPercent: 50, abort: '', abortPercent: 0 },
+  });
+  expect(filterAt('/off')).toMatchObject({ disabled: true, says: '', fault: null });
+});

@@ -152,6 +152,7 @@ export async function startProxy(yaml: string, overrides: Partial<AdminViewParts
     log,
     stats: new StatStore(),
     sinks,
+    node: bootstrap.node,
     runtime,
     filterTypes: new Registry(
       'HTTP filter',
