@@ -85,9 +85,6 @@ export type OriginalIpDetection =
   | {
       readonly kind: 'xff';
       readonly trustedHops: number;
-      /** Peers that may say who the client is: the last address that is not theirs; null: any peer, by `trustedHops`. */
-      readonly trustedRanges: readonly CidrRange[] | null;
-      readonly skipAppend: boolean;
     }
   | {
       readonly kind: 'header';

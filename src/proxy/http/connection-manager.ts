@@ -17,6 +17,7 @@ import type { AccessLogger } from '../telemetry/accesslog/logger.ts';
 import type { StatStore } from '../telemetry/metrics/store.ts';
 import type { StreamInfo } from '../telemetry/stream-info.ts';
 import { type AddressRanges, internalAddresses } from './addresses.ts';
+import { FaultLog } from './fault-log.ts';
 import { LocalReplies } from './local-reply.ts';
 import { NO_OVERLOAD, type OverloadState } from './overload-state.ts';
 import { ProxyStatus } from './proxy-status.ts';
@@ -73,6 +74,7 @@ export class ConnectionManager {
   readonly internal: AddressRanges;
   readonly localReplies: LocalReplies;
   readonly stats: HttpStats;
+  readonly faults: FaultLog;
   readonly limits: ParserLimits;
   readonly planSettings: PlanSettings;
   readonly overload: OverloadState;
@@ -104,6 +106,7 @@ export class ConnectionManager {
     this.internal = internalAddresses(config.internalAddresses);
     this.localReplies = new LocalReplies(config.localReply, env, env.explain);
     this.stats = new HttpStats(env.stats, config.statPrefix);
+    this.faults = new FaultLog(env.log.child('http'), env.clock);
     this.limits = { maxHeadBytes: config.maxRequestHeadersBytes, maxHeaders: config.maxHeadersCount };
     this.overload = at.bypassOverload ? NO_OVERLOAD : env.overload;
     this.planSettings = {

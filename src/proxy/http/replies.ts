@@ -76,6 +76,16 @@ export function overloadedReply(): LocalReply {
   };
 }
 
+export function faultReply(): LocalReply {
+  return {
+    status: 500,
+    body: '',
+    details: 'internal_error',
+    flags: 0,
+    reason: 'The proxy itself failed on this request; its log says where.',
+  };
+}
+
 export function zeroWeightsReply(info: StreamInfo): LocalReply {
   const origin = info.route?.origin ?? '';
   return {

@@ -71,11 +71,10 @@ export function applyRequestPolicy(
     }
     if (found.forwardedProto < 0 || config.xffNumTrustedHops === 0) headers.set('x-forwarded-proto', head.scheme);
   } else if (options?.originalIp) {
-    options.originalIp.detect(head, peer);
+    options.originalIp.detect(head);
     if (detected.rejectStatus > 0) return originalIpReply(detected.rejectStatus);
     info.remote = detected.address || peer;
     internal = detected.trusted && manager.internal.contains(detected.address);
-    if (detected.append) appendForwardedFor(headers, forwardedFor, peer);
     if (found.forwardedProto < 0) headers.add('x-forwarded-proto', head.scheme);
   } else {
     info.remote = forwardedFor === undefined ? peer : hopFromEnd(forwardedFor, config.xffNumTrustedHops, peer);

@@ -134,8 +134,7 @@ export const httpTables = [
     scheme_to_overwrite: effective,
     match_upstream: whenTrue(moot('HTTP/1.1 sends no scheme to the upstream')),
   }),
-  table(xff.XffConfig, { xff_num_trusted_hops: effective, xff_trusted_cidrs: effective, skip_xff_append: effective }),
-  table(xff.XffTrustedCidrs, { cidrs: effective }),
+  table(xff.XffConfig, { xff_num_trusted_hops: effective }),
   table(custom.CustomHeaderConfig, {
     header_name: effective,
     allow_extension_to_set_address_as_trusted: effective,
