@@ -14,6 +14,15 @@ interface Ask {
   readonly differs?: { readonly why: string; readonly remora: Partial<Answer> };
 }
 
+const DENIED_UPLOAD: NonNullable<Ask['differs']> = {
+  why: 'Envoy closes the connection, Remora has read the body and goes on',
+  remora: {
+    status: 403,
+    headers: ['content-length: 19', 'content-type: text/plain', 'date: *', 'server: envoy'],
+    calls: 0,
+  },
+};
+
 /** What is asked under each config of config/proxy; a config without a line here fails. */
 const ASKS: Readonly<Record<string, readonly Ask[]>> = {
   'front-proxy.yaml': [
@@ -158,6 +167,32 @@ const ASKS: Readonly<Record<string, readonly Ask[]>> = {
       headers: ['Content-Type: application/grpc', ...(value === '' ? [] : [`grpc-timeout: ${value}`])],
       body: 'x',
     })),
+  ],
+  'rbac.yaml': [
+    { path: '/healthz' },
+    { path: '/' },
+    { path: '/v1/orders?x=1' },
+    { method: 'HEAD', path: '/orders' },
+    { method: 'DELETE', path: '/orders/1' },
+    { path: '/internal' },
+    { path: '/a/../internal/x' },
+    { path: '//internal' },
+    { path: '/%69nternal' },
+    {
+      path: '/x%2finternal',
+      differs: { why: 'a reason in words', remora: { status: 400, body: 'The path cannot be normalised.', calls: 0 } },
+    },
+    { path: '/internal', headers: ['X-Internal-Caller: me'] },
+    { method: 'POST', path: '/orders', body: '{}', differs: DENIED_UPLOAD },
+    { method: 'POST', path: '/orders', body: '{}', headers: ['Content-Type: application/json'] },
+    { method: 'POST', path: '/orders/17?x=/', body: '{}', headers: ['Content-Type: application/json'] },
+    {
+      method: 'POST',
+      path: '/orders/17/',
+      body: '{}',
+      headers: ['Content-Type: application/json'],
+      differs: DENIED_UPLOAD,
+    },
   ],
   'access-log-json.yaml': [
     { path: '/' },

@@ -115,7 +115,9 @@ export class ConnectionManager {
       upgrades: new Set(config.upgrades.filter((upgrade) => upgrade.enabled).map((upgrade) => upgrade.type)),
       strictHeaders: config.router.strictCheckHeaders,
       respectExpectedTimeout: config.router.respectExpectedRqTimeout,
-      bodyMayChange: this.chain.requestData !== null || this.upgradeChains?.readBodies === true,
+      bodyMayChange:
+        this.chain.requestData?.some(({ filter }) => filter.keepsBody !== true) === true ||
+        this.upgradeChains?.readBodies === true,
     };
     this.normalizePath = compilePathNormalizer(config);
     this.normalizeHost = compileHostNormalizer(config, at.port);

@@ -7,6 +7,10 @@ import type { RouteFilterConfigs } from './route-filter-configs.ts';
 /** Runs the hooks of a filter chain. */
 type Hooks = readonly HookEntry[];
 
+/** Places in a filter chain: all from the first to the last. */
+export const FIRST = 0;
+export const LAST = 1e9;
+
 function isOff(configs: RouteFilterConfigs, index: number): boolean {
   return configs !== null && configs[index]!.disabled;
 }
@@ -21,11 +25,18 @@ export class RequestHeadWalk {
   held = false;
   /** A filter changed what the route depends on. */
   rematch = false;
+  /** Held by the filter at place `gatherer` until the whole body is there. */
+  gathering = false;
+  gatherer = -1;
+  /** The whole body, on its way to the filters behind. */
+  gathered: Buffer | null = null;
   #at = 0;
 
   reset(): void {
     this.held = false;
     this.rematch = false;
+    this.gathering = false;
+    this.gathered = null;
     this.#at = 0;
   }
 
@@ -47,7 +58,9 @@ export class RequestHeadWalk {
       if (isOff(configs, index)) continue;
       const result = filter.onRequestHead!(stream, configOf(configs, index));
       if (result === FilterResult.Next) continue;
-      this.held = result === FilterResult.Wait && !stream.replied;
+      this.gathering = result === FilterResult.Gather && !stream.replied;
+      this.held = this.gathering || (result === FilterResult.Wait && !stream.replied);
+      if (this.gathering) this.gatherer = index;
       return false;
     }
     return true;
@@ -65,23 +78,35 @@ export function requestData(hooks: Hooks, stream: Stream, configs: RouteFilterCo
   return data;
 }
 
-/** What filters still add at the end of the request's body. */
-export function endRequestData(hooks: Hooks, stream: FilterStream, configs: RouteFilterConfigs): Buffer {
-  let data: Buffer = EMPTY;
+/** What is left of the end of the request's body behind the filters at places `from` to `to`. */
+export function endRequestData(
+  hooks: Hooks,
+  stream: FilterStream,
+  configs: RouteFilterConfigs,
+  last: Buffer,
+  from: number,
+  to: number,
+): Buffer {
+  let data = last;
   for (const { filter, index } of hooks) {
-    if (!isOff(configs, index)) data = filter.onRequestData!(stream, data, true, configOf(configs, index)) ?? EMPTY;
+    if (index < from || index > to || isOff(configs, index)) continue;
+    data = filter.onRequestData!(stream, data, true, configOf(configs, index)) ?? EMPTY;
   }
   return data;
 }
 
+/** Shows the trailers to the filters at places `from` to `to`. */
 export function requestTrailers(
   hooks: Hooks,
   stream: FilterStream,
   configs: RouteFilterConfigs,
   trailers: Headers,
+  from: number,
+  to: number,
 ): void {
   for (const { filter, index } of hooks) {
-    if (!isOff(configs, index)) filter.onRequestTrailers!(stream, trailers, configOf(configs, index));
+    if (index < from || index > to || isOff(configs, index)) continue;
+    filter.onRequestTrailers!(stream, trailers, configOf(configs, index));
   }
 }
 

@@ -2,6 +2,7 @@ import type { InternalRedirectPolicy } from '../../model/route.ts';
 import type { Headers } from '../../protocol/http/headers.ts';
 import { Framing, type RequestHead, ResponseHead } from '../../protocol/http/message.ts';
 import type { HeadNotes } from '../../protocol/http1/framing.ts';
+import { ConnectionLine, reasonPhrase, responseHead } from '../../protocol/http1/serializer.ts';
 import type { FilterChain } from '../filters/chain.ts';
 import type { FilterStream, LocalReply } from '../filters/filter.ts';
 import { Forwarder, type ResponseSink } from '../forward/forward.ts';
@@ -15,6 +16,8 @@ import {
   endHooks,
   endRequestData,
   endResponseData,
+  FIRST,
+  LAST,
   RequestHeadWalk,
   requestData,
   requestTrailers,
@@ -151,7 +154,16 @@ export class HttpStream implements FilterStream, ResponseSink, TimedStream {
   onTrailers(trailers: Headers): void {
     if (this.#replied) return;
     const hooks = this.#chain.requestTrailers;
-    if (hooks !== null) requestTrailers(hooks, this, this.#choice.filterConfigs, trailers);
+    if (hooks !== null) {
+      requestTrailers(
+        hooks,
+        this,
+        this.#choice.filterConfigs,
+        trailers,
+        FIRST,
+        this.#walk.gathering ? this.#walk.gatherer : LAST,
+      );
+    }
     this.#trailers = trailers;
   }
 
@@ -161,11 +173,11 @@ export class HttpStream implements FilterStream, ResponseSink, TimedStream {
       if (this.#responseEnded) this.#finish();
       return;
     }
-    const hooks = this.#chain.requestData;
-    if (hooks !== null) {
-      const data = endRequestData(hooks, this, this.#choice.filterConfigs);
-      if (data.length > 0) this.#forwarder.data(data, 0, data.length);
+    if (this.#walk.gathering) {
+      this.#endGathering();
+      return;
     }
+    this.#endRequestData(FIRST, EMPTY);
     if (!this.#replied) this.#forwarder.end(this.#trailers);
     if (this.#responseEnded && this.#active) this.#finish();
   }
@@ -273,6 +285,7 @@ export class HttpStream implements FilterStream, ResponseSink, TimedStream {
     walk.skip();
     try {
       this.#runRequestHooks();
+      if (!walk.held && walk.gathered !== null) this.#sendGathered(walk.gathered);
       // Only now: the body's first bytes must find the forwarder started.
       if (!walk.held) this.#releaseParser();
     } catch (error) {
@@ -288,6 +301,7 @@ export class HttpStream implements FilterStream, ResponseSink, TimedStream {
     if (this.#replied || this.#responseStarted) return;
     this.#replied = true;
     this.#walk.held = false;
+    this.#walk.gathering = false;
     this.#forwarder.abort();
     // A body that is already in the buffer is read first: then the connection can be kept.
     if (this.#holdsParser) {
@@ -502,6 +516,10 @@ export class HttpStream implements FilterStream, ResponseSink, TimedStream {
     if (hooks !== null && !walk.run(hooks, this, this.#choice.filterConfigs)) {
       // Behind a request that begins again the parser is at the next one, and stands still already.
       if (!walk.held || this.#requestEnded) return;
+      if (walk.gathering) {
+        this.#askForBody();
+        return;
+      }
       this.#holdsParser = true;
       this.#connection.pauseParsing();
       return;
@@ -537,6 +555,56 @@ export class HttpStream implements FilterStream, ResponseSink, TimedStream {
       this.#forwarder.end(null);
     }
     if (this.#redirects !== null) this.#replayBody(this.#redirects.takeBody());
+  }
+
+  /** A filter waits for the whole body; nobody else can ask for it, since the upstream sees nothing before it is here. */
+  #askForBody(): void {
+    const { request } = this;
+    if (!request.expectContinue) return;
+    request.headers.remove('expect');
+    this.#connection.output.text(responseHead(CONTINUE, Framing.None, ConnectionLine.None));
+  }
+
+  /** The body is there: the filters behind the one that gathered it see the head, then it. */
+  #endGathering(): void {
+    const walk = this.#walk;
+    walk.gathering = false;
+    const data = endRequestData(
+      this.#chain.requestData!,
+      this,
+      this.#choice.filterConfigs,
+      EMPTY,
+      FIRST,
+      walk.gatherer,
+    );
+    if (this.#replied) return;
+    const { request } = this;
+    walk.gathered = data;
+    if (request.framing === Framing.Chunked && this.#trailers === null && !this.#manager.planSettings.bodyMayChange) {
+      request.framing = Framing.Length;
+      request.contentLength = data.length;
+      request.headers.set('content-length', String(data.length));
+    }
+    this.resume();
+  }
+
+  #sendGathered(data: Buffer): void {
+    const walk = this.#walk;
+    walk.gathered = null;
+    if (this.#replied) return;
+    const hooks = this.#chain.requestTrailers;
+    if (this.#trailers !== null && hooks !== null) {
+      requestTrailers(hooks, this, this.#choice.filterConfigs, this.#trailers, walk.gatherer + 1, LAST);
+    }
+    this.#endRequestData(walk.gatherer + 1, data);
+    if (!this.#replied) this.#forwarder.end(this.#trailers);
+  }
+
+  /** Shows the filters from place `from` on the end of the body, `last` being the last of it. */
+  #endRequestData(from: number, last: Buffer): void {
+    const hooks = this.#chain.requestData;
+    const data = hooks === null ? last : endRequestData(hooks, this, this.#choice.filterConfigs, last, from, LAST);
+    if (!this.#replied && data.length > 0) this.#forwarder.data(data, 0, data.length);
   }
 
   // === response phase ===
@@ -633,3 +701,9 @@ export class HttpStream implements FilterStream, ResponseSink, TimedStream {
     this.#forwarder.close();
   }
 }
+
+const EMPTY = Buffer.alloc(0);
+
+const CONTINUE = new ResponseHead();
+CONTINUE.status = 100;
+CONTINUE.reason = reasonPhrase(100);
