@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { Command } from 'commander';
 import { stayAlive, systemClock } from '../base/clock.ts';
 import { LogRoot } from '../base/log.ts';
-import type { FromSupervisor, SupervisorChannel, ToSupervisor } from '../proxy/runtime/hot-restart.ts';
+import type { ToSupervisor } from '../proxy/runtime/hot-restart.ts';
 import { type KeptSocket, type ProxyProcess, Supervisor } from './supervisor.ts';
 
 const FLAG = '--hot-restart';
@@ -67,19 +67,6 @@ function startProxy(args: readonly string[]): ProxyProcess {
     },
     kill(signal) {
       child.kill(signal);
-    },
-  };
-}
-
-/** The proxy's end of the channel to the supervisor that started it; null when none did. */
-export function supervisorChannel(): SupervisorChannel | null {
-  if (process.send === undefined) return null;
-  return {
-    send(message, handle) {
-      if (process.connected) process.send!(message, handle as never);
-    },
-    onMessage(listener) {
-      process.on('message', (message, handle) => listener(message as FromSupervisor, handle as object | undefined));
     },
   };
 }

@@ -13,8 +13,8 @@ import { Proxy } from '../proxy/runtime/server.ts';
 import { type Bootstrap, readBootstrap } from '../xds/bootstrap/bootstrap.ts';
 import { describeProblems } from '../xds/bootstrap/document.ts';
 import { proxyBootstrap } from '../xds/bootstrap/proxy-bootstrap.ts';
-import { supervisorChannel } from './hot-restart.ts';
 import { onStop, trimMemory } from './process.ts';
+import { supervisorChannel } from './supervisor-channel.ts';
 import { VERSION } from './version.ts';
 
 /** Runtime key of `--explain`. */

@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs';
 import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import type { Clock, TimerHandle } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Random } from '../../base/random.ts';
@@ -295,7 +294,8 @@ function processProbes(): OverloadProbes {
     collectGarbage() {
       if (gc === null) {
         setFlagsFromString('--expose-gc');
-        gc = runInNewContext('gc') as () => void;
+        // Loaded when it is needed first.
+        gc = process.getBuiltinModule('node:vm').runInNewContext('gc') as () => void;
       }
       gc();
     },
