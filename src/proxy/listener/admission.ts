@@ -5,7 +5,10 @@ export const Verdict = {
   Serve: 0,
   /** It waits, unread, until there is room: as in the kernel's queue. */
   Hold: 1,
-  Refuse: 2,
+  /** Refused: the process has as many connections as it may. */
+  Overflow: 2,
+  /** Refused by the overload manager. */
+  Reject: 3,
 } as const;
 export type Verdict = (typeof Verdict)[keyof typeof Verdict];
 

@@ -6,22 +6,27 @@ import { plainAddress } from '../http/addresses.ts';
 import { type ConnectionDeparture, HttpConnection } from '../http/connection.ts';
 import type { ConnectionManager } from '../http/connection-manager.ts';
 import { type ListenSockets, listenKept, socketKey } from '../io/listen-sockets.ts';
-import type { TcpEnvironment } from '../tcp/tcp-proxy.ts';
-import { TcpConnection } from '../tcp/tcp-proxy.ts';
-import type { ConnectionInfo } from '../telemetry/stream-info.ts';
+import { TcpConnection } from '../tcp/tcp-connection.ts';
+import type { TcpEnvironment, TcpProxy } from '../tcp/tcp-proxy.ts';
+import type { AccessLogger } from '../telemetry/accesslog/logger.ts';
+import { ResponseFlag } from '../telemetry/response-flags.ts';
+import { type ConnectionInfo, StreamInfo } from '../telemetry/stream-info.ts';
 import { type Admission, Verdict } from './admission.ts';
 import type { DrainWindow } from './drain-window.ts';
 import { FilterChainTable } from './filter-chain.ts';
+import { ListenerStats } from './stats.ts';
 
 /** A compiled filter chain: what serves its connections. */
 export type ChainHandler =
   | { readonly kind: 'http'; readonly manager: ConnectionManager }
-  | { readonly kind: 'tcp'; readonly filter: Extract<NetworkFilter, { kind: 'tcp' }>['tcp'] };
+  | { readonly kind: 'tcp'; readonly proxy: TcpProxy };
 
 /** A listener's config with its chains compiled. */
 export interface CompiledListener {
   readonly config: ListenerConfig;
   readonly chains: FilterChainTable<ChainHandler>;
+  /** Logs every connection at its end. */
+  readonly accessLog: AccessLogger | null;
 }
 
 /**
@@ -31,18 +36,19 @@ export interface CompiledListener {
 export function compileListener(
   config: ListenerConfig,
   handler: (filter: NetworkFilter, chain: FilterChain | null) => ChainHandler,
+  accessLog: AccessLogger | null = null,
 ): CompiledListener {
   const chains = config.filterChains.map((chain) => ({ chain, value: handler(chain.filter, chain) }));
   const fallback = config.defaultFilterChain;
   return {
     config,
     chains: new FilterChainTable(chains, fallback === null ? null : handler(fallback.filter, null)),
+    accessLog,
   };
 }
 
 /** What listeners share. */
 export interface ListenerEnvironment extends TcpEnvironment {
-  nextConnectionId(): number;
   /** Over which all connections of a direction are asked to leave; null: they are not. */
   drainWindow(direction: TrafficDirection): DrainWindow | null;
   readonly admission: Admission;
@@ -50,11 +56,6 @@ export interface ListenerEnvironment extends TcpEnvironment {
   readonly sockets: ListenSockets | null;
   /** A listener has no connection any more. */
   listenerEmpty(): void;
-  readonly acceptStats: {
-    accepted(listener: string): void;
-    closed(listener: string): void;
-    noChain(listener: string): void;
-  };
 }
 
 interface Connection {
@@ -64,6 +65,8 @@ interface Connection {
   stay(): void;
   readonly endless: boolean;
   readonly departure: ConnectionDeparture;
+  /** The facts of a connection that is its own stream. */
+  readonly info?: StreamInfo;
 }
 
 /**
@@ -76,6 +79,7 @@ export class Listener {
   #compiled: CompiledListener;
   readonly #servers: { readonly server: Server; readonly address: SocketAddress }[] = [];
   readonly #connections = new Set<Connection>();
+  #stats: ListenerStats;
   #gone = false;
   accepting = true;
   #window: DrainWindow | null = null;
@@ -87,10 +91,14 @@ export class Listener {
     this.name = compiled.config.name;
     this.#compiled = compiled;
     this.#env = env;
+    this.#stats = new ListenerStats(env.stats, compiled.config.statPrefix);
   }
 
   get config(): ListenerConfig {
     return this.#compiled.config;
+  }
+  get accessLog(): AccessLogger | null {
+    return this.#compiled.accessLog;
   }
   /** Where it really listens: port 0 resolved. */
   get addresses(): SocketAddress[] {
@@ -135,6 +143,10 @@ export class Listener {
 
   /** Replaces the config; the addresses must be the same. */
   update(compiled: CompiledListener): void {
+    if (compiled.config.statPrefix !== this.config.statPrefix) {
+      this.#stats.release();
+      this.#stats = new ListenerStats(this.#env.stats, compiled.config.statPrefix);
+    }
     this.#compiled = compiled;
   }
 
@@ -166,6 +178,12 @@ export class Listener {
     }
   }
 
+  /** It was removed or replaced: accepts no more, and its series go with its last connection. */
+  retire(): void {
+    this.stopAccepting();
+    this.#stats.release();
+  }
+
   /** Connections without a request end now, the others after theirs; what is no request goes on. */
   endIdle(): void {
     for (const connection of [...this.#connections]) connection.drain();
@@ -194,6 +212,7 @@ export class Listener {
     this.#gone = true;
     this.stopAccepting();
     for (const socket of this.#held.splice(0)) socket.destroy();
+    this.#stats.release();
     for (const connection of [...this.#connections]) connection.destroy();
   }
 
@@ -221,7 +240,11 @@ export class Listener {
     const verdict = this.#env.admission.judge(this.config);
     if (verdict === Verdict.Serve) this.#serve(socket);
     else if (verdict === Verdict.Hold && this.#held.length < MAX_HELD) this.#hold(socket);
-    else socket.destroy();
+    else {
+      if (verdict === Verdict.Overflow) this.#stats.overflowed();
+      else this.#stats.rejected();
+      socket.destroy();
+    }
   };
 
   /** Serves the connections that were held while the process was short of something. */
@@ -241,16 +264,20 @@ export class Listener {
     const info = this.#describe(socket);
     const handler = this.#handlerFor(info);
     if (handler === null) {
-      this.#env.acceptStats.noChain(this.name);
+      this.#stats.noChain();
+      this.#log(null, info, this.#env.clock.now(), ResponseFlag.NoRouteFound);
       socket.destroy();
       return;
     }
-    this.#env.acceptStats.accepted(this.name);
+    const stats = this.#stats;
+    const acceptedAt = this.#env.clock.now();
+    stats.accepted();
     this.#env.admission.opened();
     const onClosed = (connection: Connection): void => {
       this.#connections.delete(connection);
       this.#env.admission.closed();
-      this.#env.acceptStats.closed(this.name);
+      stats.closed(this.#env.clock.now() - acceptedAt);
+      this.#log(connection, info, acceptedAt, 0);
       if (this.#connections.size > 0) return;
       this.#onEmpty?.();
       this.#env.listenerEmpty();
@@ -258,10 +285,27 @@ export class Listener {
     const connection =
       handler.kind === 'http'
         ? new HttpConnection(socket, info, handler.manager, () => this.#managerFor(info), onClosed)
-        : new TcpConnection(socket, info, handler.filter, this.#env, onClosed);
+        : new TcpConnection(socket, info, handler.proxy, onClosed);
     this.#connections.add(connection);
     const window = this.#window ?? this.#env.drainWindow(this.config.trafficDirection);
     if (window !== null) this.#askToLeave(connection, window, true);
+  }
+
+  #log(connection: Connection | null, about: ConnectionInfo, acceptedAt: number, flags: number): void {
+    const { accessLog } = this.#compiled;
+    if (accessLog === null) return;
+    const info = connection?.info ?? new StreamInfo();
+    if (connection?.info === undefined) {
+      const now = this.#env.clock.now();
+      info.connection = about;
+      info.protocol = '';
+      info.start = acceptedAt;
+      info.end = now;
+      info.startWall = this.#env.clock.wall() - (now - acceptedAt);
+      info.flags = flags;
+    }
+    info.logType = 'NotSet';
+    accessLog(info);
   }
 
   #managerFor(info: ConnectionInfo): ConnectionManager | null {

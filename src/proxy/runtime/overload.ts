@@ -125,15 +125,11 @@ export class OverloadManager implements Admission {
 
   judge(config: ListenerConfig): Verdict {
     if (this.#connections >= this.#maxConnections && !config.ignoreGlobalConnLimit) {
-      this.#count(config, 'downstream_global_cx_overflow');
       this.#warnOfLimit();
-      return Verdict.Refuse;
+      return Verdict.Overflow;
     }
     if (config.bypassOverloadManager) return Verdict.Serve;
-    if (this.#reject > 0 && this.#parts.random.next() < this.#reject) {
-      this.#count(config, 'downstream_cx_overload_reject');
-      return Verdict.Refuse;
-    }
+    if (this.#reject > 0 && this.#parts.random.next() < this.#reject) return Verdict.Reject;
     return this.#hold ? Verdict.Hold : Verdict.Serve;
   }
   opened(): void {
@@ -141,11 +137,6 @@ export class OverloadManager implements Admission {
   }
   closed(): void {
     this.#connections--;
-  }
-
-  #count({ name }: ListenerConfig, stat: string): void {
-    const { stats } = this.#parts;
-    stats.inc(stats.counter(`envoy_listener_${stat}`, { envoy_listener_address: name }, `listener.${name}.${stat}`));
   }
 
   /** Once: each connection that is refused is counted, not logged. */

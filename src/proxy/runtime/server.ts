@@ -13,6 +13,7 @@ import { LogSinks } from '../telemetry/accesslog/sink.ts';
 import { identityOfNode } from '../telemetry/metrics/identity.ts';
 import { RequestMetrics } from '../telemetry/metrics/istio.ts';
 import { StatStore } from '../telemetry/metrics/store.ts';
+import { StatSweeper } from '../telemetry/metrics/sweeper.ts';
 import { systemResolver } from '../upstream/dns.ts';
 import { standardBalancers } from '../upstream/lb/standard.ts';
 import { SnapshotApplier } from './apply.ts';
@@ -57,6 +58,7 @@ export class Proxy {
   readonly #options: ProxyOptions;
   readonly #sinks: LogSinks;
   readonly #runtime: StaticRuntime;
+  readonly #sweeper: StatSweeper;
   #discovery: DynamicConfig | null = null;
   readonly #admin: { readonly server: AdminServer; readonly address: SocketAddress }[] = [];
   /** True once the first whole config is in force. */
@@ -72,6 +74,7 @@ export class Proxy {
     const runtime = new StaticRuntime(bootstrap.runtime);
     this.#runtime = runtime;
     const metrics = new RequestMetrics(stats, identityOfNode(bootstrap.node.metadata));
+    this.#sweeper = new StatSweeper(clock, [metrics, stats]);
     // What the parts may ask of the process; clusters live in it.
     this.env = new ProxyEnvironment({
       clock,
@@ -87,7 +90,7 @@ export class Proxy {
       ),
       balancers: standardBalancers,
       resolve: systemResolver,
-      record: (info) => metrics.record(info),
+      metrics,
       overload: bootstrap.overload,
       sockets: options.hotRestart ?? null,
       explain: runtime.boolean('remora.local_reply.explain', false),
@@ -107,6 +110,7 @@ export class Proxy {
   async start(): Promise<void> {
     const { bootstrap } = this.#options;
     const statics = staticSnapshot(bootstrap);
+    this.#sweeper.start();
     this.env.overloadManager.start();
     const { hotRestart } = this.#options;
     const takesOver = hotRestart !== undefined && !(await hotRestart.started).alone;
@@ -155,6 +159,7 @@ export class Proxy {
     await this.#discovery?.close();
     this.applier.close();
     this.env.overloadManager.close();
+    this.#sweeper.stop();
     this.env.wheel.close();
     await this.#sinks.close();
   }

@@ -136,7 +136,7 @@ test('reject_incoming_connections: closed at once, those that are open go on', a
   const refused = await p.client();
   await refused.untilEnded();
   expect((await before.get().response()).status).toBe(200);
-  expect(p.stat('listener.main.downstream_cx_overload_reject')).toBe(1);
+  expect(p.stat('listener.127.0.0.1_0.downstream_cx_overload_reject')).toBe(1);
 });
 
 test('global_downstream_max_connections: beyond it connections are refused, and room is given back', async () => {
@@ -162,7 +162,7 @@ test('global_downstream_max_connections: beyond it connections are refused, and 
   await two.get().response();
   const three = await p.client();
   await three.untilEnded();
-  expect(p.stat('listener.main.downstream_global_cx_overflow')).toBe(1);
+  expect(p.stat('listener.127.0.0.1_0.downstream_global_cx_overflow')).toBe(1);
   expect(p.processLog.join('')).toContain('the limit of 2 client connections is reached');
   one.end();
   await one.untilClosed();
