@@ -77,6 +77,7 @@ const ASKS: Readonly<Record<string, readonly Ask[]>> = {
       },
     },
   ],
+  'protocol-detection.yaml': [{ path: '/' }, { path: '/status/404', headers: ['x-a: 1'] }],
   'weighted-split.yaml': [
     { path: '/', headers: ['end-user: jason'] },
     { path: '/reviews/0', headers: ['End-User: jason'] },

@@ -203,7 +203,8 @@ function prepare({ manager, direction }: ExplainTarget, wire: Buffer, from: stri
   const { head, parser } = readRequest(wire);
   const info = new StreamInfo();
   info.request = head;
-  info.connection = { ...info.connection, directRemote: { host: from, port: 0 }, direction };
+  const client = { host: from, port: 0 };
+  info.connection = { ...info.connection, directRemote: client, remote: client, direction };
   const refusal = checkRequest(head, manager);
   if (refusal !== null) {
     return { head, info, parser, internal: false, refusal: `Refused with ${refusal.status}: ${refusal.reason}` };

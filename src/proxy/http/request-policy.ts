@@ -49,7 +49,7 @@ export function applyRequestPolicy(
 ): boolean | LocalReply {
   const { config } = manager;
   const { headers } = head;
-  const peer = info.connection.directRemote.host;
+  const peer = info.connection.remote.host;
   const options = manager.requestOptions;
   if (options !== null) {
     info.remote = peer;

@@ -133,7 +133,7 @@ export class HttpStream implements FilterStream, ResponseSink, TimedStream {
   /** Answers bytes that never became a request. */
   refuse(head: RequestHead, notes: HeadNotes, manager: ConnectionManager, reply: LocalReply): void {
     this.#begin(head, notes, manager);
-    this.info.remote = this.info.connection.directRemote.host;
+    this.info.remote = this.info.connection.remote.host;
     this.#requestEnded = true;
     this.#keepAlive = false;
     this.#sendNow(reply);

@@ -8,9 +8,8 @@ export class ListenerStats {
   readonly #active: number;
   readonly #destroyed: number;
   readonly #lengthMs: number;
-  readonly #noChain: number;
-  readonly #overflow: number;
-  readonly #rejected: number;
+  readonly #waiting: number;
+  readonly #name: (stat: string) => readonly [string, Record<string, string>, string];
   #released = false;
 
   /** `prefix`: the listener's `stat_prefix`, by default its address as in `127.0.0.1_8080`. */
@@ -25,9 +24,8 @@ export class ListenerStats {
     this.#active = scope.gauge(...name('downstream_cx_active'));
     this.#destroyed = scope.counter(...name('downstream_cx_destroy'));
     this.#lengthMs = scope.histogram(...name('downstream_cx_length_ms'));
-    this.#noChain = scope.counter(...name('no_filter_chain_match'));
-    this.#overflow = scope.counter(...name('downstream_global_cx_overflow'));
-    this.#rejected = scope.counter(...name('downstream_cx_overload_reject'));
+    this.#waiting = scope.gauge(...name('downstream_pre_cx_active'));
+    this.#name = name;
   }
 
   accepted(): void {
@@ -40,16 +38,12 @@ export class ListenerStats {
     this.#store.inc(this.#destroyed);
     this.#store.observe(this.#lengthMs, ms);
   }
-  /** Refused: the process has as many connections as it may. */
-  overflowed(): void {
-    this.#store.inc(this.#overflow);
+  /** A connection waits for listener filters (+1) or no longer (-1). */
+  waiting(by: 1 | -1): void {
+    this.#store.add(this.#waiting, by);
   }
-  /** Refused by the overload manager. */
-  rejected(): void {
-    this.#store.inc(this.#rejected);
-  }
-  noChain(): void {
-    this.#store.inc(this.#noChain);
+  count(event: ListenerEvent): void {
+    this.#store.inc(this.#scope.counter(...this.#name(event)));
   }
 
   /** The listener is gone: its series follow when its last connection has. */
@@ -59,3 +53,19 @@ export class ListenerStats {
     this.#scope.release(() => this.#store.value(this.#active) > 0);
   }
 }
+
+/** Rare: their slots are made when the first of them happens. */
+export type ListenerEvent =
+  | 'no_filter_chain_match'
+  | 'downstream_cx_overflow'
+  | 'downstream_global_cx_overflow'
+  | 'downstream_cx_overload_reject'
+  | 'downstream_pre_cx_timeout'
+  | 'downstream_listener_filter_remote_close'
+  | 'downstream_listener_filter_error'
+  /** Ours: too many waited for listener filters, and the one that had waited longest was closed. */
+  | 'downstream_pre_cx_overflow'
+  /** Ours: the server spoke before the client, and the connection is TCP. */
+  | 'protocol_detection_server_first'
+  /** Ours: what was seen is not what was declared. */
+  | 'protocol_detection_mismatch';

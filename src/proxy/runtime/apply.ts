@@ -266,7 +266,8 @@ export class SnapshotApplier {
 
   /** The handler of a chain: the one in force when its config is the same but for its routes. */
   #handler(listener: ListenerConfig, chain: FilterChain | null, filter: NetworkFilter, staged: Staged): ChainHandler {
-    if (filter.kind === 'tcp') return { kind: 'tcp', proxy: this.#tcpProxy(listener, chain, filter.tcp, staged) };
+    if (filter.kind === 'tcp')
+      return { kind: 'tcp', secure: null, proxy: this.#tcpProxy(listener, chain, filter.tcp, staged) };
     const { http } = filter;
     const key = managerKey(listener, chain, http);
     let entry = this.#managers.get(key);
@@ -289,7 +290,7 @@ export class SnapshotApplier {
     for (const [i, source] of routeSources(http.routes).entries()) {
       if (source.kind === 'inline') this.#stageTable(entry.holders[i]!, source.config, staged);
     }
-    return { kind: 'http', manager: entry.manager };
+    return { kind: 'http', secure: null, manager: entry.manager };
   }
 
   #tcpProxy(listener: ListenerConfig, chain: FilterChain | null, tcp: TcpProxyConfig, staged: Staged): TcpProxy {

@@ -13,6 +13,14 @@ import type { TcpProxy } from './tcp-proxy.ts';
 /** How long a server may take to read what a client left that has gone, where no idle_timeout says so. */
 const FLUSH_MS = 300_000;
 
+/** Who waits for what the upstream does while it is not known yet whether the connection is TCP. */
+export interface UpstreamProbe {
+  /** The server sent bytes, or FIN. */
+  onServerSpoke(): void;
+  /** No endpoint could be reached, or it went away. */
+  onServerFailed(): void;
+}
+
 /** Its heads are those of every connection. */
 const NO_HTTP = new StreamInfo();
 
@@ -25,38 +33,46 @@ export class TcpConnection {
   /** Facts for the access log, whose stream is the whole connection. */
   readonly info = new StreamInfo();
   readonly #downstream: Socket;
-  readonly #proxy: TcpProxy;
+  /** What it was made for. */
+  readonly proxy: TcpProxy;
   readonly #onClosed: (connection: TcpConnection) => void;
   readonly #connectTimer: WheelTimer;
   /** Each null where its field is not set. */
   #idleTimer: WheelTimer | null;
-  readonly #durationTimer: WheelTimer | null;
-  readonly #logTimer: WheelTimer | null;
+  #durationTimer: WheelTimer | null = null;
+  #logTimer: WheelTimer | null = null;
   #upstream: Socket | null = null;
   #cluster: UpstreamCluster | null = null;
   #endpoint: UpstreamEndpoint | null = null;
   #series: TcpSeries | null = null;
   #askedAt = 0;
+  /** Connected and not closed since. */
   #connected = false;
+  /** Not null: the upstream is only dialled, and the downstream is not ours yet. */
+  #probe: UpstreamProbe | null;
+  #abandoned = false;
+  /** Bytes of the downstream that were read before. */
+  #first: Buffer | null = null;
   #timedOut = false;
   #failure = '';
   #ended = false;
   #flushing = false;
 
+  /** With a `probe` it dials only, and waits for {@link begin} or {@link abandon}. */
   constructor(
     downstream: Socket,
     connection: ConnectionInfo,
     proxy: TcpProxy,
     onClosed: (connection: TcpConnection) => void,
+    probe: UpstreamProbe | null = null,
+    first: Buffer | null = null,
   ) {
     const { config, env } = proxy;
     this.#downstream = downstream;
-    this.#proxy = proxy;
+    this.proxy = proxy;
     this.#onClosed = onClosed;
     this.#connectTimer = new WheelTimer(this.#onConnectTimeout);
     this.#idleTimer = config.idleTimeoutMs > 0 ? new WheelTimer(this.#onIdle) : null;
-    this.#durationTimer = this.#timer(config.maxDurationMs, this.#onMaxDuration);
-    this.#logTimer = proxy.accessLog === null ? null : this.#timer(config.logIntervalMs, this.#onLogInterval);
     const { info } = this;
     info.request = NO_HTTP.request;
     info.response = NO_HTTP.response;
@@ -66,12 +82,42 @@ export class TcpConnection {
     info.filterChain = proxy.filterChain;
     info.startWall = env.clock.wall();
     info.start = env.clock.now();
+    this.#probe = probe;
+    if (probe === null) this.begin(first);
+    else this.#connect();
+  }
+
+  /** Forwards the downstream from now on, `first` before all else. */
+  begin(first: Buffer | null): void {
+    const { info, proxy } = this;
+    const { config } = proxy;
+    const downstream = this.#downstream;
+    this.#probe = null;
+    this.#first = first;
     proxy.stats.opened();
+    this.#durationTimer = this.#timer(config.maxDurationMs, this.#onMaxDuration);
+    this.#logTimer = proxy.accessLog === null ? null : this.#timer(config.logIntervalMs, this.#onLogInterval);
     // Nothing is read before there is somebody to give it to.
     downstream.pause();
     downstream.on('error', this.#onDownstreamError);
     downstream.on('close', this.#onDownstreamClose);
-    this.#connect();
+    const upstream = this.#upstream;
+    if (upstream === null || upstream.destroyed) {
+      info.attempts = 0;
+      info.flags = 0;
+      this.#connect();
+    } else if (this.#connected) {
+      upstream.removeAllListeners('readable');
+      this.#pump(upstream);
+    }
+  }
+
+  /** Lets go of an upstream that was only dialled; the downstream is not touched. */
+  abandon(): void {
+    this.#abandoned = true;
+    this.#probe = null;
+    this.proxy.env.wheel.release(this.#connectTimer);
+    this.#upstream?.destroy();
   }
 
   /** Bytes have no requests to wait for: a drained TCP connection lives until a side closes it. */
@@ -93,7 +139,7 @@ export class TcpConnection {
   #timer(ms: number, expire: () => void): WheelTimer | null {
     if (ms <= 0) return null;
     const timer = new WheelTimer(expire);
-    this.#proxy.env.wheel.arm(timer, ms);
+    this.proxy.env.wheel.arm(timer, ms);
     return timer;
   }
 
@@ -101,8 +147,8 @@ export class TcpConnection {
 
   #connect(): void {
     const { info } = this;
-    const { config, env, stats } = this.#proxy;
-    const name = this.#proxy.pickCluster();
+    const { config, env, stats } = this.proxy;
+    const name = this.proxy.pickCluster();
     const cluster = env.cluster(name);
     if (cluster === undefined) {
       stats.store.inc(stats.noRoute);
@@ -153,14 +199,20 @@ export class TcpConnection {
     cluster.stats.pendingStarted();
     endpoint.requests++;
     env.wheel.arm(this.#connectTimer, cluster.config.connectTimeoutMs);
+    this.#connected = false;
     upstream.on('connect', this.#onConnect);
-    upstream.on('error', this.#onUpstreamError);
-    upstream.on('close', this.#onUpstreamClose);
+    upstream.on('error', (error) => this.#onUpstreamError(upstream, error));
+    const askedAt = this.#askedAt;
+    let connected = false;
+    upstream.on('connect', () => {
+      connected = true;
+    });
+    upstream.on('close', () => this.#onUpstreamClose(upstream, cluster, endpoint, askedAt, connected));
   }
 
   readonly #onConnect = (): void => {
     const { info } = this;
-    const { config, env, accessLog } = this.#proxy;
+    const { env } = this.proxy;
     const upstream = this.#upstream!;
     const cluster = this.#cluster!;
     const endpoint = this.#endpoint!;
@@ -179,13 +231,26 @@ export class TcpConnection {
     cluster.stats.connected(now - this.#askedAt);
     cluster.outlier?.recordSuccessLocalOrigin(endpoint);
     endpoint.activeRequests++;
-    this.#series = env.metrics.tcpOpened(info);
+    if (this.#probe === null) this.#pump(upstream);
+    else upstream.once('readable', () => this.#probe?.onServerSpoke());
+  };
+
+  #pump(upstream: Socket): void {
+    const { config, env, accessLog } = this.proxy;
+    const downstream = this.#downstream;
+    this.#series = env.metrics.tcpOpened(this.info);
     this.#pumpUp(upstream);
     this.#pumpDown(upstream);
     this.#touch();
     if (config.logOnConnected && accessLog !== null) this.#log('TcpUpstreamConnected');
-    this.#downstream.resume();
-  };
+    const first = this.#first;
+    this.#first = null;
+    downstream.resume();
+    // As if it came now, with the same counts and back-pressure.
+    if (first !== null) downstream.emit('data', first);
+    // Its FIN came while the connection was not known to be TCP.
+    if (downstream.readableEnded) upstream.end();
+  }
 
   readonly #onConnectTimeout = (): void => {
     this.#timedOut = true;
@@ -196,9 +261,13 @@ export class TcpConnection {
   /** No connection can be made: the client's ends. */
   #refuse(flag: number, why: string, reason: string): void {
     const { info } = this;
+    if (this.#probe !== null) {
+      this.#probe.onServerFailed();
+      return;
+    }
     info.flags |= flag;
     info.reason = reason;
-    this.#proxy.env.log.debug(`tcp ${this.#proxy.config.statPrefix}: ${reason}`);
+    this.proxy.env.log.debug(`tcp ${this.proxy.config.statPrefix}: ${reason}`);
     this.#closeLocally(`tcp_initialization_failure:${why}`);
   }
 
@@ -207,7 +276,7 @@ export class TcpConnection {
   /** Client to server, with back-pressure: what neither side takes waits in the kernel of the one that sends. */
   #pumpUp(upstream: Socket): void {
     const { info } = this;
-    const { stats } = this.#proxy;
+    const { stats } = this.proxy;
     const { store } = stats;
     const series = this.#series!;
     const downstream = this.#downstream;
@@ -234,7 +303,7 @@ export class TcpConnection {
 
   #pumpDown(upstream: Socket): void {
     const { info } = this;
-    const { stats } = this.#proxy;
+    const { stats } = this.proxy;
     const { store } = stats;
     const series = this.#series!;
     const downstream = this.#downstream;
@@ -266,25 +335,25 @@ export class TcpConnection {
   }
 
   #touch(): void {
-    const { config, env } = this.#proxy;
+    const { config, env } = this.proxy;
     if (config.idleTimeoutMs > 0) env.wheel.arm(this.#idleTimer!, config.idleTimeoutMs);
   }
 
   // === endings ===
 
   readonly #onIdle = (): void => {
-    const { stats } = this.#proxy;
+    const { stats } = this.proxy;
     stats.store.inc(stats.idleTimeouts);
     if (this.#ended) {
       this.#upstream?.destroy();
       return;
     }
-    this.info.reason = `no byte in either direction for ${this.#proxy.config.idleTimeoutMs} ms`;
+    this.info.reason = `no byte in either direction for ${this.proxy.config.idleTimeoutMs} ms`;
     this.#closeLocally('tcp_session_idle_timeout');
   };
 
   readonly #onMaxDuration = (): void => {
-    const { stats, config } = this.#proxy;
+    const { stats, config } = this.proxy;
     stats.store.inc(stats.maxDurations);
     this.info.flags |= ResponseFlag.DurationTimeout;
     this.info.reason = `open for max_downstream_connection_duration, ${config.maxDurationMs} ms`;
@@ -292,7 +361,7 @@ export class TcpConnection {
   };
 
   readonly #onLogInterval = (): void => {
-    const { config, env } = this.#proxy;
+    const { config, env } = this.proxy;
     env.wheel.arm(this.#logTimer!, config.logIntervalMs);
     this.#log('TcpPeriodic');
   };
@@ -310,33 +379,46 @@ export class TcpConnection {
     this.#downstream.destroy();
   };
 
-  readonly #onUpstreamError = (error: Error): void => {
+  #onUpstreamError(upstream: Socket, error: Error): void {
+    if (upstream !== this.#upstream) {
+      upstream.destroy();
+      return;
+    }
     this.#failure = this.#failure || (errorCode(error) ?? error.message);
     if (this.#connected && errorCode(error) === 'ECONNRESET') {
       this.info.flags |= ResponseFlag.UpstreamRemoteReset;
       this.info.upstreamCloseType = 'RemoteReset';
     }
-    this.#upstream?.destroy();
-  };
+    upstream.destroy();
+  }
 
-  readonly #onUpstreamClose = (): void => {
+  #onUpstreamClose(
+    upstream: Socket,
+    cluster: UpstreamCluster,
+    endpoint: UpstreamEndpoint,
+    askedAt: number,
+    connected: boolean,
+  ): void {
     const { info } = this;
-    const { env, stats } = this.#proxy;
-    const cluster = this.#cluster!;
-    const endpoint = this.#endpoint!;
-    const upstream = this.#upstream!;
-    env.wheel.disarm(this.#connectTimer);
+    const { env, stats } = this.proxy;
+    const current = upstream === this.#upstream;
+    if (current) env.wheel.disarm(this.#connectTimer);
     if (this.#flushing) stats.flushEnded();
     if (this.#ended && this.#idleTimer !== null) env.wheel.release(this.#idleTimer);
-    if (this.#connected) {
+    if (connected) {
       cluster.stats.attemptEnded();
       endpoint.activeRequests--;
     } else cluster.stats.pendingEnded();
-    cluster.stats.connectionClosed(env.clock.now() - this.#askedAt, upstream.bytesRead, upstream.bytesWritten);
+    cluster.stats.connectionClosed(env.clock.now() - askedAt, upstream.bytesRead, upstream.bytesWritten);
     cluster.breakers.DEFAULT.connections.release();
-    // A client that did not wait says nothing about the endpoint.
-    if (this.#downstream.destroyed) return;
-    if (this.#connected) {
+    // Let go of, or dialled again meanwhile; and a client that did not wait says nothing about the endpoint.
+    if (this.#abandoned || !current || this.#downstream.destroyed) return;
+    if (connected) {
+      this.#connected = false;
+      if (this.#probe !== null) {
+        this.#probe.onServerFailed();
+        return;
+      }
       if (info.upstreamCloseType === 'RemoteReset') {
         info.downstreamCloseType = 'LocalReset';
         this.#downstream.resetAndDestroy();
@@ -348,12 +430,12 @@ export class TcpConnection {
     cluster.stats.connectFailed(this.#timedOut);
     cluster.recordFailure(endpoint, this.#timedOut ? 'connection-timeout' : 'connection-failure');
     this.#connect();
-  };
+  }
 
   readonly #onDownstreamClose = (): void => {
     this.#ended = true;
     const { info } = this;
-    const { env, stats, accessLog } = this.#proxy;
+    const { env, stats, accessLog } = this.proxy;
     const { wheel } = env;
     for (const timer of [this.#connectTimer, this.#durationTimer, this.#logTimer]) {
       if (timer !== null) wheel.release(timer);
@@ -376,10 +458,10 @@ export class TcpConnection {
       return;
     }
     this.#flushing = true;
-    this.#proxy.stats.flushStarted();
+    this.proxy.stats.flushStarted();
     if (this.#idleTimer === null) {
       this.#idleTimer = new WheelTimer(() => upstream.destroy());
-      this.#proxy.env.wheel.arm(this.#idleTimer, FLUSH_MS);
+      this.proxy.env.wheel.arm(this.#idleTimer, FLUSH_MS);
     }
     upstream.resume();
     upstream.destroySoon();
@@ -388,8 +470,8 @@ export class TcpConnection {
   #log(type: string): void {
     const { info } = this;
     info.logType = type;
-    info.end = this.#proxy.env.clock.now();
-    this.#proxy.accessLog!(info);
+    info.end = this.proxy.env.clock.now();
+    this.proxy.accessLog!(info);
     info.logType = 'TcpConnectionEnd';
     info.end = -1;
   }

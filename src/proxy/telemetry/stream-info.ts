@@ -16,6 +16,8 @@ export interface ConnectionInfo {
   readonly id: number;
   /** The peer of the socket. */
   readonly directRemote: SocketAddress;
+  /** Whom the peer speaks for by a PROXY header; without one the peer. */
+  readonly remote: SocketAddress;
   /** The socket's own address, or the original destination where traffic was redirected. */
   readonly local: SocketAddress;
   /** SNI; '' without TLS. */
@@ -159,6 +161,7 @@ export class StreamInfo {
 const NO_CONNECTION: ConnectionInfo = {
   id: 0,
   directRemote: { host: '', port: 0 },
+  remote: { host: '', port: 0 },
   local: { host: '', port: 0 },
   requestedServerName: '',
   tlsVersion: '',

@@ -263,10 +263,10 @@ const commonDuration: Factory = (argument) => {
   return number(read)(null, {});
 };
 
-/** The host of the trusted client address; a port is only known when that is the direct peer. */
+/** The host of the trusted client address; a port is only known when that is the connection's. */
 function remoteAddress(info: StreamInfo): SocketAddress {
-  const { directRemote } = info.connection;
-  return info.remote === '' || info.remote === directRemote.host ? directRemote : { host: info.remote, port: 0 };
+  const { remote } = info.connection;
+  return info.remote === '' || info.remote === remote.host ? remote : { host: info.remote, port: 0 };
 }
 
 function addressFactories(name: string, read: (info: StreamInfo) => SocketAddress): Record<string, Factory> {

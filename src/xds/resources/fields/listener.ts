@@ -3,7 +3,10 @@ import * as listener from '../../proto/gen/envoy/config/listener/v3.ts';
 import * as fileLog from '../../proto/gen/envoy/extensions/access_loggers/file/v3.ts';
 import * as streamLog from '../../proto/gen/envoy/extensions/access_loggers/stream/v3.ts';
 import * as httpInspector from '../../proto/gen/envoy/extensions/filters/listener/http_inspector/v3.ts';
+import * as localRateLimit from '../../proto/gen/envoy/extensions/filters/listener/local_ratelimit/v3.ts';
 import * as originalDst from '../../proto/gen/envoy/extensions/filters/listener/original_dst/v3.ts';
+import * as originalSrc from '../../proto/gen/envoy/extensions/filters/listener/original_src/v3.ts';
+import * as proxyProtocol from '../../proto/gen/envoy/extensions/filters/listener/proxy_protocol/v3.ts';
 import * as tlsInspector from '../../proto/gen/envoy/extensions/filters/listener/tls_inspector/v3.ts';
 import * as tcp from '../../proto/gen/envoy/extensions/filters/network/tcp_proxy/v3.ts';
 import {
@@ -11,7 +14,6 @@ import {
   effective,
   label,
   metadata,
-  moot,
   perf,
   refused,
   reported,
@@ -35,20 +37,22 @@ export const listenerTables = [
     ),
     default_filter_chain: effective,
     per_connection_buffer_limit_bytes: effective,
-    metadata,
+    metadata: effective,
     deprecated_v1: effective,
     drain_type: { values: { MODIFY_ONLY: reported('a listener drains whenever it is asked to') } },
-    listener_filters: reported('no listener filter runs yet: nothing is detected before the first byte is read'),
-    listener_filters_timeout: moot('no listener filter waits for anything'),
-    continue_on_listener_filters_timeout: moot('no listener filter waits for anything'),
+    listener_filters: effective,
+    listener_filters_timeout: effective,
+    continue_on_listener_filters_timeout: effective,
     transparent: whenTrue(refused('transparent sockets (TPROXY) are not possible in Node: redirect instead')),
     freebind: whenTrue(reported('Node cannot set IP_FREEBIND; the address must exist when the proxy starts')),
-    socket_options: socketOptions,
+    socket_options: effective,
     tcp_fast_open_queue_length: perf,
     traffic_direction: effective,
     udp_listener_config: refused('UDP is not proxied'),
     api_listener: refused('API listeners are for Envoy Mobile'),
-    connection_balance_config: reported('connections are spread over workers as the kernel does it'),
+    connection_balance_config: reported(
+      'each worker accepts for itself, and the kernel spreads connections (SO_REUSEPORT)',
+    ),
     reuse_port: perf,
     enable_reuse_port: perf,
     access_log: effective,
@@ -66,12 +70,20 @@ export const listenerTables = [
     name: label,
     typed_config: effective,
     config_discovery: ecds,
-    filter_disabled: refused('a listener filter cannot be switched off by port: use a listener without it'),
+    filter_disabled: effective,
   }),
+  table(listener.ListenerFilterChainMatchPredicate, {
+    or_match: effective,
+    and_match: effective,
+    not_match: effective,
+    any_match: effective,
+    destination_port_range: effective,
+  }),
+  table(listener.ListenerFilterChainMatchPredicate_MatchSet, { rules: effective }),
   table(listener.FilterChain, {
     filter_chain_match: effective,
     filters: effective,
-    use_proxy_proto: whenTrue(refused('the PROXY protocol is not read yet')),
+    use_proxy_proto: effective,
     metadata,
     transport_socket: effective,
     transport_socket_connect_timeout: reported('there is no downstream TLS yet'),
@@ -99,6 +111,19 @@ export const listenerTables = [
     initial_read_buffer_size: perf,
   }),
   table(httpInspector.HttpInspector, {}),
+  table(proxyProtocol.ProxyProtocol, {
+    rules: reported('TLVs are read and kept nowhere: connections have no dynamic metadata'),
+    allow_requests_without_proxy_protocol: effective,
+    pass_through_tlvs: reported('no PROXY header is sent upstream that could carry them'),
+    disallowed_versions: effective,
+    stat_prefix: effective,
+  }),
+  table(localRateLimit.LocalRateLimit, {
+    stat_prefix: effective,
+    token_bucket: effective,
+    runtime_enabled: effective,
+  }),
+  table(originalSrc.OriginalSrc, { bind_port: label, mark: label }),
 
   table(tcp.TcpProxy, {
     stat_prefix: effective,

@@ -35,6 +35,7 @@ function apply(config: object, peer: string, ...lines: string[]) {
   info.connection = {
     ...info.connection,
     directRemote: { host: peer, port: 1 },
+    remote: { host: peer, port: 1 },
     local: { host: '127.0.0.1', port: 8443 },
   };
   const full = {

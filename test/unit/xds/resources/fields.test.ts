@@ -50,6 +50,10 @@ test.each([
   `${ENVOY}listener.v3.Listener`,
   `${ENVOY}listener.v3.FilterChain`,
   `${ENVOY}listener.v3.FilterChainMatch`,
+  `${ENVOY}listener.v3.ListenerFilter`,
+  `${ENVOY}listener.v3.ListenerFilterChainMatchPredicate`,
+  'envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol',
+  'envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector',
   `${HCM}HttpConnectionManager`,
   `${HCM}HttpFilter`,
   `${HCM}LocalReplyConfig`,
@@ -116,9 +120,9 @@ describe('the walk', () => {
   });
 
   test('goes into lists', () => {
-    const chains = [{}, { use_proxy_proto: true, metadata: {} }];
+    const chains = [{}, { filter_chain_match: { address_suffix: 'a' }, metadata: {} }];
     expect(check(`${ENVOY}listener.v3.Listener`, { filter_chains: chains })).toEqual({
-      errors: ['x.filter_chains[1].use_proxy_proto'],
+      errors: ['x.filter_chains[1].filter_chain_match.address_suffix'],
       warnings: ['x.filter_chains[1].metadata'],
     });
   });

@@ -20,6 +20,7 @@ export function finishedStream(): StreamInfo {
   info.connection = {
     id: 42,
     directRemote: { host: '10.0.0.9', port: 5555 },
+    remote: { host: '10.0.0.9', port: 5555 },
     local: { host: 'fd00::1', port: 9080 },
     requestedServerName: 'sni.test',
     tlsVersion: 'TLSv1.3',
