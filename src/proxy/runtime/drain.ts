@@ -114,7 +114,10 @@ export class DrainManager {
     this.#leaving = true;
     const now = this.#env.clock.now();
     this.#begin('termination', all, new DrainWindow(now, 0, 'immediate'));
-    for (const listener of this.#listeners(all)) listener.stopAccepting();
+    for (const listener of this.#listeners(all)) {
+      listener.stopAccepting();
+      listener.endIdle();
+    }
     await this.#until(() => this.#connections(all) === 0, now + graceMs);
     this.#cut();
   }
