@@ -47,6 +47,12 @@ const MATRIX: Matrix = {
   'proxy/io': ['base', { to: 'protocol/http1', why: 'writes octets as that folder names them' }],
   'proxy/matcher': ['base', 'model', 'protocol/http'],
   'proxy/telemetry': ['base', 'model', 'protocol/http'],
+  'proxy/tls': [
+    'base',
+    'model',
+    'proxy/telemetry',
+    { to: 'proxy/matcher', why: 'names of certificates are matched as headers are' },
+  ],
   'proxy/filters': [
     'base',
     'model',
@@ -88,6 +94,7 @@ const MATRIX: Matrix = {
     'protocol/http1',
     'proxy/io',
     'proxy/telemetry',
+    'proxy/tls',
     {
       to: 'xds/proto',
       types: true,
@@ -131,6 +138,7 @@ const MATRIX: Matrix = {
     'proxy/http',
     'proxy/tcp',
     'proxy/telemetry',
+    'proxy/tls',
   ],
   'proxy/admin': [
     'base',
@@ -165,6 +173,7 @@ const MATRIX: Matrix = {
     'proxy/tcp',
     'proxy/http',
     'proxy/listener',
+    'proxy/tls',
     'proxy/admin',
     'xds/proto',
     'xds/bootstrap',

@@ -1,6 +1,7 @@
 import type { AccessLog } from './access-log.ts';
 import type { CidrRange, SocketAddress } from './address.ts';
 import type { HttpConnectionManager } from './http-connection-manager.ts';
+import type { DownstreamTlsConfig } from './tls.ts';
 
 /** A listener, resolved. Durations are milliseconds throughout the model. (envoy.config.listener.v3.Listener) */
 export interface Listener {
@@ -83,6 +84,8 @@ export interface FilterChain {
   readonly name: string;
   readonly match: FilterChainMatch;
   readonly filter: NetworkFilter;
+  /** Absent: plain TCP. */
+  readonly tls?: DownstreamTlsConfig;
 }
 
 /** Criteria in Envoy's order of precedence; an empty list or null matches everything. */

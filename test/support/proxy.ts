@@ -122,6 +122,8 @@ export class ProxyBuilder {
   #manager: Json = {};
   #router: Json = {};
   #listener: Json = {};
+  #chain: Json = {};
+  #secrets: Json[] = [];
   #runtime: Json = {};
   #tcp: Json | null = null;
   #clock: Clock = systemClock;
@@ -186,6 +188,19 @@ export class ProxyBuilder {
   }
   listener(fields: Json): this {
     this.#listener = { ...this.#listener, ...fields };
+    return this;
+  }
+  /** Fields of the listener's only filter chain. */
+  chain(fields: Json): this {
+    this.#chain = { ...this.#chain, ...fields };
+    return this;
+  }
+  /** TLS of the chain (DownstreamTlsContext). */
+  tls(context: Json): this {
+    return this.chain({ transport_socket: transportSocket('DownstreamTlsContext', context) });
+  }
+  secret(fields: Json): this {
+    this.#secrets.push(fields);
     return this;
   }
   runtime(fields: Json): this {
@@ -256,11 +271,12 @@ export class ProxyBuilder {
           {
             name: 'main',
             address: { socket_address: { address: '127.0.0.1', port_value: 0 } },
-            filter_chains: [{ filters: [filter] }],
+            filter_chains: [{ filters: [filter], ...this.#chain }],
             ...this.#listener,
           },
         ],
         clusters: this.#clusters,
+        secrets: this.#secrets,
       },
       ...this.#bootstrap,
     };
@@ -293,6 +309,12 @@ export class ProxyBuilder {
   }
 }
 
+/** A `transport_socket` of TLS, by the name of its message. */
+export function transportSocket(message: 'DownstreamTlsContext' | 'UpstreamTlsContext', context: Json): Json {
+  const type = `type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.${message}`;
+  return { name: 'envoy.transport_sockets.tls', typed_config: { '@type': type, ...context } };
+}
+
 /** Begins a proxy. It, its clients and its upstreams end with the test, and must leave nothing open. */
 export function proxy(): ProxyBuilder {
   return new ProxyBuilder();
@@ -310,6 +332,11 @@ export async function scripted(): Promise<RawUpstream> {
   const made = await rawUpstream();
   cleanups.unshift(() => made.close());
   return made;
+}
+
+/** Closes something of the test's own after proxies and clients, before what is left open is counted. */
+export function closeLast(close: () => void | Promise<void>): void {
+  cleanups.unshift(close);
 }
 
 /** A turn of the event loop, with what its I/O brings. */

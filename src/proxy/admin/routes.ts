@@ -3,6 +3,7 @@ import { formatAddress } from '../../model/address.ts';
 import { exposePrometheus, PROMETHEUS_CONTENT_TYPE } from '../telemetry/metrics/prometheus.ts';
 import { STAT_TYPES, type StatsQuery, type StatType } from '../telemetry/metrics/select.ts';
 import { formatStats, formatStatsJson, HISTOGRAM_MODES, type HistogramMode } from '../telemetry/metrics/text.ts';
+import { certificatesJson } from './certs.ts';
 import { clustersJson, clustersText, socketAddress } from './clusters.ts';
 import { configDump } from './config-dump.ts';
 import { drainsJson, drainsText } from './drains.ts';
@@ -36,7 +37,7 @@ export function adminRoutes(view: AdminView): readonly AdminRoute[] {
     get('/server_info', 'print server version/status information', () => serverInfo(view)),
     get('/memory', 'print current allocation/heap usage', () => memory(view)),
     get('/runtime', 'print runtime values', () => runtime(view)),
-    get('/certs', 'print certs on machine', () => jsonReply({ certificates: [] })),
+    get('/certs', 'print certs on machine', () => jsonReply(certificatesJson(view.certificates()))),
     get('/remora/explain', 'what each listener would do with a request, and why', ({ query }) => explain(view, query), [
       ['url', 'http://host:port/path, or a path beside a host header'],
       ['method', 'default GET'],

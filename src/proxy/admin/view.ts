@@ -2,6 +2,7 @@ import type { LogLevel } from '../../base/log.ts';
 import type { SocketAddress } from '../../model/address.ts';
 import type { TrafficDirection } from '../../model/listener.ts';
 import type { StatStore } from '../telemetry/metrics/store.ts';
+import type { CertificateInfo } from '../telemetry/tls-info.ts';
 import type { ClusterDescription } from '../upstream/describe.ts';
 import type { ExplainRequest, Explanation } from './explain.ts';
 
@@ -25,6 +26,8 @@ export interface AdminView {
   clusters(): readonly ClusterView[];
   listeners(): readonly ListenerView[];
   drains(): DrainView;
+  /** What each TLS context in force trusts and shows. */
+  certificates(): readonly CertificatesView[];
   runtime(): ReadonlyMap<string, number | boolean | string>;
   memory(): MemoryUse;
   /** Throws RangeError for a request that is none. */
@@ -109,6 +112,20 @@ export interface DrainingConnection {
   readonly busy: boolean;
   readonly state: 'staying' | 'scheduled' | 'asked' | 'closing';
   readonly inMs: number | null;
+}
+
+/** One TLS context's certificates (envoy.admin.v3.Certificate). */
+export interface CertificatesView {
+  readonly roots: readonly CertificateView[];
+  readonly chain: readonly CertificateView[];
+}
+
+export interface CertificateView {
+  /** The file it came from, or `<inline>`. */
+  readonly path: string;
+  readonly certificate: CertificateInfo;
+  /** Whole days; 0 when it has expired. */
+  readonly daysLeft: number;
 }
 
 export const DUMP_KINDS = ['cluster', 'endpoint', 'listener', 'route', 'secret'] as const;

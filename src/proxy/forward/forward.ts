@@ -200,6 +200,7 @@ export class Forwarder implements AttemptOwner, PickContext, TimedForwarder {
     const now = this.#env.clock.now();
     if (info.upstreamFirstByteSent < 0) info.upstreamFirstByteSent = now;
     info.upstreamConnection = attempt.connection;
+    info.upstreamTls = attempt.connection!.tls;
     const body = this.#body;
     for (const chunk of body.chunks) attempt.write(chunk, 0, chunk.length);
     if (!body.replayable) this.#forgetBody();

@@ -11,6 +11,7 @@ import type { TcpEnvironment, TcpProxy } from '../tcp/tcp-proxy.ts';
 import type { AccessLogger } from '../telemetry/accesslog/logger.ts';
 import { ResponseFlag } from '../telemetry/response-flags.ts';
 import { type ConnectionInfo, StreamInfo } from '../telemetry/stream-info.ts';
+import type { TlsInfo } from '../telemetry/tls-info.ts';
 import { type Admission, Verdict } from './admission.ts';
 import { bindError } from './bind-error.ts';
 import { Detection, type DetectionHost, type DetectionPlan, type GivenUp } from './detection.ts';
@@ -18,23 +19,17 @@ import type { DrainWindow } from './drain-window.ts';
 import { type ChainInput, FilterChainTable } from './filter-chain.ts';
 import { type ConnectionFacts, compileListenerFilters, type ListenerFilterStep } from './listener-filters.ts';
 import { ListenerStats } from './stats.ts';
-
-/** What a downstream TLS handshake gave. */
-export interface SecuredSocket {
-  readonly socket: Socket;
-  readonly info: {
-    /** TLS version such as `TLSv1.3`. */
-    readonly version: string;
-    /** SNI in lower case; '' without one. */
-    readonly requestedServerName: string;
-  };
-}
+import type { ClientHelloFacts } from './tls.ts';
 
 /**
  * Does the server's side of a TLS handshake on an accepted socket, whose first bytes may have been put back with
- * `unshift()`; null: it failed, and the socket is destroyed or will be.
+ * `unshift()`; null: it failed, and the socket is destroyed or will be. `hello`: what a TLS inspector has read of it.
  */
-export type Secure = (socket: Socket, onDone: (secured: SecuredSocket | null) => void) => void;
+export type Secure = (
+  socket: Socket,
+  onDone: (secured: { readonly socket: Socket; readonly info: TlsInfo } | null) => void,
+  hello?: ClientHelloFacts,
+) => void;
 
 /** A compiled filter chain: what serves its connections. `secure` is null where they are not encrypted. */
 export type ChainHandler = { readonly secure: Secure | null } & (
@@ -454,17 +449,16 @@ export class Listener implements DetectionHost {
     // Whoever shakes hands is a connection: it is waited for, and can be cut.
     const handshake: Connection = { drain() {}, destroy: () => void socket.destroy() };
     this.#add(handshake);
-    secure(socket, (secured) => {
+    const onDone: Parameters<Secure>[1] = (secured) => {
       if (secured !== null) {
-        const info = {
-          ...this.#infoOf(facts),
-          requestedServerName: secured.info.requestedServerName,
-          tlsVersion: secured.info.version,
-        };
+        const { requestedServerName, version } = secured.info;
+        const info = { ...this.#infoOf(facts), requestedServerName, tlsVersion: version, tls: secured.info };
         this.#connect(secured.socket, facts, info, null, handler);
       }
       this.#ended(handshake);
-    });
+    };
+    if (facts.transportProtocol !== 'tls') secure(socket, onDone);
+    else secure(socket, onDone, { serverName: facts.serverName, alpn: facts.applicationProtocols });
   }
 
   #connect(

@@ -8,6 +8,7 @@ import { type ExplainRequest, type ExplainTarget, type Explanation, explainReque
 import type {
   AdminActions,
   AdminView,
+  CertificatesView,
   ClusterView,
   ConfigDumpSource,
   DrainingListener,
@@ -21,6 +22,7 @@ import type { ConnectionManager } from '../http/connection-manager.ts';
 import type { Listener } from '../listener/listener.ts';
 import type { LogSinks } from '../telemetry/accesslog/sink.ts';
 import type { StatStore } from '../telemetry/metrics/store.ts';
+import { daysLeft } from '../tls/contexts.ts';
 import { fingerprint } from '../upstream/fingerprint.ts';
 import type { SnapshotApplier } from './apply.ts';
 import { ConfigSource } from './config-source.ts';
@@ -147,6 +149,7 @@ export class ProxyAdminView implements AdminView {
     }
     let connections = 0;
     for (const { connectionCount } of applier.listeners.values()) connections += connectionCount;
+    stats.set(gauges.daysUntilExpiry, env.tls.daysUntilExpiry() ?? NO_CERTIFICATE);
     stats.set(gauges.live, this.state() === 'LIVE' ? 1 : 0);
     stats.set(gauges.state, STATE_NUMBERS[this.state()]);
     stats.set(gauges.uptime, Math.floor((env.clock.now() - this.#startedAt) / 1000));
@@ -215,6 +218,18 @@ export class ProxyAdminView implements AdminView {
     };
   }
 
+  certificates(): readonly CertificatesView[] {
+    const now = this.#parts.env.clock.wall();
+    return this.#parts.env.tls.views().map(({ roots, chain }) => {
+      const view = ({ certificate, path }: (typeof chain)[number]): CertificatesView['chain'][number] => ({
+        path,
+        certificate,
+        daysLeft: daysLeft(certificate.notAfter, now),
+      });
+      return { roots: roots.map(view), chain: chain.map(view) };
+    });
+  }
+
   runtime(): ReadonlyMap<string, number | boolean | string> {
     return this.#parts.runtime.values;
   }
@@ -242,6 +257,7 @@ export class ProxyAdminView implements AdminView {
 
 interface ServerGauges {
   readonly live: number;
+  readonly daysUntilExpiry: number;
   readonly state: number;
   readonly uptime: number;
   readonly memoryAllocated: number;
@@ -258,11 +274,11 @@ interface ServerGauges {
 function serverGauges(store: StatStore): ServerGauges {
   const gauge = (scope: string, name: string): number => store.gauge(`envoy_${scope}_${name}`, {}, `${scope}.${name}`);
   store.set(gauge('server', 'concurrency'), 1);
-  store.set(gauge('server', 'days_until_first_cert_expiring'), NO_CERTIFICATE);
   gauge('server', 'parent_connections');
   gauge('listener_manager', 'total_listeners_warming');
   return {
     live: gauge('server', 'live'),
+    daysUntilExpiry: gauge('server', 'days_until_first_cert_expiring'),
     state: gauge('server', 'state'),
     uptime: gauge('server', 'uptime'),
     memoryAllocated: gauge('server', 'memory_allocated'),

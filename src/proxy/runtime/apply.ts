@@ -11,7 +11,14 @@ import { EMPTY_SNAPSHOT, type Snapshot } from '../../model/snapshot.ts';
 import { inheritRoutes } from '../filters/inheritance.ts';
 import { ConnectionManager } from '../http/connection-manager.ts';
 import { DrainWindow } from '../listener/drain-window.ts';
-import { type ChainHandler, type CompiledListener, compileListener, Listener } from '../listener/listener.ts';
+import {
+  type ChainHandler,
+  type CompiledListener,
+  compileListener,
+  Listener,
+  type Secure,
+} from '../listener/listener.ts';
+import { acceptTls, DownstreamTls } from '../listener/tls.ts';
 import { compileRouteTable, type RouteTable } from '../router/table.ts';
 import { TcpProxy } from '../tcp/tcp-proxy.ts';
 import type { AccessLogger } from '../telemetry/accesslog/logger.ts';
@@ -38,6 +45,7 @@ interface ManagerEntry {
 
 /** What a snapshot compiles to, before it is in force. */
 interface Staged {
+  readonly tls: Map<string, DownstreamTls>;
   readonly tables: { readonly holder: TableHolder; readonly config: RouteConfig; readonly table: RouteTable }[];
   readonly managers: Map<string, ManagerEntry>;
   /** New managers with those in whose place they come. */
@@ -57,6 +65,8 @@ export class SnapshotApplier {
   readonly #drainSettings: DrainSettings;
   #managers = new Map<string, ManagerEntry>();
   #tcpProxies = new Map<string, TcpProxy>();
+  /** TLS of the chains in force: an edit elsewhere changes neither its sessions nor its certificates. */
+  #tls = new Map<string, DownstreamTls>();
   #applied: Snapshot = EMPTY_SNAPSHOT;
   /** A listener has been bound. */
   #serving = false;
@@ -106,6 +116,7 @@ export class SnapshotApplier {
     this.#superseded?.();
     for (const listener of [...this.listeners.values(), ...this.#draining]) listener.destroy();
     this.listeners.clear();
+    this.#swapTls(new Map());
     this.#draining.clear();
     this.#env.clusters.close();
   }
@@ -168,7 +179,7 @@ export class SnapshotApplier {
 
   /** Compiles everything, and when all of it compiles, puts it in force. */
   async #swap(snapshot: Snapshot): Promise<void> {
-    const staged: Staged = { tables: [], managers: new Map(), heirs: [], tcpProxies: new Map() };
+    const staged: Staged = { tables: [], managers: new Map(), heirs: [], tcpProxies: new Map(), tls: new Map() };
     const listeners = this.#compile(snapshot, staged);
     // No await from here to the swap's end: a request sees the old state or the new one.
     for (const { entry, previous } of staged.heirs) {
@@ -184,6 +195,7 @@ export class SnapshotApplier {
     this.#managers = staged.managers;
     this.#tcpProxies = staged.tcpProxies;
     releaseUnnamed(before, staged);
+    this.#swapTls(staged.tls);
     const added: Listener[] = [];
     for (const compiled of listeners) {
       const { config } = compiled;
@@ -266,8 +278,9 @@ export class SnapshotApplier {
 
   /** The handler of a chain: the one in force when its config is the same but for its routes. */
   #handler(listener: ListenerConfig, chain: FilterChain | null, filter: NetworkFilter, staged: Staged): ChainHandler {
+    const secure = this.#secure(listener, chain === null ? listener.defaultFilterChain : chain, staged);
     if (filter.kind === 'tcp')
-      return { kind: 'tcp', secure: null, proxy: this.#tcpProxy(listener, chain, filter.tcp, staged) };
+      return { kind: 'tcp', secure, proxy: this.#tcpProxy(listener, chain, filter.tcp, staged) };
     const { http } = filter;
     const key = managerKey(listener, chain, http);
     let entry = this.#managers.get(key);
@@ -290,7 +303,7 @@ export class SnapshotApplier {
     for (const [i, source] of routeSources(http.routes).entries()) {
       if (source.kind === 'inline') this.#stageTable(entry.holders[i]!, source.config, staged);
     }
-    return { kind: 'http', secure: null, manager: entry.manager };
+    return { kind: 'http', secure, manager: entry.manager };
   }
 
   #tcpProxy(listener: ListenerConfig, chain: FilterChain | null, tcp: TcpProxyConfig, staged: Staged): TcpProxy {
@@ -305,6 +318,20 @@ export class SnapshotApplier {
     const running = this.listeners.get(name);
     if (running !== undefined && running.config.accessLog === accessLog) return running.accessLog;
     return this.#env.compileAccessLogs(accessLog, `listener ${name}`);
+  }
+
+  /** What secures the connections of a chain: the one in force when its config is the same. */
+  #secure(listener: ListenerConfig, chain: FilterChain | null, { tls }: Staged): Secure | null {
+    if (chain?.tls === undefined) return null;
+    const key = fingerprint([listener.name, chain.tls]);
+    const made = tls.get(key) ?? this.#tls.get(key) ?? new DownstreamTls(chain.tls, listener.name, this.#env.tls);
+    tls.set(key, made);
+    return (socket, onDone, hello) => acceptTls(socket, made, onDone, hello);
+  }
+
+  #swapTls(now: Map<string, DownstreamTls>): void {
+    for (const [key, tls] of this.#tls) if (now.get(key) !== tls) tls.close();
+    this.#tls = now;
   }
 
   #namedHolder(name: string): TableHolder {

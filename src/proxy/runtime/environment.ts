@@ -7,6 +7,7 @@ import type { AccessLog } from '../../model/access-log.ts';
 import type { TrafficDirection } from '../../model/listener.ts';
 import type { HeaderMatcher } from '../../model/matcher.ts';
 import type { OverloadConfig } from '../../model/overload.ts';
+import type { TlsSecret } from '../../model/tls.ts';
 import type { HttpFilterType, RuntimeValues } from '../filters/filter.ts';
 import type { HttpEnvironment } from '../http/connection-manager.ts';
 import type { OverloadState } from '../http/overload-state.ts';
@@ -21,6 +22,7 @@ import type { LogSinks } from '../telemetry/accesslog/sink.ts';
 import type { RequestMetrics } from '../telemetry/metrics/istio.ts';
 import type { StatStore } from '../telemetry/metrics/store.ts';
 import type { StreamInfo } from '../telemetry/stream-info.ts';
+import { TlsContexts } from '../tls/contexts.ts';
 import type { UpstreamCluster, UpstreamEnvironment } from '../upstream/cluster.ts';
 import type { Resolver } from '../upstream/dns.ts';
 import type { BalancerType } from '../upstream/lb/balancer.ts';
@@ -44,6 +46,8 @@ export interface EnvironmentParts {
   readonly overload: OverloadConfig | null;
   /** Who keeps listening sockets for a process that takes over; absent: nobody. */
   readonly sockets?: ListenSockets | null;
+  /** The bootstrap's own. */
+  readonly secrets?: Iterable<TlsSecret>;
   /** Local replies say why in their bodies. */
   readonly explain: boolean;
 }
@@ -63,6 +67,7 @@ export class ProxyEnvironment implements HttpEnvironment, ListenerEnvironment, U
   readonly record: (info: StreamInfo) => void;
   readonly explain: boolean;
   readonly wheel: TimerWheel;
+  readonly tls: TlsContexts;
   readonly clusters: ClusterManager;
   readonly headerMatcher: (matcher: HeaderMatcher) => HeaderTest = compileHeaderMatcher;
   /** Over which the connections of each direction are asked to leave; the {@link DrainManager} sets it. */
@@ -95,6 +100,7 @@ export class ProxyEnvironment implements HttpEnvironment, ListenerEnvironment, U
     this.overload = this.overloadManager.state;
     this.admission = this.overloadManager;
     this.wheel = new TimerWheel(parts.clock);
+    this.tls = new TlsContexts({ ...parts, wheel: this.wheel });
     this.clusters = new ClusterManager(this);
   }
 

@@ -93,6 +93,7 @@ export class Proxy {
       metrics,
       overload: bootstrap.overload,
       sockets: options.hotRestart ?? null,
+      secrets: bootstrap.secrets,
       explain: runtime.boolean('remora.local_reply.explain', false),
     });
     // Turns snapshots of the model into listeners, tables and clusters.
@@ -160,6 +161,7 @@ export class Proxy {
     this.applier.close();
     this.env.overloadManager.close();
     this.#sweeper.stop();
+    this.env.tls.close();
     this.env.wheel.close();
     await this.#sinks.close();
   }
@@ -199,6 +201,7 @@ export class Proxy {
     const { startDiscovery } = await import('./xds-bridge.ts');
     const discovery = startDiscovery(bootstrap, ads, statics, this.env, version, lastGoodPath);
     this.#discovery = discovery;
+    discovery.store.secrets.subscribe((secrets) => this.env.tls.secrets.update(secrets));
     await new Promise<void>((resolve, reject) => {
       let first = true;
       discovery.snapshot.subscribe((snapshot) => {

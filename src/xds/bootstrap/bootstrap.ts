@@ -2,6 +2,7 @@ import type { SocketAddress } from '../../model/address.ts';
 import type { Cluster } from '../../model/cluster.ts';
 import type { Listener } from '../../model/listener.ts';
 import type { OverloadConfig } from '../../model/overload.ts';
+import type { TlsSecret } from '../../model/tls.ts';
 import { fromJson, Problems } from '../proto/codec.ts';
 import * as wire from '../proto/gen/envoy/config/bootstrap/v3.ts';
 import { decodeAddress } from '../resources/address.ts';
@@ -10,7 +11,7 @@ import type { DecodeContext, RuntimeMap } from '../resources/context.ts';
 import { Decoding } from '../resources/decoding.ts';
 import { decodeListener } from '../resources/listener.ts';
 import { type Dependencies, dependenciesOf } from '../resources/resource-type.ts';
-import { decodeSecret, type Secret } from '../resources/secret.ts';
+import { decodeSecret } from '../resources/secret.ts';
 import { type ConfigDocument, type LocatedProblem, locateAll, readDocument } from './document.ts';
 import { type AdsSource, type DynamicResources, decodeDynamic, type ResourceSource } from './dynamic-resources.ts';
 import { decodeNode, type NodeConfig } from './node.ts';
@@ -27,7 +28,7 @@ export interface Bootstrap {
   readonly admin: SocketAddress | null;
   readonly listeners: readonly Listener[];
   readonly clusters: readonly Cluster[];
-  readonly secrets: readonly Secret[];
+  readonly secrets: readonly TlsSecret[];
   readonly ads: AdsSource | null;
   /** Where more listeners and clusters come from. */
   readonly listenerSource: ResourceSource | null;
@@ -89,12 +90,16 @@ function decodeBootstrap(message: wire.Bootstrap, s: Decoding): Bootstrap {
   );
   checkListeners(listeners, s);
   checkReferences(clusters, dynamic, s);
+  const secrets = (resources.secrets ?? []).flatMap(
+    (one, i) => decodeSecret(one, `static_resources.secrets[${i}]`, s) ?? [],
+  );
+  checkSecrets(resources.secrets ?? [], dynamic, s);
   return {
     node: decodeNode(message.node),
     admin: message.admin?.address === undefined ? null : decodeAddress(message.admin.address, 'admin.address', s),
     listeners,
     clusters,
-    secrets: (resources.secrets ?? []).map(decodeSecret),
+    secrets,
     ads: dynamic.ads,
     listenerSource: dynamic.listeners,
     clusterSource: dynamic.clusters,
@@ -160,6 +165,21 @@ function checkReferences(clusters: readonly Cluster[], dynamic: DynamicResources
   for (const [name, path] of s.routes) s.error(path, `routes ${JSON.stringify(name)} come over ADS, ${NO_ADS}`);
   for (const [name, path] of s.endpoints)
     s.error(path, `endpoints of ${JSON.stringify(name)} come over ADS, ${NO_ADS}`);
+}
+
+/** Secrets that nothing here defines and no discovery can bring. */
+function checkSecrets(given: readonly { name?: string | undefined }[], dynamic: DynamicResources, s: Decoding): void {
+  const names = new Set(given.map(({ name }) => name));
+  for (const { name, from, path } of s.secrets) {
+    if (from === 'ads' && dynamic.ads === null)
+      s.error(path, `secret ${JSON.stringify(name)} comes over ADS, ${NO_ADS}`);
+    if (from === 'bootstrap' && !names.has(name)) {
+      s.error(
+        path,
+        `there is no secret ${JSON.stringify(name)} among static_resources.secrets: add it, or an sds_config`,
+      );
+    }
+  }
 }
 
 const NO_ADS = 'but dynamic_resources.ads_config is not given';

@@ -86,7 +86,7 @@ export const listenerTables = [
     use_proxy_proto: effective,
     metadata,
     transport_socket: effective,
-    transport_socket_connect_timeout: reported('there is no downstream TLS yet'),
+    transport_socket_connect_timeout: effective,
     name: effective,
     on_demand_configuration: reported('chains are built at once'),
   }),
