@@ -130,7 +130,16 @@ const MATRIX: Matrix = {
     'proxy/forward',
     'proxy/telemetry',
   ],
-  'proxy/listener': ['base', 'model', 'protocol/sniff', 'proxy/http', 'proxy/tcp', 'proxy/telemetry', 'proxy/tls'],
+  'proxy/listener': [
+    { to: 'proxy/io', only: /\/listen-sockets\.ts$/, why: 'listening sockets that outlive the process' },
+    'base',
+    'model',
+    'protocol/sniff',
+    'proxy/http',
+    'proxy/tcp',
+    'proxy/telemetry',
+    'proxy/tls',
+  ],
   'proxy/admin': [
     'base',
     'model',

@@ -13,6 +13,10 @@ export interface Listener {
   readonly trafficDirection: TrafficDirection;
   readonly tcpBacklog: number;
   readonly perConnectionBufferLimitBytes: number;
+  /** Connections are taken although the process has as many as it may; they count. */
+  readonly ignoreGlobalConnLimit: boolean;
+  /** Nothing is shed here. */
+  readonly bypassOverloadManager: boolean;
   /** In the order in which they run, before the filter chain is chosen. */
   readonly listenerFilters: readonly ListenerFilter[];
   /** How long the listener filters may wait for bytes; 0: for ever. */

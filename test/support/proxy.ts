@@ -4,6 +4,7 @@ import { type Clock, systemClock } from '../../src/base/clock.ts';
 import { LogRoot } from '../../src/base/log.ts';
 import { type Random, seededRandom } from '../../src/base/random.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
+import type { DrainSettings } from '../../src/proxy/runtime/drain.ts';
 import { proxyDecodeContext } from '../../src/proxy/runtime/extensions.ts';
 import { Proxy } from '../../src/proxy/runtime/server.ts';
 import { type Bootstrap, readBootstrap } from '../../src/xds/bootstrap/bootstrap.ts';
@@ -128,6 +129,8 @@ export class ProxyBuilder {
   #clock: Clock = systemClock;
   #random: Random = seededRandom(1);
   #logFormat = LOG_FORMAT;
+  #bootstrap: Json = {};
+  #drain: DrainSettings | undefined;
 
   /** A static cluster of loopback ports. */
   cluster(name: string, endpoints: number | readonly number[], fields: Json = {}): this {
@@ -226,6 +229,16 @@ export class ProxyBuilder {
     return this;
   }
 
+  /** Fields of the bootstrap itself. */
+  fields(fields: Json): this {
+    this.#bootstrap = { ...this.#bootstrap, ...fields };
+    return this;
+  }
+  drain(timeMs: number, strategy: DrainSettings['strategy'] = 'gradual'): this {
+    this.#drain = { timeMs, strategy };
+    return this;
+  }
+
   json(): Json {
     const accessLog = [
       {
@@ -265,6 +278,7 @@ export class ProxyBuilder {
         clusters: this.#clusters,
         secrets: this.#secrets,
       },
+      ...this.#bootstrap,
     };
   }
 
@@ -287,6 +301,7 @@ export class ProxyBuilder {
       stdout: output,
       stderr: output,
       version: 'test',
+      ...(this.#drain === undefined ? {} : { drain: this.#drain }),
     });
     await proxy.start();
     cleanups.push(() => proxy.close());

@@ -1,17 +1,21 @@
 import { createServer, type Server, type Socket } from 'node:net';
-import { errorCode, messageOf, RemoraError } from '../../base/errors.ts';
+import { messageOf } from '../../base/errors.ts';
 import { formatAddress, type SocketAddress } from '../../model/address.ts';
-import type { FilterChain, Listener as ListenerConfig, NetworkFilter } from '../../model/listener.ts';
+import type { FilterChain, Listener as ListenerConfig, NetworkFilter, TrafficDirection } from '../../model/listener.ts';
 import { plainAddress } from '../http/addresses.ts';
-import { HttpConnection } from '../http/connection.ts';
+import { type ConnectionDeparture, HttpConnection } from '../http/connection.ts';
 import type { ConnectionManager } from '../http/connection-manager.ts';
+import { type ListenSockets, listenKept, socketKey } from '../io/listen-sockets.ts';
 import { TcpConnection } from '../tcp/tcp-connection.ts';
 import type { TcpEnvironment, TcpProxy } from '../tcp/tcp-proxy.ts';
 import type { AccessLogger } from '../telemetry/accesslog/logger.ts';
 import { ResponseFlag } from '../telemetry/response-flags.ts';
 import { type ConnectionInfo, StreamInfo } from '../telemetry/stream-info.ts';
 import type { TlsInfo } from '../telemetry/tls-info.ts';
+import { type Admission, Verdict } from './admission.ts';
+import { bindError } from './bind-error.ts';
 import { Detection, type DetectionHost, type DetectionPlan, type GivenUp } from './detection.ts';
+import type { DrainWindow } from './drain-window.ts';
 import { type ChainInput, FilterChainTable } from './filter-chain.ts';
 import { type ConnectionFacts, compileListenerFilters, type ListenerFilterStep } from './listener-filters.ts';
 import { ListenerStats } from './stats.ts';
@@ -61,6 +65,13 @@ export function compileListener(
 
 /** What listeners share. */
 export interface ListenerEnvironment extends TcpEnvironment {
+  /** Over which all connections of a direction are asked to leave; null: they are not. */
+  drainWindow(direction: TrafficDirection): DrainWindow | null;
+  readonly admission: Admission;
+  /** Who keeps listening sockets for a process that takes over; null: nobody. */
+  readonly sockets: ListenSockets | null;
+  /** A listener has no connection any more. */
+  listenerEmpty(): void;
   readonly runtime: {
     number(key: string, fallback: number): number;
     boolean(key: string, fallback: boolean): boolean;
@@ -68,8 +79,18 @@ export interface ListenerEnvironment extends TcpEnvironment {
   nextConnectionId(): number;
 }
 
-/** `info`: the facts of a connection that is its own stream. */
-type Connection = { drain(): void; destroy(): void; readonly info?: StreamInfo };
+/** One without `leave` is not a client's yet: detection, a handshake. */
+interface Connection {
+  drain(): void;
+  destroy(): void;
+  leave?(announceMs: number, closeMs: number): void;
+  stay?(): void;
+  /** Nothing but the peers end it. */
+  readonly endless?: boolean;
+  readonly departure?: ConnectionDeparture;
+  /** The facts of a connection that is its own stream. */
+  readonly info?: StreamInfo;
+}
 
 /**
  * Connections of a listener that may wait for their first bytes; of more the one that has waited longest is closed.
@@ -103,6 +124,10 @@ export class Listener implements DetectionHost {
   /** Null: chains are chosen at once. */
   #plan: DetectionPlan | null;
   #gone = false;
+  accepting = true;
+  #window: DrainWindow | null = null;
+  /** Accepted, not read yet. */
+  readonly #held: Socket[] = [];
   #saidNoOriginalDst = false;
   #saidMismatch = false;
   #onEmpty: (() => void) | null = null;
@@ -177,46 +202,118 @@ export class Listener implements DetectionHost {
     this.#plan = this.#compilePlan(same ? (this.#plan?.steps ?? null) : null);
   }
 
-  /** Stops accepting; open connections end after the request in progress. `onEmpty` is called when the last has. */
-  drain(onEmpty?: () => void): void {
-    this.#gone = true;
-    for (const { server } of this.#servers) server.close();
-    for (const connection of [...this.#connections]) connection.drain();
-    if (onEmpty === undefined) return;
+  /** Clients are asked to leave over `window`, and so are those that come meanwhile; null: they may stay. */
+  setDrain(window: DrainWindow | null): void {
+    if (this.#window === window) return;
+    this.#window = window;
+    for (const connection of this.#connections) {
+      if (window === null) connection.stay?.();
+      else this.#askToLeave(connection, window, false);
+    }
+  }
+  get drainWindow(): DrainWindow | null {
+    return this.#window;
+  }
+
+  #askToLeave(connection: Connection, window: DrainWindow, fresh: boolean): void {
+    const { announceMs, closeMs } = window.departure(this.#env.clock.now(), this.#env.random, fresh);
+    connection.leave?.(announceMs, closeMs);
+  }
+
+  /** New connections are refused; open ones live on. */
+  stopAccepting(): void {
+    if (!this.accepting) return;
+    this.accepting = false;
+    for (const { server, address } of this.#servers) {
+      server.close();
+      this.#env.sockets?.release(socketKey(this.name, address));
+    }
+  }
+
+  /** It was removed or replaced: accepts no more, and its series go with its last connection. */
+  retire(): void {
+    this.stopAccepting();
     this.#stats.release();
-    if (this.#connections.size === 0) onEmpty();
-    else this.#onEmpty = onEmpty;
+  }
+
+  /** Connections without a request end now, the others after theirs; what is no request goes on. */
+  endIdle(): void {
+    for (const connection of [...this.#connections]) connection.drain();
+  }
+
+  /** As {@link endIdle}; tunnels and TCP connections, which may never end by themselves, are cut. */
+  endAll(): void {
+    for (const connection of [...this.#connections]) {
+      if (connection.endless === true) connection.destroy();
+      else connection.drain();
+    }
+  }
+
+  /** Calls `fn` when there is no connection left; at once when there is none. */
+  onEmpty(fn: () => void): void {
+    if (this.#connections.size === 0) fn();
+    else this.#onEmpty = fn;
+  }
+
+  departures(): ConnectionDeparture[] {
+    return [...this.#connections].flatMap(({ departure }) => departure ?? []);
   }
 
   /** Stops accepting and cuts every connection. */
   destroy(): void {
     this.#gone = true;
+    this.stopAccepting();
+    for (const socket of this.#held.splice(0)) socket.destroy();
     this.#stats.release();
-    for (const { server } of this.#servers) server.close();
     for (const connection of [...this.#connections]) connection.destroy();
   }
 
-  #bindOne(address: SocketAddress): Promise<void> {
+  async #bindOne(address: SocketAddress): Promise<void> {
     const server = createServer(
       { allowHalfOpen: true, noDelay: true, highWaterMark: this.config.perConnectionBufferLimitBytes },
       this.#onConnection,
     );
     this.#servers.push({ server, address });
-    return new Promise((resolve, reject) => {
-      server.once('error', (error) => reject(bindError(this.name, address, error)));
-      server.listen({ host: address.host, port: address.port, backlog: this.config.tcpBacklog }, () => {
-        this.#watch(server);
-        resolve();
-      });
-    });
+    const where = { host: address.host, port: address.port, backlog: this.config.tcpBacklog };
+    try {
+      await listenKept(server, socketKey(this.name, address), where, this.#env.sockets);
+    } catch (error) {
+      throw bindError(this.name, address, error);
+    }
+    this.#watch(server);
   }
 
   readonly #onConnection = (socket: Socket): void => {
-    // Accepted in the very turn that closed the server.
+    // Accepted in the very turn that destroyed the listener.
     if (this.#gone) {
       socket.destroy();
       return;
     }
+    const verdict = this.#env.admission.judge(this.config);
+    if (verdict === Verdict.Serve) this.#accept(socket);
+    else if (verdict === Verdict.Hold && this.#held.length < MAX_HELD) this.#hold(socket);
+    else {
+      this.#stats.count(
+        verdict === Verdict.Overflow ? 'downstream_global_cx_overflow' : 'downstream_cx_overload_reject',
+      );
+      socket.destroy();
+    }
+  };
+
+  /** Serves the connections that were held while the process was short of something. */
+  serveHeld(): void {
+    for (const socket of this.#held.splice(0)) {
+      socket.removeListener('error', ignore);
+      if (!socket.destroyed) this.#accept(socket.resume());
+    }
+  }
+
+  #hold(socket: Socket): void {
+    socket.on('error', ignore);
+    this.#held.push(socket.pause());
+  }
+
+  #accept(socket: Socket): void {
     if (this.#connections.size >= this.#env.runtime.number(this.#limitKey, Number.POSITIVE_INFINITY)) {
       this.#stats.count('downstream_cx_overflow');
       socket.destroy();
@@ -229,7 +326,7 @@ export class Listener implements DetectionHost {
       facts.transportProtocol = 'raw_buffer';
       this.#serve(socket, facts, null, null);
     } else this.#detect(socket, facts, this.#plan);
-  };
+  }
 
   // === before the chain is known ===
 
@@ -261,7 +358,7 @@ export class Listener implements DetectionHost {
     }
     const detection = new Detection(socket, facts, plan, this);
     this.#detections.add(detection);
-    this.#connections.add(detection);
+    this.#add(detection);
     this.#stats.waiting(1);
     detection.start();
   }
@@ -338,7 +435,7 @@ export class Listener implements DetectionHost {
     } else if (handler.kind === 'tcp' && dialled !== null && dialled.proxy === handler.proxy) {
       this.#keepAlive(socket);
       this.#stats.accepted();
-      this.#connections.add(dialled);
+      this.#add(dialled);
       dialled.begin(first);
     } else {
       dialled?.abandon();
@@ -351,7 +448,7 @@ export class Listener implements DetectionHost {
     if (first !== null) socket.unshift(first);
     // Whoever shakes hands is a connection: it is waited for, and can be cut.
     const handshake: Connection = { drain() {}, destroy: () => void socket.destroy() };
-    this.#connections.add(handshake);
+    this.#add(handshake);
     const onDone: Parameters<Secure>[1] = (secured) => {
       if (secured !== null) {
         const { requestedServerName, version } = secured.info;
@@ -375,12 +472,12 @@ export class Listener implements DetectionHost {
     if (handler.kind === 'tcp') {
       this.#keepAlive(socket);
       const connection = new TcpConnection(socket, info, handler.proxy, this.#closer(info), null, first);
-      this.#connections.add(connection);
+      this.#add(connection);
       return;
     }
     const source = this.#managers(inputOf(facts), handler.manager);
     const connection = new HttpConnection(socket, info, handler.manager, source, this.#closer(info));
-    this.#connections.add(connection);
+    this.#add(connection);
     if (first !== null) connection.unshift(first);
   }
 
@@ -416,9 +513,19 @@ export class Listener implements DetectionHost {
     accessLog(info);
   }
 
+  #add(connection: Connection): void {
+    this.#connections.add(connection);
+    this.#env.admission.opened();
+    const window = this.#window ?? this.#env.drainWindow(this.config.trafficDirection);
+    if (window !== null) this.#askToLeave(connection, window, true);
+  }
+
   #ended(connection: Connection): void {
-    this.#connections.delete(connection);
-    if (this.#connections.size === 0) this.#onEmpty?.();
+    if (!this.#connections.delete(connection)) return;
+    this.#env.admission.closed();
+    if (this.#connections.size > 0) return;
+    this.#onEmpty?.();
+    this.#env.listenerEmpty();
   }
 
   /** The manager in force for a connection's requests; looked for anew only when the listener has changed. */
@@ -453,6 +560,9 @@ export class Listener implements DetectionHost {
   }
 }
 
+/** As long a queue as a kernel would keep; each may fill its buffer once. */
+const MAX_HELD = 64;
+
 function factsOf(socket: Socket): ConnectionFacts {
   const remote = { host: plainAddress(socket.remoteAddress), port: socket.remotePort ?? 0 };
   return {
@@ -478,19 +588,7 @@ function inputOf(facts: ConnectionFacts): ChainInput {
   };
 }
 
+/** 'close' follows. */
 function ignore(): void {}
 
 const NO_PROTOCOLS: readonly string[] = [];
-
-function bindError(listener: string, address: SocketAddress, error: Error): RemoraError {
-  const at = formatAddress(address);
-  const why =
-    errorCode(error) === 'EADDRINUSE'
-      ? `${at} is in use: stop what listens there or change the listener's port`
-      : errorCode(error) === 'EACCES'
-        ? `no permission to listen on ${at}: ports below 1024 need privileges`
-        : errorCode(error) === 'EADDRNOTAVAIL'
-          ? `${at} is not an address of this machine`
-          : `cannot listen on ${at}: ${messageOf(error)}`;
-  return new RemoraError('bind', `listener ${listener}: ${why}`, { source: 'user', cause: error });
-}

@@ -10,6 +10,7 @@ import type { ForwardAction, RouteConfig } from '../../model/route.ts';
 import { EMPTY_SNAPSHOT, type Snapshot } from '../../model/snapshot.ts';
 import { inheritRoutes } from '../filters/inheritance.ts';
 import { ConnectionManager } from '../http/connection-manager.ts';
+import { DrainWindow } from '../listener/drain-window.ts';
 import {
   type ChainHandler,
   type CompiledListener,
@@ -22,6 +23,7 @@ import { compileRouteTable, type RouteTable } from '../router/table.ts';
 import { TcpProxy } from '../tcp/tcp-proxy.ts';
 import type { AccessLogger } from '../telemetry/accesslog/logger.ts';
 import { fingerprint } from '../upstream/fingerprint.ts';
+import { DEFAULT_DRAIN, type DrainSettings } from './drain.ts';
 import type { ProxyEnvironment } from './environment.ts';
 
 /** How long new routes wait for their clusters' endpoints before they go live without (Envoy's initial_fetch_timeout). */
@@ -60,6 +62,7 @@ export class SnapshotApplier {
   readonly listeners = new Map<string, Listener>();
   readonly tables = new Map<string, TableHolder>();
   readonly #env: ProxyEnvironment;
+  readonly #drainSettings: DrainSettings;
   #managers = new Map<string, ManagerEntry>();
   #tcpProxies = new Map<string, TcpProxy>();
   /** TLS of the chains in force: an edit elsewhere changes neither its sessions nor its certificates. */
@@ -71,13 +74,13 @@ export class SnapshotApplier {
   #superseded: (() => void) | null = null;
   /** Monotonic ms at which new routes stop waiting for clusters that do not get warm; -1 while none waits. */
   #warmUntil = -1;
-  /** Listeners that were removed or replaced and still have connections. */
   readonly #draining = new Set<Listener>();
   #running: Promise<void> | null = null;
   #closed = false;
 
-  constructor(env: ProxyEnvironment) {
+  constructor(env: ProxyEnvironment, drain: DrainSettings = DEFAULT_DRAIN) {
     this.#env = env;
+    this.#drainSettings = drain;
   }
 
   get applied(): Snapshot {
@@ -96,6 +99,11 @@ export class SnapshotApplier {
       this.#running = null;
     });
     return this.#running;
+  }
+
+  /** Listeners that were removed or replaced and still have connections. */
+  get drainingListeners(): Iterable<Listener> {
+    return this.#draining;
   }
 
   /** The connection managers in force, for admin views. */
@@ -254,9 +262,18 @@ export class SnapshotApplier {
     if (replaced !== undefined) this.#drain(replaced);
   }
 
+  /** Its clients are asked to leave over the drain time, as for every other reason to drain; then it ends. */
   #drain(listener: Listener): void {
+    const { clock } = this.#env;
+    const { timeMs, strategy } = this.#drainSettings;
     this.#draining.add(listener);
-    listener.drain(() => this.#draining.delete(listener));
+    listener.retire();
+    listener.setDrain(new DrainWindow(clock.now(), timeMs, strategy));
+    const end = clock.after(timeMs, () => listener.endAll());
+    listener.onEmpty(() => {
+      end.cancel();
+      this.#draining.delete(listener);
+    });
   }
 
   /** The handler of a chain: the one in force when its config is the same but for its routes. */
@@ -274,6 +291,7 @@ export class SnapshotApplier {
       const settings = {
         port: listener.addresses[0]?.port ?? 0,
         bufferLimitBytes: listener.perConnectionBufferLimitBytes,
+        bypassOverload: listener.bypassOverloadManager,
         filterChain: chain?.name ?? '',
       };
       const place = placeOf(listener, chain);
@@ -329,7 +347,9 @@ export class SnapshotApplier {
 /** What of a chain makes a new connection manager necessary: everything but the routes, which are looked up per request. */
 function managerKey(listener: ListenerConfig, chain: FilterChain | null, http: HttpConnectionManager): string {
   const routes = routesShape(http.routes);
-  return fingerprint([placeOf(listener, chain), listener.perConnectionBufferLimitBytes, { ...http, routes }]);
+  const { perConnectionBufferLimitBytes, bypassOverloadManager } = listener;
+  const place = placeOf(listener, chain);
+  return fingerprint([place, perConnectionBufferLimitBytes, bypassOverloadManager, { ...http, routes }]);
 }
 
 /** A name may be missing or shared; no two chains of a listener match the same. */

@@ -123,6 +123,15 @@ export class TcpConnection {
 
   /** Bytes have no requests to wait for: a drained TCP connection lives until a side closes it. */
   drain(): void {}
+  leave(): void {}
+  stay(): void {}
+  get endless(): boolean {
+    return true;
+  }
+  get departure() {
+    const { id, directRemote } = this.info.connection;
+    return { id, remote: directRemote, kind: 'tcp', busy: true, state: 'staying', inMs: null } as const;
+  }
 
   destroy(): void {
     this.#closeLocally('proxy_closed');

@@ -1,6 +1,7 @@
 import type { SocketAddress } from '../../model/address.ts';
 import type { Cluster } from '../../model/cluster.ts';
 import type { Listener } from '../../model/listener.ts';
+import type { OverloadConfig } from '../../model/overload.ts';
 import type { TlsSecret } from '../../model/tls.ts';
 import { fromJson, Problems } from '../proto/codec.ts';
 import * as wire from '../proto/gen/envoy/config/bootstrap/v3.ts';
@@ -14,6 +15,7 @@ import { decodeSecret } from '../resources/secret.ts';
 import { type ConfigDocument, type LocatedProblem, locateAll, readDocument } from './document.ts';
 import { type AdsSource, type DynamicResources, decodeDynamic, type ResourceSource } from './dynamic-resources.ts';
 import { decodeNode, type NodeConfig } from './node.ts';
+import { decodeOverload } from './overload.ts';
 import { decodeRuntime } from './runtime-layers.ts';
 import { decodeStats, type StatsConfig } from './stats-config.ts';
 
@@ -33,6 +35,8 @@ export interface Bootstrap {
   readonly clusterSource: ResourceSource | null;
   readonly runtime: RuntimeMap;
   readonly stats: StatsConfig;
+  /** What is shed when a resource runs short; null: only the limit of connections, by the descriptors. */
+  readonly overload: OverloadConfig | null;
   /** The cluster this proxy belongs to; '' unknown. */
   readonly localCluster: string;
   /** File of ejection events; '' none. */
@@ -101,6 +105,7 @@ function decodeBootstrap(message: wire.Bootstrap, s: Decoding): Bootstrap {
     clusterSource: dynamic.clusters,
     runtime: s.context.runtime,
     stats: decodeStats(message.stats_config, 'stats_config', s),
+    overload: decodeOverload(message.overload_manager, 'overload_manager', s),
     localCluster: message.cluster_manager?.local_cluster_name ?? '',
     outlierLogPath: message.cluster_manager?.outlier_detection?.event_log_path ?? '',
     dependencies: dependenciesOf(s),

@@ -37,6 +37,8 @@ export function decodeListener(listener: wire.Listener, path: string, s: Decodin
     trafficDirection: listener.traffic_direction ?? 'UNSPECIFIED',
     tcpBacklog: listener.tcp_backlog_size ?? BACKLOG,
     perConnectionBufferLimitBytes: listener.per_connection_buffer_limit_bytes ?? BUFFER_LIMIT_BYTES,
+    ignoreGlobalConnLimit: listener.ignore_global_conn_limit ?? false,
+    bypassOverloadManager: listener.bypass_overload_manager ?? false,
     listenerFilters,
     listenerFiltersTimeoutMs: listener.listener_filters_timeout ?? LISTENER_FILTERS_TIMEOUT_MS,
     continueOnListenerFiltersTimeout: listener.continue_on_listener_filters_timeout ?? false,
