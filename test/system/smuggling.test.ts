@@ -1,7 +1,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { SMUGGLING_CASES, type SmugglingCase } from '../support/smuggling.ts';
+import { SMUGGLING_CASES } from '../support/smuggling.ts';
+import type { SmugglingCase } from '../support/smuggling-case.ts';
 import { envoy, haproxy, nginx, remora } from './support/peers.ts';
 import { freePort, pause } from './support/process.ts';
 

@@ -197,6 +197,10 @@ export class HeadNotes {
       if (length > Number.MAX_SAFE_INTEGER) throw new ParseError('bad_content_length', 'Content-Length is too large.');
     }
     if (start === end) throw new ParseError('bad_content_length', 'Content-Length is empty.');
+    // The grammar has them, but there are servers that then read octal. Responses are let be: some servers pad theirs.
+    if (this.#isRequest && end - start > 1 && bytes[start] === 0x30) {
+      throw new ParseError('bad_content_length', 'Content-Length has a leading zero.');
+    }
     this.contentLength = length;
   }
 

@@ -190,6 +190,12 @@ export const OURS_STRICTER: readonly StricterRule[] = [
     /HTTP\/1\.0/,
     (m) => m?.minorVersion === 0 && isChunked(m),
   ),
+  rule(
+    'a Content-Length of a request has no leading zero (servers that read octal exist)',
+    'bad_content_length',
+    /leading zero/,
+    (m, _text, test) => test.type === 'request' && valuesOf(m, 'content-length').some((value) => /^0[0-9]/.test(value)),
+  ),
   rule('one Content-Length only, in digits (RFC 9112 section 6.3, rule 5)', 'bad_content_length', /./, (m) => {
     const lengths = valuesOf(m, 'content-length');
     return lengths.length > 1 || lengths.some((value) => !/^[0-9]+$/.test(value) || Number(value) > 2 ** 53 - 1);

@@ -12,8 +12,6 @@ else work(workerData as FuzzOptions);
 
 /** One worker's share. */
 function work(options: FuzzOptions): void {
-  // A quarter of the time went into stacks that nobody reads.
-  Error.stackTraceLimit = 0;
   parentPort!.postMessage(fuzz(options));
 }
 
