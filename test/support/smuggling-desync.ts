@@ -434,6 +434,11 @@ corpus.forward(
 );
 corpus.forward('Proxy-Connection: close closes', get('Proxy-Connection: close', SMUGGLED), request('GET', '/'));
 corpus.forward(
+  'Proxy-Connection with close in a list closes',
+  get('Proxy-Connection:, close', SMUGGLED),
+  request('GET', '/'),
+);
+corpus.forward(
   'Keep-Alive promises nothing',
   get('Keep-Alive: timeout=0, max=0', SMUGGLED),
   request('GET', '/'),

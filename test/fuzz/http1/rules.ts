@@ -304,6 +304,17 @@ export const THEIRS_STRICTER: readonly LaxerRule[] = [
       ours.messages[theirs.messages.length - 1]?.keepAlive === false,
   },
   {
+    name: 'Connection among trailers says nothing (RFC 9110 section 6.5.1); llhttp closes by it',
+    explains: (_test, ours, theirs) => {
+      const trailers = theirs.messages.at(-1)?.trailers ?? [];
+      return (
+        theirs.error === 'HPE_CLOSED_CONNECTION' &&
+        trailers.some((name, i) => i % 2 === 0 && /^(proxy-)?connection$/i.test(name)) &&
+        ours.messages[theirs.messages.length - 1]?.complete === true
+      );
+    },
+  },
+  {
     name: 'a framing field among trailers is dropped unread (RFC 9110 section 6.5.1)',
     explains: (_test, ours, theirs) =>
       /^HPE_(INVALID_CONTENT_LENGTH|UNEXPECTED_CONTENT_LENGTH|INVALID_TRANSFER_ENCODING)$/.test(theirs.error) &&
