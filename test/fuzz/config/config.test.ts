@@ -19,5 +19,5 @@ it.each([
   ['bootstrap files', bootstrapTarget],
   ['Kubernetes and Istio objects', objectsTarget],
 ] as const)('%s that are made to hurt do not', { timeout: 120_000 }, (_, make) => {
-  expect(bombConfig(make()).faults).toEqual([]);
+  expect(bombConfig(make(), 0.1).faults).toEqual([]);
 });

@@ -37,7 +37,7 @@ function work({ target, at, ...options }: Share): void {
   const result = fuzzConfig(made, options, (number) => {
     Atomics.store(present, 0, number);
   });
-  const bombs = options.first === 0 && target > 0 ? bombConfig(made) : null;
+  const bombs = options.first === 0 && target > 0 ? bombConfig(made, 1) : null;
   parentPort!.postMessage({ name: made.name, result, bombs });
 }
 

@@ -22,7 +22,7 @@ import { Secret } from '../../../src/xds/proto/gen/envoy/extensions/transport_so
 import { CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET } from '../../../src/xds/resources/standard.ts';
 import { bookinfoInstances } from '../../simulation/bookinfo.ts';
 import { bookinfoFiles, Mesh, node } from '../../simulation/traffic.ts';
-import { BOMBS, mutateDocuments, mutateText } from './text.ts';
+import { bombs, mutateDocuments, mutateText } from './text.ts';
 import { mutateMessage } from './wire.ts';
 
 export interface Target {
@@ -242,10 +242,10 @@ export function fuzzConfig(
   return result;
 }
 
-/** Every bomb once; they are texts. */
-export function bombConfig(target: Target): ConfigFuzzResult {
+/** Every bomb once, in full for a `scale` of 1; they are texts. */
+export function bombConfig(target: Target, scale: number): ConfigFuzzResult {
   const result: ConfigFuzzResult = { accepted: 0, refused: 0, slowestMs: 0, faults: [] };
-  for (const [name, text] of Object.entries(BOMBS)) one(target, text, -1, result, name);
+  for (const [name, text] of Object.entries(bombs(scale))) one(target, text, -1, result, name);
   return result;
 }
 

@@ -116,6 +116,16 @@ function pick<T>(from: readonly T[], random: Random): T {
   return from[random.int(from.length)]!;
 }
 
+/** Roughly, in octets; stops counting when it is much. */
+function sizeOf(fields: readonly Field[], budget = 2 * MAX_GROWTH): number {
+  let size = 0;
+  for (const { value } of fields) {
+    size += 2 + (typeof value === 'bigint' ? 2 : Array.isArray(value) ? sizeOf(value, budget - size) : value.length);
+    if (size > budget) break;
+  }
+  return size;
+}
+
 /** Every list of fields in the tree that has any. */
 function lists(fields: Field[], found: Field[][] = []): Field[][] {
   if (fields.length > 0) found.push(fields);
@@ -136,7 +146,7 @@ function change(root: Field[], random: Random): void {
     case 1: {
       // What may stand once, often.
       const times = Math.min(pick([1, 2, 50, 2000], random), 1 + MAX_GROWTH / (writeField(field).length + 1));
-      for (let i = 0; i < times; i++) list.push(field);
+      for (let i = 0; i < times; i++) list.push(structuredClone(field));
       return;
     }
     case 2:
@@ -151,7 +161,7 @@ function change(root: Field[], random: Random): void {
     case 5: {
       // A message in itself, deeply: Struct in Struct, Any in Any, matcher in matcher.
       let value: Field['value'] = field.value;
-      const depth = pick([2, 60, 150, 1000], random);
+      const depth = Math.min(pick([2, 60, 150, 1000], random), 2 + (10 * MAX_GROWTH) / (writeField(field).length + 1));
       for (let i = 0; i < depth; i++)
         value = [{ number: field.number, wire: 2, value: typeof value === 'bigint' ? [] : value }];
       list[at] = { ...field, wire: 2, value: write(value as Field[]) };
@@ -188,6 +198,8 @@ export function mutateMessage(bytes: Uint8Array, random: Random): Buffer {
     for (let n = random.int(3) + 1; n > 0; n--) {
       change(tree, random);
       mend(tree);
+      // One change may multiply what another added.
+      if (sizeOf(tree) > MAX_GROWTH) break;
     }
     out = write(tree);
   }
