@@ -16,6 +16,7 @@ import { openLoop } from './load/open-loop.ts';
 import { routeTables } from './load/route-tables.ts';
 import { small } from './load/small.ts';
 import { startup } from './load/startup.ts';
+import { handshakes, tls } from './load/tls.ts';
 import { upload1m } from './load/upload-1m.ts';
 import type { Peer } from './rivals/peer.ts';
 import { peers as allPeers } from './rivals/peers.ts';
@@ -30,6 +31,8 @@ const SCENARIOS: readonly Scenario[] = [
   features,
   body1m,
   upload1m,
+  tls,
+  handshakes,
   openLoop,
   idleConnections,
   activeConnections,

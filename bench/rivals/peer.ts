@@ -9,6 +9,8 @@ export interface Site {
   readonly backend: number;
   /** RBAC, local rate limit and header routes besides. */
   readonly features: boolean;
+  /** TLS on both hops, with the certificate of `bench/support/certificate.ts`. */
+  readonly tls?: boolean;
   /** Routes in place of the one that takes everything. */
   readonly table?: RouteTable;
   /** Downstream connections that must fit, where that is to be configured; 4,000 when absent. */
@@ -43,6 +45,8 @@ export interface Peer {
   readonly missing: string | null;
   /** Does what {@link Site.features} asks. */
   readonly hasFeatures: boolean;
+  /** Does what {@link Site.tls} asks. */
+  readonly hasTls?: boolean;
   /** Takes its config from a control server when {@link Site.control} says so. */
   readonly hasControl?: boolean;
   readonly env?: Readonly<Record<string, string>>;

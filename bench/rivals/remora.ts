@@ -20,6 +20,7 @@ export function remora(options: RemoraOptions = {}): Peer {
     name: options.name ?? 'remora',
     missing: existsSync(bundle) ? null : `${bundle} is not built (npm run setup)`,
     hasFeatures: true,
+    hasTls: true,
     hasControl: true,
     env: options.compileCache === undefined ? {} : { NODE_COMPILE_CACHE: options.compileCache },
     version: [NODE, bundle, '--version'],

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { parse } from 'yaml';
 import { proxyBootstrap } from '../../src/xds/bootstrap/proxy-bootstrap.ts';
 import { hostName, indexes, type RouteTable, routePath, type Site } from '../rivals/peer.ts';
+import { CERTIFICATE, KEY } from './certificate.ts';
 
 const EXTENSIONS = 'type.googleapis.com/envoy.extensions';
 
@@ -26,7 +27,7 @@ static_resources:
     - name: inbound
       address: { socket_address: { address: 127.0.0.1, port_value: ${site.port} } }
       filter_chains:
-        - filters:
+        -${site.tls === true ? DOWNSTREAM_TLS : ''} filters:
             - name: envoy.filters.network.http_connection_manager
               typed_config:
                 "@type": ${EXTENSIONS}.filters.network.http_connection_manager.v3.HttpConnectionManager
@@ -53,7 +54,7 @@ static_resources:
     - name: backend
       type: STATIC
       connect_timeout: 5s
-      lb_policy: LEAST_REQUEST
+      lb_policy: LEAST_REQUEST${site.tls === true ? UPSTREAM_TLS : ''}
       load_assignment:
         cluster_name: backend
         endpoints:
@@ -77,6 +78,24 @@ function sidecarBootstrap(site: Site, control: number): string {
     }),
   );
 }
+
+/** A block before `filters`, which is one line with it otherwise. */
+const DOWNSTREAM_TLS = `
+          transport_socket:
+            name: envoy.transport_sockets.tls
+            typed_config:
+              "@type": ${EXTENSIONS}.transport_sockets.tls.v3.DownstreamTlsContext
+              common_tls_context:
+                tls_certificates:
+                  - { certificate_chain: { filename: ${CERTIFICATE} }, private_key: { filename: ${KEY} } }
+         `;
+
+const UPSTREAM_TLS = `
+      transport_socket:
+        name: envoy.transport_sockets.tls
+        typed_config:
+          "@type": ${EXTENSIONS}.transport_sockets.tls.v3.UpstreamTlsContext
+          sni: backend.test`;
 
 const RETRY = `
                       retry_policy:

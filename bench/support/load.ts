@@ -26,6 +26,10 @@ export interface Ask {
   readonly targets?: readonly Target[];
   /** Size of each request's body, which is then a POST. */
   readonly uploadBytes?: number;
+  /** By https, whatever the certificate. */
+  readonly tls?: boolean;
+  /** A connection for each request. */
+  readonly close?: boolean;
 }
 
 export interface Target {
@@ -74,9 +78,10 @@ export function findWrk(): Load | null {
   return {
     name: 'wrk',
     async run(port, connections, seconds, ask) {
-      const script = ask === undefined ? [] : ['-s', luaScript(ask)];
+      const script = ask?.uploadBytes === undefined && ask?.targets === undefined ? [] : ['-s', luaScript(ask)];
+      if (ask?.close === true) script.push('-H', 'Connection: close');
       const options = ['-t1', `-c${connections}`, `-d${seconds}s`, '--latency', ...script];
-      const text = await output([wrk, ...options, url(port)]);
+      const text = await output([wrk, ...options, url(port, ask?.tls)]);
       const total = Number(match(text, /(\d+) requests in/));
       const wrong = Number(/Non-2xx or 3xx responses: (\d+)/.exec(text)?.[1] ?? 0);
       const socket = /Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)/.exec(text);
@@ -170,8 +175,8 @@ interface OhaResult {
   readonly errorDistribution: Readonly<Record<string, number>>;
 }
 
-function url(port: number): string {
-  return `http://127.0.0.1:${port}/reviews/0`;
+function url(port: number, tls = false): string {
+  return `${tls ? 'https' : 'http'}://127.0.0.1:${port}/reviews/0`;
 }
 
 async function output(argv: readonly string[]): Promise<string> {

@@ -77,8 +77,10 @@ export async function sampleAll(
 /** Every proxy in turn, in another order each round, each time a fresh process. */
 export async function measureLoad(scenario: LoadScenario, settings: Settings): Promise<Report> {
   const { load, rounds, seconds } = settings;
-  const peers = settings.peers.filter((peer) => !scenario.features || peer.hasFeatures);
-  const origin = await startOrigin(scenario.bodyBytes, scenario.ask?.uploadBytes !== undefined);
+  const tls = scenario.ask?.tls === true;
+  if (tls && load.name !== 'wrk') throw new Error('TLS is measured by wrk (apt install wrk)');
+  const peers = settings.peers.filter((peer) => (!scenario.features || peer.hasFeatures) && (!tls || peer.hasTls));
+  const origin = await startOrigin(scenario.bodyBytes, scenario.ask?.uploadBytes !== undefined, scenario.ask?.tls);
   try {
     const { series, notes } = await sampleAll(scenario.name, peers, settings, (peer) =>
       measureOnce(peer, scenario, origin.port, load, seconds),
@@ -115,23 +117,27 @@ async function measureOnce(
   load: Load,
   seconds: number,
 ): Promise<Sample> {
-  return withProxy(peer, { backend, features: scenario.features }, async (child, site) => {
-    const { bodyBytes } = await firstAnswer(site.port, child);
-    if (bodyBytes !== scenario.bodyBytes) {
-      throw new Error(`${peer.name} answers ${bodyBytes} bytes, not ${scenario.bodyBytes}`);
-    }
-    await pause(SETTLE_MS);
-    const idleRss = memory(child.pid).rss;
-    await load.run(site.port, scenario.connections, WARM_UP_SECONDS, scenario.ask);
-    const before = cpuMicros(child.pid);
-    const result = await load.run(site.port, scenario.connections, seconds, scenario.ask);
-    if (!child.running) throw new Error(`ended under load. ${child.complaint()}`);
-    if (result.answered === 0) throw new Error(`${peer.name} answered nothing in ${seconds} s. ${child.complaint()}`);
-    const cpu = (cpuMicros(child.pid) - before) / result.answered;
-    const { rss, peak } = memory(child.pid);
-    const { perSecond, p50, p99, failed } = result;
-    return { cpu, rate: perSecond, p50, p99, idleRss, rss, peakRss: peak, failed };
-  });
+  return withProxy(
+    peer,
+    { backend, features: scenario.features, tls: scenario.ask?.tls === true },
+    async (child, site) => {
+      const { bodyBytes } = await firstAnswer(site.port, child, undefined, undefined, site.tls);
+      if (bodyBytes !== scenario.bodyBytes) {
+        throw new Error(`${peer.name} answers ${bodyBytes} bytes, not ${scenario.bodyBytes}`);
+      }
+      await pause(SETTLE_MS);
+      const idleRss = memory(child.pid).rss;
+      await load.run(site.port, scenario.connections, WARM_UP_SECONDS, scenario.ask);
+      const before = cpuMicros(child.pid);
+      const result = await load.run(site.port, scenario.connections, seconds, scenario.ask);
+      if (!child.running) throw new Error(`ended under load. ${child.complaint()}`);
+      if (result.answered === 0) throw new Error(`${peer.name} answered nothing in ${seconds} s. ${child.complaint()}`);
+      const cpu = (cpuMicros(child.pid) - before) / result.answered;
+      const { rss, peak } = memory(child.pid);
+      const { perSecond, p50, p99, failed } = result;
+      return { cpu, rate: perSecond, p50, p99, idleRss, rss, peakRss: peak, failed };
+    },
+  );
 }
 
 /** Starts a proxy on ports and a folder of its own, and ends it when `use` is through. */

@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { firstAnswer, freePort } from './ask.ts';
+import { CERTIFICATE, KEY } from './certificate.ts';
 import { BACKEND_CORE, type Child, start, temporaryFolder } from './processes.ts';
 import { findProgram, NODE } from './programs.ts';
 
@@ -23,21 +24,22 @@ export interface Origin {
  * Starts the server behind the proxies, with answers of `bytes` bytes. `uploads`: one that reads a request's body before
  * it answers, as services do; nginx by itself answers at once, and then some proxies give the rest of the body up.
  */
-export async function startOrigin(bytes: number, uploads = false): Promise<Origin> {
+export async function startOrigin(bytes: number, uploads = false, tls = false): Promise<Origin> {
   const port = await freePort();
   const nginx = uploads ? null : findProgram('nginx');
+  if (tls && nginx === null) throw new Error('a backend with TLS needs nginx (apt install nginx-light)');
   const kind = nginx === null ? 'node' : 'nginx';
   const argv =
     nginx === null
       ? [NODE, fileURLToPath(new URL('./backend.ts', import.meta.url)), String(port), String(bytes)]
-      : nginxOrigin(nginx, port, bytes);
+      : nginxOrigin(nginx, port, bytes, tls);
   const child = start(`backend (${kind})`, argv, { core: BACKEND_CORE });
-  const answer = await firstAnswer(port, child);
+  const answer = await firstAnswer(port, child, undefined, undefined, tls);
   if (answer.bodyBytes !== bytes) throw new Error(`the backend answered ${answer.bodyBytes} bytes, not ${bytes}`);
   return { child, port, kind };
 }
 
-function nginxOrigin(nginx: string, port: number, bytes: number): string[] {
+function nginxOrigin(nginx: string, port: number, bytes: number, tls: boolean): string[] {
   const folder = temporaryFolder();
   const small = bytes === smallBody.length;
   if (!small) writeFileSync(join(folder, 'body'), Buffer.alloc(bytes, 'x'));
@@ -46,7 +48,8 @@ function nginxOrigin(nginx: string, port: number, bytes: number): string[] {
     nginx,
     folder,
     `server {
-      listen 127.0.0.1:${port} backlog=1024;
+      listen 127.0.0.1:${port} ${tls ? 'ssl ' : ''}backlog=1024;
+      ${tls ? `ssl_certificate ${CERTIFICATE}; ssl_certificate_key ${KEY};` : ''}
       location / { default_type application/json; ${location} }
     }`,
   );
