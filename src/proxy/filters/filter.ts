@@ -16,6 +16,11 @@ export const FilterResult = {
   Wait: 1,
   /** The filter has called `stream.reply()`. */
   Replied: 2,
+  /**
+   * Hold a request's head until all of its body is there: the filter's `onRequestData` keeps what comes, answering null,
+   * and gives it back at the end. Filters behind it see nothing before. For heads with a body only.
+   */
+  Gather: 3,
 } as const;
 export type FilterResult = (typeof FilterResult)[keyof typeof FilterResult];
 
@@ -75,6 +80,8 @@ export interface Heir {
  * ran for it.
  */
 export interface HttpFilter<R = unknown> extends Partial<Heir> {
+  /** Its data hooks pass on the very bytes that came: a declared Content-Length stays true. */
+  readonly keepsBody?: boolean;
   onRequestHead?(stream: FilterStream, route: R | null): FilterResult;
   /** Gives back the bytes to pass on: the same buffer, another, or null to pass nothing. */
   onRequestData?(stream: FilterStream, chunk: Buffer, end: boolean, route: R | null): Buffer | null;

@@ -17,6 +17,7 @@ import type { AccessLogger } from '../telemetry/accesslog/logger.ts';
 import type { StatStore } from '../telemetry/metrics/store.ts';
 import type { StreamInfo } from '../telemetry/stream-info.ts';
 import { type AddressRanges, internalAddresses } from './addresses.ts';
+import { FaultLog } from './fault-log.ts';
 import { LocalReplies } from './local-reply.ts';
 import { ProxyStatus } from './proxy-status.ts';
 import { type NodeIdentity, type RequestOptions, requestOptions } from './request-options.ts';
@@ -71,6 +72,7 @@ export class ConnectionManager {
   readonly internal: AddressRanges;
   readonly localReplies: LocalReplies;
   readonly stats: HttpStats;
+  readonly faults: FaultLog;
   readonly limits: ParserLimits;
   readonly planSettings: PlanSettings;
   /** null when there is nothing to do. */
@@ -101,6 +103,7 @@ export class ConnectionManager {
     this.internal = internalAddresses(config.internalAddresses);
     this.localReplies = new LocalReplies(config.localReply, env, env.explain);
     this.stats = new HttpStats(env.stats, config.statPrefix);
+    this.faults = new FaultLog(env.log.child('http'), env.clock);
     this.limits = { maxHeadBytes: config.maxRequestHeadersBytes, maxHeaders: config.maxHeadersCount };
     this.planSettings = {
       suppressEnvoyHeaders: config.router.suppressEnvoyHeaders,
@@ -108,7 +111,9 @@ export class ConnectionManager {
       upgrades: new Set(config.upgrades.filter((upgrade) => upgrade.enabled).map((upgrade) => upgrade.type)),
       strictHeaders: config.router.strictCheckHeaders,
       respectExpectedTimeout: config.router.respectExpectedRqTimeout,
-      bodyMayChange: this.chain.requestData !== null || this.upgradeChains?.readBodies === true,
+      bodyMayChange:
+        this.chain.requestData?.some(({ filter }) => filter.keepsBody !== true) === true ||
+        this.upgradeChains?.readBodies === true,
     };
     this.normalizePath = compilePathNormalizer(config);
     this.normalizeHost = compileHostNormalizer(config, at.port);

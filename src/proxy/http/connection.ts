@@ -11,7 +11,8 @@ import { ResponseFlag } from '../telemetry/response-flags.ts';
 import type { ConnectionInfo } from '../telemetry/stream-info.ts';
 import type { ConnectionManager } from './connection-manager.ts';
 import { badRequestReply, requestTimeoutReply } from './replies.ts';
-import { HttpStream, type StreamConnection } from './stream.ts';
+import { HttpStream } from './stream.ts';
+import type { StreamConnection } from './stream-connection.ts';
 
 /** Bytes behind a request in progress (pipelined ones, a tunnel's first) that may wait before reading stops. */
 const MAX_WAITING_BYTES = 64 * 1024;
@@ -64,7 +65,7 @@ export class HttpConnection implements MessageEvents<RequestHead>, StreamConnect
     source: ManagerSource,
     onClosed: (connection: HttpConnection) => void,
   ) {
-    const own = readFrom(socket, this.#onData);
+    const own = readFrom(socket, this.#guarded(this.#onData));
     this.#socket = own;
     this.#manager = manager;
     this.#source = source;
@@ -76,20 +77,32 @@ export class HttpConnection implements MessageEvents<RequestHead>, StreamConnect
     this.#stream.info.connection = info;
     const { config, env } = manager;
     this.#idleTimer = new WheelTimer(() => this.#onIdle());
-    this.#headTimer = new WheelTimer(() => this.#onHeadTimeout());
+    this.#headTimer = new WheelTimer(this.#guarded<void>(() => this.#onHeadTimeout()));
     this.#lifeTimer = new WheelTimer(() => this.drain());
     if (config.idleTimeoutMs > 0) env.wheel.arm(this.#idleTimer, config.idleTimeoutMs);
     if (config.maxConnectionDurationMs > 0) env.wheel.arm(this.#lifeTimer, config.maxConnectionDurationMs);
     manager.stats.opened();
-    own.on('end', this.#onEndOfInput);
-    own.on('drain', this.#onDrain);
+    own.on('end', this.#guarded(this.#onEndOfInput));
+    own.on('drain', this.#guarded(this.#onDrain));
     own.on('error', this.#onError);
-    own.on('close', this.#onClose);
+    own.on('close', this.#guarded(this.#onClose));
   }
 
   /** Feeds bytes that were read before the connection was made, by protocol detection. */
   unshift(chunk: Buffer): void {
     this.#onData(chunk);
+  }
+
+  /** An exception in our own code ends the request and its connection, not the process. */
+  #guarded<A>(handler: (arg: A) => void): (arg: A) => void {
+    return (arg) => {
+      try {
+        handler(arg);
+      } catch (error) {
+        this.reading = false;
+        this.#stream.onFault(error);
+      }
+    };
   }
 
   /** Ends the connection after the request in progress; at once when there is none. */

@@ -66,6 +66,16 @@ export function streamTimeoutReply(details: string, ms: number, requestEnded: bo
   };
 }
 
+export function faultReply(): LocalReply {
+  return {
+    status: 500,
+    body: '',
+    details: 'internal_error',
+    flags: 0,
+    reason: 'The proxy itself failed on this request; its log says where.',
+  };
+}
+
 export function zeroWeightsReply(info: StreamInfo): LocalReply {
   const origin = info.route?.origin ?? '';
   return {

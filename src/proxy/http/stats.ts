@@ -1,8 +1,18 @@
 import type { StatStore } from '../telemetry/metrics/store.ts';
 
+/** Counters of events so rare that their slot is made when the first of them happens. Envoy's names, but for our own. */
+export type RareHttpEvent =
+  | 'passthrough_internal_redirect_bad_location'
+  | 'passthrough_internal_redirect_unsafe_scheme'
+  | 'passthrough_internal_redirect_too_many_redirects'
+  | 'passthrough_internal_redirect_no_route'
+  | 'passthrough_internal_redirect_predicate'
+  | 'remora_faults';
+
 /** Slots of Envoy's `http.<stat_prefix>.*` stats. */
 export class HttpStats {
   readonly #store: StatStore;
+  readonly #prefix: string;
   readonly #requests: number;
   readonly #active: number;
   readonly #time: number;
@@ -21,6 +31,7 @@ export class HttpStats {
 
   constructor(store: StatStore, prefix: string) {
     this.#store = store;
+    this.#prefix = prefix;
     const labels = { envoy_http_conn_manager_prefix: prefix };
     const counter = (name: string, extra: Record<string, string> = {}, dotted = name): number =>
       store.counter(`envoy_http_${name}`, { ...extra, ...labels }, `http.${prefix}.${dotted}`);
@@ -68,6 +79,10 @@ export class HttpStats {
   }
   count(slot: number): void {
     this.#store.inc(slot);
+  }
+  rare(event: RareHttpEvent): void {
+    const labels = { envoy_http_conn_manager_prefix: this.#prefix };
+    this.#store.inc(this.#store.counter(`envoy_http_${event}`, labels, `http.${this.#prefix}.${event}`));
   }
   noRoute(): void {
     this.#store.inc(this.#noRoute);

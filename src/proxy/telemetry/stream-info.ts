@@ -1,6 +1,13 @@
 import type { SocketAddress } from '../../model/address.ts';
 import { RequestHead, ResponseHead } from '../../protocol/http/message.ts';
 
+/** The names in a certificate (RFC 5280): URIs and DNS names of its subjectAltName, and its subject as RFC 2253 prints it. */
+export interface PeerCertificate {
+  readonly uriSans: readonly string[];
+  readonly dnsSans: readonly string[];
+  readonly subject: string;
+}
+
 /** Facts of a downstream connection; one object a connection. */
 export interface ConnectionInfo {
   readonly id: number;
@@ -14,9 +21,14 @@ export interface ConnectionInfo {
   readonly requestedServerName: string;
   /** TLS version such as `TLSv1.3`; '' without TLS. */
   readonly tlsVersion: string;
+  /** The client's certificate; absent without mutual TLS. */
+  readonly peerCertificate?: PeerCertificate;
   /** Envoy's `traffic_direction` of the listener. */
   readonly direction: 'UNSPECIFIED' | 'INBOUND' | 'OUTBOUND';
 }
+
+/** Values filters publish for one another and the log: namespace → key → value. */
+export type Metadata = ReadonlyMap<string, ReadonlyMap<string, unknown>>;
 
 /** What is known of the upstream that answered, or was tried last. */
 export interface UpstreamInfo {
@@ -81,8 +93,8 @@ export class StreamInfo {
   upstream: UpstreamInfo | null = null;
   upstreamFailureReason = '';
   attempts = 0;
-  /** Values filters publish for one another and the log: namespace → key → value; null until one does. */
-  metadata: Map<string, Map<string, unknown>> | null = null;
+  /** null until a filter publishes something. Requests share these maps: a filter that adds to one replaces it. */
+  metadata: Metadata | null = null;
 
   /** Forgets the last request; `request` itself is the parser's head and is refilled by it. */
   reset(): void {

@@ -23,6 +23,7 @@ export type RareEvent =
   | 'upstream_rq_tx_reset'
   | 'upstream_rq_dropped'
   | 'upstream_rq_drop_overload'
+  | 'upstream_internal_redirect_succeeded_total'
   | 'upstream_internal_redirect_failed_total'
   | 'retry_or_shadow_abandoned'
   | 'remora_replay_buffer_overflow'
