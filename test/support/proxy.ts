@@ -121,6 +121,7 @@ export class ProxyBuilder {
   #manager: Json = {};
   #router: Json = {};
   #listener: Json = {};
+  readonly #more: Json[] = [];
   #runtime: Json = {};
   #tcp: Json | null = null;
   #clock: Clock = systemClock;
@@ -185,6 +186,11 @@ export class ProxyBuilder {
     this.#listener = { ...this.#listener, ...fields };
     return this;
   }
+  /** A listener beside the one that clients connect to. */
+  rawListener(fields: Json): this {
+    this.#more.push(fields);
+    return this;
+  }
   runtime(fields: Json): this {
     this.#runtime = { ...this.#runtime, ...fields };
     return this;
@@ -246,6 +252,7 @@ export class ProxyBuilder {
             filter_chains: [{ filters: [filter] }],
             ...this.#listener,
           },
+          ...this.#more,
         ],
         clusters: this.#clusters,
       },

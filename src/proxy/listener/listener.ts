@@ -12,6 +12,7 @@ import type { ConnectionInfo } from '../telemetry/stream-info.ts';
 import { Detection, type DetectionHost, type DetectionPlan, type GivenUp } from './detection.ts';
 import { type ChainInput, FilterChainTable } from './filter-chain.ts';
 import { type ConnectionFacts, compileListenerFilters, type ListenerFilterStep } from './listener-filters.ts';
+import type { NoOriginalDestinations, OriginalDestinations } from './original-dst.ts';
 import { ListenerStats } from './stats.ts';
 
 /** What a downstream TLS handshake gave. */
@@ -62,6 +63,10 @@ export function compileListener(
 /** What listeners share. */
 export interface ListenerEnvironment extends TcpEnvironment {
   readonly stats: StatStore;
+  /** Where redirected connections were meant to go; loaded when a listener first asks. */
+  originalDestinations(): OriginalDestinations | NoOriginalDestinations;
+  /** The listener in force at an address, or at any address with that port; null: none. */
+  listenerFor(destination: SocketAddress): Listener | null;
   readonly runtime: {
     number(key: string, fallback: number): number;
     boolean(key: string, fallback: boolean): boolean;
@@ -121,7 +126,8 @@ export class Listener implements DetectionHost {
     return this.#compiled.config;
   }
   /** Where it really listens: port 0 resolved. */
-  get addresses(): SocketAddress[] {
+  get addresses(): readonly SocketAddress[] {
+    if (!this.config.bindToPort) return this.config.addresses;
     return this.#servers.map(({ server, address }) => {
       const bound = server.address();
       return typeof bound === 'object' && bound !== null ? { host: address.host, port: bound.port } : address;
@@ -136,10 +142,25 @@ export class Listener implements DetectionHost {
    * that are about to go, has open at an address is taken over, so that no client is turned away in between.
    */
   async bind(leaving: readonly Listener[] = []): Promise<void> {
+    // It gets what others hand on.
+    if (!this.config.bindToPort) return;
+    this.#checkInterception();
     for (const address of this.config.addresses) {
       const server = leaving.map((listener) => listener.#give(address)).find((given) => given !== null);
       if (server === undefined || server === null) await this.#bindOne(address);
       else this.#adopt(server, address);
+    }
+  }
+
+  /** A listener that only hands on, or that takes any address, is of no use where the kernel cannot be asked. */
+  #checkInterception(): void {
+    const { useOriginalDst, transparent, addresses } = this.config;
+    if (!useOriginalDst && !transparent) return;
+    const destinations = this.#env.originalDestinations();
+    if ('reason' in destinations) {
+      const field = useOriginalDst ? 'use_original_dst' : 'transparent';
+      const why = new Error(`${field}: ${destinations.reason}`);
+      throw bindError(this.name, addresses[0]!, why);
     }
   }
 
@@ -151,7 +172,15 @@ export class Listener implements DetectionHost {
   #adopt(server: Server, address: SocketAddress): void {
     server.removeAllListeners('connection').on('connection', this.#onConnection);
     this.#watch(server);
+    this.#open(server, address);
     this.#servers.push({ server, address });
+  }
+
+  #open(server: Server, address: SocketAddress): void {
+    if (!this.config.transparent) return;
+    const destinations = this.#env.originalDestinations();
+    if ('reason' in destinations || destinations.makeTransparent(server)) return;
+    throw bindError(this.name, address, new Error('transparent needs the capability NET_ADMIN or NET_RAW'));
   }
 
   #watch(server: Server): void {
@@ -195,14 +224,29 @@ export class Listener implements DetectionHost {
     this.#servers.push({ server, address });
     return new Promise((resolve, reject) => {
       server.once('error', (error) => reject(bindError(this.name, address, error)));
-      server.listen({ host: address.host, port: address.port, backlog: this.config.tcpBacklog }, () => {
+      // The other family has a socket of its own.
+      const ipv6Only = address.host === '::' && this.config.addresses.some(({ host }) => host === '0.0.0.0');
+      server.listen({ host: address.host, port: address.port, backlog: this.config.tcpBacklog, ipv6Only }, () => {
+        try {
+          this.#open(server, address);
+        } catch (error) {
+          reject(error);
+        }
         this.#watch(server);
         resolve();
       });
     });
   }
 
-  readonly #onConnection = (socket: Socket): void => {
+  readonly #onConnection = (socket: Socket): void => this.#accept(socket, factsOf(socket));
+
+  /** Takes over a connection that another listener accepted for this one's address, with what it read of it. */
+  receive(socket: Socket, facts: ConnectionFacts, first: Buffer | null): void {
+    if (first !== null) socket.unshift(first);
+    this.#accept(socket, { ...factsOf(socket), remote: facts.remote, local: facts.local, handedOn: true });
+  }
+
+  #accept(socket: Socket, facts: AcceptedFacts): void {
     // Accepted in the very turn that closed the server.
     if (this.#gone) {
       socket.destroy();
@@ -215,12 +259,11 @@ export class Listener implements DetectionHost {
     }
     const { keepAlive } = this.config;
     if (keepAlive !== null) socket.setKeepAlive(keepAlive.enabled, keepAlive.idleMs);
-    const facts = factsOf(socket);
     if (this.#plan === null) {
       facts.transportProtocol = 'raw_buffer';
       this.#serve(socket, facts, null, null);
     } else this.#detect(socket, facts, this.#plan);
-  };
+  }
 
   // === before the chain is known ===
 
@@ -236,7 +279,7 @@ export class Listener implements DetectionHost {
           stats: this.#env.stats,
           clock: this.#env.clock,
           runtime: this.#env.runtime,
-          noOriginalDestination: () => this.#sayNoOriginalDestination(),
+          originalDestination: (socket) => this.#originalDestination(socket),
         }),
       timeoutMs: listenerFiltersTimeoutMs,
       continueOnTimeout: continueOnListenerFiltersTimeout,
@@ -275,8 +318,20 @@ export class Listener implements DetectionHost {
     const { socket, facts, first, upstream } = detection;
     this.#forget(detection);
     if (detection.serverFirst) this.#stats.count('protocol_detection_server_first');
-    this.#serve(socket, facts, first, upstream);
+    const other = this.#otherListener(facts);
+    if (other === null) this.#serve(socket, facts, first, upstream);
+    else {
+      upstream?.abandon();
+      other.receive(socket, facts, first);
+    }
     this.#ended(detection);
+  }
+
+  /** The listener that an intercepted connection was meant for; null: this one. It is handed on once only. */
+  #otherListener(facts: AcceptedFacts): Listener | null {
+    if (!this.config.useOriginalDst || !facts.restored || facts.handedOn === true) return null;
+    const other = this.#env.listenerFor(facts.local);
+    return other === this ? null : other;
   }
 
   onGivenUp(detection: Detection, why: GivenUp): void {
@@ -292,11 +347,23 @@ export class Listener implements DetectionHost {
     this.#stats.waiting(-1);
   }
 
-  #sayNoOriginalDestination(): void {
+  #originalDestination(socket: Socket): SocketAddress | null {
+    const destinations = this.#env.originalDestinations();
+    if ('reason' in destinations) {
+      this.#sayNoOriginalDestination(destinations.reason);
+      return null;
+    }
+    const destination = destinations.of(socket);
+    if (destination !== null) return { host: plainAddress(destination.host), port: destination.port };
+    // By TPROXY the connection has the address that the client wanted.
+    return this.config.transparent ? factsOf(socket).local : null;
+  }
+
+  #sayNoOriginalDestination(reason: string): void {
     if (this.#saidNoOriginalDst) return;
     this.#saidNoOriginalDst = true;
     this.#env.log.warn(
-      `listener ${this.name}: original destinations are not known here: the address that a client connects to is taken`,
+      `listener ${this.name}: original destinations are not known: the address that a client connects to is taken; ${reason}`,
     );
   }
 
@@ -427,12 +494,16 @@ export class Listener implements DetectionHost {
   }
 }
 
-function factsOf(socket: Socket): ConnectionFacts {
+/** Of a connection that another listener handed on. */
+type AcceptedFacts = ConnectionFacts & { readonly handedOn?: boolean };
+
+function factsOf(socket: Socket): AcceptedFacts {
   const remote = { host: plainAddress(socket.remoteAddress), port: socket.remotePort ?? 0 };
   return {
     directRemote: remote,
     remote,
     local: { host: plainAddress(socket.localAddress), port: socket.localPort ?? 0 },
+    restored: false,
     serverName: '',
     transportProtocol: '',
     applicationProtocols: NO_PROTOCOLS,

@@ -3,12 +3,19 @@ import type { Logger } from '../../base/log.ts';
 import type { Random } from '../../base/random.ts';
 import type { Registry } from '../../base/registry.ts';
 import { TimerWheel } from '../../base/timer-wheel.ts';
+import type { SocketAddress } from '../../model/address.ts';
 import type { HttpConnectionManager } from '../../model/http-connection-manager.ts';
 import type { HeaderMatcher } from '../../model/matcher.ts';
 import type { HttpFilterType, RuntimeValues } from '../filters/filter.ts';
 import type { HttpEnvironment } from '../http/connection-manager.ts';
 import type { NodeIdentity } from '../http/request-options.ts';
-import type { ListenerEnvironment } from '../listener/listener.ts';
+import type { Listener, ListenerEnvironment } from '../listener/listener.ts';
+import { ListenerIndex } from '../listener/listener-index.ts';
+import {
+  loadOriginalDestinations,
+  type NoOriginalDestinations,
+  type OriginalDestinations,
+} from '../listener/original-dst.ts';
 import { compileHeaderMatcher, type HeaderTest } from '../router/header-match.ts';
 import { type AccessLogger, compileAccessLogs } from '../telemetry/accesslog/logger.ts';
 import type { LogSinks } from '../telemetry/accesslog/sink.ts';
@@ -51,11 +58,14 @@ export class ProxyEnvironment implements HttpEnvironment, ListenerEnvironment, U
   readonly explain: boolean;
   readonly wheel: TimerWheel;
   readonly clusters: ClusterManager;
+  /** Which listener is for which address. */
+  readonly listenerIndex = new ListenerIndex();
   readonly headerMatcher: (matcher: HeaderMatcher) => HeaderTest = compileHeaderMatcher;
   /** True once the process drains: responses say `Connection: close`. */
   draining = false;
   readonly #sinks: LogSinks;
   #connectionId = 0;
+  #originalDestinations: OriginalDestinations | NoOriginalDestinations | null = null;
 
   constructor(parts: EnvironmentParts) {
     this.clock = parts.clock;
@@ -80,6 +90,13 @@ export class ProxyEnvironment implements HttpEnvironment, ListenerEnvironment, U
   }
   cluster(name: string): UpstreamCluster | undefined {
     return this.clusters.get(name);
+  }
+  originalDestinations(): OriginalDestinations | NoOriginalDestinations {
+    this.#originalDestinations ??= loadOriginalDestinations();
+    return this.#originalDestinations;
+  }
+  listenerFor(destination: SocketAddress): Listener | null {
+    return this.listenerIndex.find(destination);
   }
   nextConnectionId(): number {
     return ++this.#connectionId;

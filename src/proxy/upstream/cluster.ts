@@ -349,5 +349,5 @@ function retire(endpoint: UpstreamEndpoint): void {
  * not in it, because pools ask the newest config for those.
  */
 function connectionPrint(config: Cluster): string {
-  return fingerprint([config.protocol, config.tcpKeepalive, config.bindAddress]);
+  return fingerprint([config.protocol, config.tcpKeepalive, config.bindAddresses]);
 }

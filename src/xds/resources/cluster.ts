@@ -1,7 +1,9 @@
 import { isIP } from 'node:net';
+import type { SocketAddress } from '../../model/address.ts';
 import type { Cluster, ClusterDiscovery, DnsSettings } from '../../model/cluster.ts';
 import type { LoadAssignment } from '../../model/endpoint.ts';
 import type * as wire from '../proto/gen/envoy/config/cluster/v3.ts';
+import type { BindConfig } from '../proto/gen/envoy/config/core/v3.ts';
 import { ClusterConfig as DynamicForwardProxy } from '../proto/gen/envoy/extensions/clusters/dynamic_forward_proxy/v3.ts';
 import { decodeSocketAddress } from './address.ts';
 import { decodeBreakers, decodeOutlier } from './cluster-limits.ts';
@@ -26,7 +28,6 @@ export function decodeCluster(cluster: wire.Cluster, path: string, s: Decoding, 
   }
   const options = decodeUpstreamOptions(cluster, at, s, controlPlane);
   const keepalive = cluster.upstream_connection_options?.tcp_keepalive;
-  const source = cluster.upstream_bind_config?.source_address;
   return {
     name: cluster.name ?? '',
     statName: cluster.alt_stat_name || (cluster.name ?? ''),
@@ -43,11 +44,26 @@ export function decodeCluster(cluster: wire.Cluster, path: string, s: Decoding, 
     healthyPanicThreshold: panicThreshold(cluster),
     // Without keepalive_time the kernel's two hours hold.
     tcpKeepalive: keepalive === undefined ? null : { timeMs: (keepalive.keepalive_time ?? 7200) * 1000 },
-    bindAddress:
-      source === undefined ? null : decodeSocketAddress(source, `${at}upstream_bind_config.source_address`, s),
+    bindAddresses: decodeSources(cluster.upstream_bind_config, `${at}upstream_bind_config`, s),
     origin: originOf(cluster.metadata),
     service: serviceOf(cluster.metadata),
   };
+}
+
+/** `additional_source_addresses` is the former name of `extra_source_addresses`, which wins. */
+function decodeSources(config: BindConfig | undefined, path: string, s: Decoding): SocketAddress[] {
+  if (config === undefined) return [];
+  const {
+    source_address: first,
+    extra_source_addresses: extra = [],
+    additional_source_addresses: former = [],
+  } = config;
+  const more = extra.map(({ address }, i) => ({ address, at: `extra_source_addresses[${i}].address` }));
+  const old = former.map((address, i) => ({ address, at: `additional_source_addresses[${i}]` }));
+  const sources = [{ address: first, at: 'source_address' }, ...(more.length > 0 ? more : old)];
+  return sources.flatMap(({ address, at }) =>
+    address === undefined ? [] : [decodeSocketAddress(address, `${path}.${at}`, s)],
+  );
 }
 
 function panicThreshold(cluster: wire.Cluster): number {
