@@ -9,8 +9,6 @@ export default defineConfig({
     // Two cores: a worker for each, files isolated from one another.
     pool: 'forks',
     maxWorkers: 2,
-    // As a captured sidecar is started: original destinations are asked for by node:ffi.
-    execArgv: ['--experimental-ffi', '--disable-warning=ExperimentalWarning'],
     reporters: ['default'],
   },
 });

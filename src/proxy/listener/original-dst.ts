@@ -29,13 +29,13 @@ const OFFSET_OF_LENGTH = 32;
 
 /**
  * getsockopt by `node:ffi`: 1.3 µs a connection, and 1.6 MB and 3 ms when it is first asked for. (koffi: 7 MB, 13 to
- * 90 ms, 1.6 µs.) Node has it under a flag of the command line only.
+ * 90 ms, 1.6 µs.) Node 26 has it, and warns once that it may change.
  */
 export function loadOriginalDestinations(): OriginalDestinations | NoOriginalDestinations {
   if (process.platform !== 'linux') return { reason: `${process.platform} does not tell original destinations` };
   const ffi = process.getBuiltinModule('node:ffi');
   if (ffi === undefined) {
-    return { reason: 'Node runs without --experimental-ffi: start it with that flag, as the image does' };
+    return { reason: 'this Node has no node:ffi: it takes 26.1 or later, and where that is old --experimental-ffi' };
   }
   try {
     // The C library that this process is linked to.

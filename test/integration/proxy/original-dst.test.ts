@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { HTTP, httpChain, httpInspector, proxyProtocol, tcpChain } from '../../support/chains.ts';
 import { type Json, type ProxyBuilder, proxy, scripted, upstream } from '../../support/proxy.ts';
 
@@ -111,4 +111,15 @@ test('an unbound listener changes and goes while connections are open', async ()
   after.write(`${to('127.0.0.1', stranger.port)}hello`);
   expect(await (await stranger.accept()).bytes(5)).toBe('hello');
   expect(p.proxy.applier.listeners.size).toBe(1);
+});
+
+test('where the kernel cannot be asked, a listener that would have to is not bound', async () => {
+  const p = await capture([tcpChain('passthrough')], (builder) => builder);
+  vi.spyOn(p.proxy.env, 'originalDestinations').mockReturnValue({ reason: 'not on this machine' });
+  const snapshot = p.snapshot();
+  const main = snapshot.listeners.get('main')!;
+  const blind = { ...main, name: 'blind', addresses: [{ host: '127.0.0.2', port: 0 }] };
+  await p.proxy.applier.apply({ ...snapshot, listeners: new Map([...snapshot.listeners, ['blind', blind]]) });
+  expect([...p.proxy.applier.listeners.keys()]).toEqual(['main']);
+  expect(p.processLog.join('')).toContain('use_original_dst: not on this machine');
 });
