@@ -1,3 +1,4 @@
+import type { AccessLog } from './access-log.ts';
 import type { CidrRange, SocketAddress } from './address.ts';
 import type { HttpConnectionManager } from './http-connection-manager.ts';
 
@@ -27,6 +28,8 @@ export interface Listener {
   readonly keepAlive: { readonly enabled: boolean; readonly idleMs: number } | null;
   readonly filterChains: readonly FilterChain[];
   readonly defaultFilterChain: FilterChain | null;
+  /** Of connections, one entry each at its end. */
+  readonly accessLog: readonly AccessLog[];
 }
 
 export type TrafficDirection = 'UNSPECIFIED' | 'INBOUND' | 'OUTBOUND';
@@ -104,6 +107,14 @@ export type NetworkFilter =
 export interface TcpProxy {
   readonly statPrefix: string;
   readonly clusters: readonly { readonly name: string; readonly weight: number }[];
+  /** 0: none. */
   readonly idleTimeoutMs: number;
   readonly maxConnectAttempts: number;
+  /** How long a downstream connection may be open; 0: for ever. */
+  readonly maxDurationMs: number;
+  readonly accessLog: readonly AccessLog[];
+  /** An entry is written this often while the connection is open; 0: only at its end. */
+  readonly logIntervalMs: number;
+  /** An entry is written when the upstream is connected. */
+  readonly logOnConnected: boolean;
 }

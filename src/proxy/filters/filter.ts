@@ -5,7 +5,7 @@ import type { TimerWheel } from '../../base/timer-wheel.ts';
 import type { Headers } from '../../protocol/http/headers.ts';
 import type { RequestHead, ResponseHead } from '../../protocol/http/message.ts';
 import type { Problems } from '../../xds/proto/codec.ts';
-import type { StatStore } from '../telemetry/metrics/store.ts';
+import type { Stats } from '../telemetry/metrics/store.ts';
 import type { StreamInfo } from '../telemetry/stream-info.ts';
 
 /** What a head hook answers. */
@@ -116,7 +116,8 @@ export interface FilterContext {
   readonly clock: Clock;
   readonly wheel: TimerWheel;
   readonly random: Random;
-  readonly stats: StatStore;
+  /** Its series live as long as the filter does; for what outlives it (config that managers share) ask `stats.root`. */
+  readonly stats: Stats;
   readonly log: Logger;
   /** Numeric or boolean runtime value (layered_runtime), or the default. */
   readonly runtime: RuntimeValues;

@@ -129,6 +129,7 @@ export class Attempt implements ResponseReader, PendingRequest {
       this.connection = connection;
       this.sent = true;
       this.reused = connection.requests > 0;
+      this.cluster!.stats.attemptStarted();
       const { request } = this.#owner;
       connection.begin(this, request.method, this.upgrade);
       connection.output.text(requestHead(request, this.framing, this.extraLines));
@@ -231,7 +232,9 @@ export class Attempt implements ResponseReader, PendingRequest {
     if (!this.#active) return;
     this.#active = false;
     this.endpoint!.activeRequests--;
-    if (this.connection !== null) this.responseStarted = this.connection.responseStarted;
+    if (this.connection === null) return;
+    this.responseStarted = this.connection.responseStarted;
     this.connection = null;
+    this.cluster!.stats.attemptEnded();
   }
 }

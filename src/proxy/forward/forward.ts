@@ -1,13 +1,11 @@
 import type { Clock } from '../../base/clock.ts';
 import type { Random } from '../../base/random.ts';
 import type { TimerWheel } from '../../base/timer-wheel.ts';
-import type { InternalRedirectPolicy } from '../../model/route.ts';
 import type { Headers } from '../../protocol/http/headers.ts';
 import { Framing, type RequestHead, type ResponseHead } from '../../protocol/http/message.ts';
 import type { HeadNotes } from '../../protocol/http1/framing.ts';
 import type { LocalReply } from '../filters/filter.ts';
 import { ResponseFlag } from '../telemetry/response-flags.ts';
-import type { StreamInfo } from '../telemetry/stream-info.ts';
 import type { Resource, RetryResource } from '../upstream/circuit-breaker.ts';
 import type { UpstreamCluster } from '../upstream/cluster.ts';
 import type { UpstreamEndpoint } from '../upstream/endpoint.ts';
@@ -24,6 +22,7 @@ import {
   timeoutReply,
   type UpstreamFailure,
 } from './replies.ts';
+import type { ResponseSink } from './response-sink.ts';
 import {
   type AttemptFailure,
   backOffMs,
@@ -32,32 +31,6 @@ import {
   retryOnFailure,
   retryOnResponse,
 } from './retry.ts';
-
-/** Where responses go: the stream. All calls are synchronous. */
-export interface ResponseSink {
-  readonly info: StreamInfo;
-  readonly request: RequestHead;
-  onUpstreamInterim(head: ResponseHead, notes: HeadNotes): void;
-  onUpstreamHead(head: ResponseHead, notes: HeadNotes): void;
-  onUpstreamData(chunk: Buffer, start: number, end: number): void;
-  onUpstreamTrailers(trailers: Headers): void;
-  onUpstreamEnd(): void;
-  /** The response broke off after its head was passed on. */
-  onUpstreamBroken(flag: number, details: string): void;
-  /** Whether the redirect is followed; then {@link again} comes next. */
-  onUpstreamRedirect(head: ResponseHead, policy: InternalRedirectPolicy): boolean;
-  /** The request begins again where it was redirected to, with its whole body. */
-  again(body: readonly Buffer[], trailers: Headers | null): void;
-  reply(reply: LocalReply): void;
-  /** A turn of the upstream's reads is over. */
-  flushDownstream(): void;
-  pauseDownstream(): void;
-  resumeDownstream(): void;
-  onTunnelData(chunk: Buffer): void;
-  onTunnelEnd(): void;
-  /** Our own code threw in a callback from upstream or a timer. */
-  onFault(error: unknown): void;
-}
 
 /** What forwarding needs of the process. */
 export interface ForwardEnvironment {
@@ -98,13 +71,11 @@ export class Forwarder implements AttemptOwner, PickContext, TimedForwarder {
   /** The last try was ended by a timeout of its own. */
   #afterTimeout = false;
   #raceRetried = false;
-  /** Units of the circuit breakers it holds, and who counted it: given back to whom they were taken from. */
+  /** Units of the circuit breakers it holds: given back to whom they were taken from. */
   #requestUnit: Resource | null = null;
   #retryUnit: RetryResource | null = null;
-  #countedBy: UpstreamCluster | null = null;
   #downstreamPaused = false;
   #tried: UpstreamEndpoint[] | null = null;
-  #sentAt = 0;
 
   constructor(sink: ResponseSink, env: ForwardEnvironment) {
     this.#sink = sink;
@@ -161,8 +132,6 @@ export class Forwarder implements AttemptOwner, PickContext, TimedForwarder {
       return;
     }
     this.#requestUnit = requests;
-    this.#countedBy = cluster;
-    cluster.stats.requestStarted();
     const hasBody = plan.framing === Framing.Length || plan.framing === Framing.Chunked;
     this.#body.reset(hasBody && (plan.keepsBody || isIdempotent(this.request.method)));
     this.#nextAttempt();
@@ -230,7 +199,7 @@ export class Forwarder implements AttemptOwner, PickContext, TimedForwarder {
     const { info } = this.#sink;
     const now = this.#env.clock.now();
     if (info.upstreamFirstByteSent < 0) info.upstreamFirstByteSent = now;
-    this.#sentAt = now;
+    info.upstreamConnection = attempt.connection;
     const body = this.#body;
     for (const chunk of body.chunks) attempt.write(chunk, 0, chunk.length);
     if (!body.replayable) this.#forgetBody();
@@ -252,8 +221,13 @@ export class Forwarder implements AttemptOwner, PickContext, TimedForwarder {
     const now = this.#env.clock.now();
     const { info } = this.#sink;
     info.upstreamFirstByteReceived = now;
-    this.#latestCluster().recordResponse(attempt.endpoint!, head.status, now - this.#sentAt);
-    if (this.#retryResponse(attempt, head)) return;
+    const cluster = this.#latestCluster();
+    cluster.recordResponse(attempt.endpoint!, head.status);
+    if (this.#retryResponse(attempt, head)) {
+      cluster.stats.countRetriedStatus(head.status);
+      return;
+    }
+    cluster.stats.countStatus(head.status);
     if (this.#plan.redirects?.statuses.includes(head.status) && this.#redirect(attempt, head)) return;
     this.#commit();
     if (head.framing === Framing.Tunnel) {
@@ -274,7 +248,10 @@ export class Forwarder implements AttemptOwner, PickContext, TimedForwarder {
   }
   attemptEnd(_attempt: Attempt): void {
     if (!this.#committed) return;
-    this.#sink.info.upstreamLastByteReceived = this.#env.clock.now();
+    const { info } = this.#sink;
+    info.upstreamLastByteReceived = this.#env.clock.now();
+    // As in Envoy, from the end of the request to the end of its response.
+    if (info.requestEnd >= 0) this.#cluster!.stats.responseTime(info.upstreamLastByteReceived - info.requestEnd);
     this.#settle();
     this.#sink.onUpstreamEnd();
   }
@@ -319,6 +296,7 @@ export class Forwarder implements AttemptOwner, PickContext, TimedForwarder {
     if (this.#retryRace(attempt, failure)) return;
     this.#latestCluster().recordFailure(attempt.endpoint!, failure);
     if (this.#retryFailure(failure, attempt)) return;
+    cluster.stats.countStatus(failure === 'protocol-error' ? 502 : 503);
     this.#finishWith(resetReply(failure, detail, attempt, cluster.name, this.request, this.#plan));
   }
 
@@ -398,7 +376,10 @@ export class Forwarder implements AttemptOwner, PickContext, TimedForwarder {
     const plan = this.#plan;
     const { retry } = plan;
     if (retry === null) return false;
-    if (!retryOnResponse(plan.retryOn, plan.retriableStatusCodes, plan.retriableHeaders, head)) return false;
+    if (!retryOnResponse(plan.retryOn, plan.retriableStatusCodes, plan.retriableHeaders, head)) {
+      if (this.#retries > 0) this.#cluster!.stats.retrySucceeded();
+      return false;
+    }
     return this.#retry(attempt, rateLimitedBackOffMs(retry.policy, head, this.#env.clock.wall()), false);
   }
 
@@ -510,7 +491,10 @@ export class Forwarder implements AttemptOwner, PickContext, TimedForwarder {
     const cluster = this.#cluster!;
     const attempt = this.#attempt;
     cluster.stats.timedOut(false);
-    if (attempt.active) this.#latestCluster().recordTimeout(attempt.endpoint!);
+    if (attempt.active) {
+      this.#latestCluster().recordTimeout(attempt.endpoint!);
+      if (!this.#committed) cluster.stats.countStatus(504);
+    }
     this.#sink.info.flags |= ResponseFlag.UpstreamRequestTimeout;
     if (this.#committed) {
       this.#breakOff('response_timeout');
@@ -541,6 +525,7 @@ export class Forwarder implements AttemptOwner, PickContext, TimedForwarder {
     }
     this.#afterTimeout = true;
     if (this.#retryFailure('per-try-timeout', attempt)) return;
+    this.#cluster!.stats.countStatus(504);
     this.#sink.info.flags |= ResponseFlag.UpstreamRequestTimeout;
     this.#finishWith(timeoutReply(details, ms, attempt, this.#cluster!.name));
   }
@@ -559,7 +544,6 @@ export class Forwarder implements AttemptOwner, PickContext, TimedForwarder {
     this.#committed = true;
     this.#body.release();
     this.#timers.stopTry();
-    if (this.#retries > 0) this.#cluster!.stats.retrySucceeded();
   }
 
   #finishWith(reply: LocalReply): void {
@@ -575,8 +559,6 @@ export class Forwarder implements AttemptOwner, PickContext, TimedForwarder {
     this.#timers.stop();
     this.#requestUnit?.release();
     this.#requestUnit = null;
-    this.#countedBy?.stats.requestEnded();
-    this.#countedBy = null;
     this.#retryUnit?.release();
     this.#retryUnit = null;
     this.#body.release();

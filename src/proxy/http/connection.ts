@@ -11,6 +11,7 @@ import { ResponseFlag } from '../telemetry/response-flags.ts';
 import type { ConnectionInfo } from '../telemetry/stream-info.ts';
 import type { ConnectionManager } from './connection-manager.ts';
 import { badRequestReply, requestTimeoutReply } from './replies.ts';
+import type { HttpStats } from './stats.ts';
 import { HttpStream } from './stream.ts';
 import type { StreamConnection } from './stream-connection.ts';
 
@@ -42,6 +43,8 @@ export class HttpConnection implements MessageEvents<RequestHead>, StreamConnect
   readonly #stream: HttpStream;
   readonly #onClosed: (connection: HttpConnection) => void;
   #manager: ConnectionManager;
+  /** Where it is counted as open: its manager may change, and with it the prefix. */
+  readonly #openedIn: HttpStats;
   readonly #idleTimer: WheelTimer;
   readonly #headTimer: WheelTimer;
   readonly #lifeTimer: WheelTimer;
@@ -81,6 +84,7 @@ export class HttpConnection implements MessageEvents<RequestHead>, StreamConnect
     this.#lifeTimer = new WheelTimer(() => this.drain());
     if (config.idleTimeoutMs > 0) env.wheel.arm(this.#idleTimer, config.idleTimeoutMs);
     if (config.maxConnectionDurationMs > 0) env.wheel.arm(this.#lifeTimer, config.maxConnectionDurationMs);
+    this.#openedIn = manager.stats;
     manager.stats.opened();
     own.on('end', this.#guarded(this.#onEndOfInput));
     own.on('drain', this.#guarded(this.#onDrain));
@@ -311,7 +315,7 @@ export class HttpConnection implements MessageEvents<RequestHead>, StreamConnect
     wheel.release(this.#idleTimer);
     wheel.release(this.#headTimer);
     wheel.release(this.#lifeTimer);
-    this.#manager.stats.closed();
+    this.#openedIn.closed();
     this.#onClosed(this);
   };
 

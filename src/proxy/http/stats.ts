@@ -1,4 +1,4 @@
-import type { StatStore } from '../telemetry/metrics/store.ts';
+import type { StatStore, Stats } from '../telemetry/metrics/store.ts';
 
 /** Counters of events so rare that their slot is made when the first of them happens. Envoy's names, but for our own. */
 export type RareHttpEvent =
@@ -12,6 +12,7 @@ export type RareHttpEvent =
 /** Slots of Envoy's `http.<stat_prefix>.*` stats. */
 export class HttpStats {
   readonly #store: StatStore;
+  readonly #scope: Stats;
   readonly #prefix: string;
   readonly #requests: number;
   readonly #active: number;
@@ -29,20 +30,22 @@ export class HttpStats {
   readonly #noCluster: number;
   readonly #resetByClient: number;
 
-  constructor(store: StatStore, prefix: string) {
-    this.#store = store;
+  /** `stats`: where the series are made. */
+  constructor(stats: Stats, prefix: string) {
+    this.#store = stats.root;
+    this.#scope = stats;
     this.#prefix = prefix;
     const labels = { envoy_http_conn_manager_prefix: prefix };
     const counter = (name: string, extra: Record<string, string> = {}, dotted = name): number =>
-      store.counter(`envoy_http_${name}`, { ...extra, ...labels }, `http.${prefix}.${dotted}`);
+      stats.counter(`envoy_http_${name}`, { ...extra, ...labels }, `http.${prefix}.${dotted}`);
     this.#requests = counter('downstream_rq_total');
-    this.#active = store.gauge('envoy_http_downstream_rq_active', labels, `http.${prefix}.downstream_rq_active`);
-    this.#time = store.histogram('envoy_http_downstream_rq_time', labels, `http.${prefix}.downstream_rq_time`);
+    this.#active = stats.gauge('envoy_http_downstream_rq_active', labels, `http.${prefix}.downstream_rq_active`);
+    this.#time = stats.histogram('envoy_http_downstream_rq_time', labels, `http.${prefix}.downstream_rq_time`);
     this.#byClass = [1, 2, 3, 4, 5].map((digit) =>
       counter('downstream_rq_xx', { envoy_response_code_class: String(digit) }, `downstream_rq_${digit}xx`),
     );
     this.connectionsTotal = counter('downstream_cx_total');
-    this.connectionsActive = store.gauge(
+    this.connectionsActive = stats.gauge(
       'envoy_http_downstream_cx_active',
       labels,
       `http.${prefix}.downstream_cx_active`,
@@ -56,6 +59,11 @@ export class HttpStats {
     this.#resetByClient = counter('downstream_rq_rx_reset');
     this.#noRoute = counter('no_route');
     this.#noCluster = counter('no_cluster');
+  }
+
+  /** A connection or request under this prefix is under way. */
+  get busy(): boolean {
+    return this.#store.value(this.connectionsActive) > 0 || this.#store.value(this.#active) > 0;
   }
 
   opened(): void {
@@ -82,7 +90,7 @@ export class HttpStats {
   }
   rare(event: RareHttpEvent): void {
     const labels = { envoy_http_conn_manager_prefix: this.#prefix };
-    this.#store.inc(this.#store.counter(`envoy_http_${event}`, labels, `http.${this.#prefix}.${event}`));
+    this.#store.inc(this.#scope.counter(`envoy_http_${event}`, labels, `http.${this.#prefix}.${event}`));
   }
   noRoute(): void {
     this.#store.inc(this.#noRoute);

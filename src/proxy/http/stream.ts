@@ -5,8 +5,9 @@ import type { HeadNotes } from '../../protocol/http1/framing.ts';
 import { ConnectionLine, reasonPhrase, responseHead } from '../../protocol/http1/serializer.ts';
 import type { FilterChain } from '../filters/chain.ts';
 import type { FilterStream, LocalReply } from '../filters/filter.ts';
-import { Forwarder, type ResponseSink } from '../forward/forward.ts';
+import { Forwarder } from '../forward/forward.ts';
 import { ForwardPlan, fillPlan } from '../forward/plan.ts';
+import type { ResponseSink } from '../forward/response-sink.ts';
 import type { CompiledRoute } from '../router/route.ts';
 import type { AccessLogger } from '../telemetry/accesslog/logger.ts';
 import { ResponseFlag } from '../telemetry/response-flags.ts';
@@ -379,6 +380,7 @@ export class HttpStream implements FilterStream, ResponseSink, TimedStream {
     const hooks = this.#chain.responseTrailers;
     if (hooks !== null) responseTrailers(hooks, this, this.#choice.filterConfigs, trailers);
     this.#responseTrailers = trailers;
+    this.info.responseTrailers = trailers;
   }
 
   onUpstreamEnd(): void {
@@ -442,6 +444,7 @@ export class HttpStream implements FilterStream, ResponseSink, TimedStream {
     info.protocol = head.minorVersion === 0 ? 'HTTP/1.0' : 'HTTP/1.1';
     info.start = env.clock.now();
     info.startWall = env.clock.wall();
+    info.filterChain = manager.filterChain;
     this.#notes = notes;
     this.#choice.reset();
     this.#walk.reset();

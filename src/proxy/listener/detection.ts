@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import { type TimerWheel, WheelTimer } from '../../base/timer-wheel.ts';
-import type { TcpConnection } from '../tcp/tcp-proxy.ts';
+import type { TcpConnection } from '../tcp/tcp-connection.ts';
 import { type ConnectionFacts, type Inspect, type ListenerFilterStep, Verdict } from './listener-filters.ts';
 
 /** How the connections of a listener are looked at; made once for its config. */

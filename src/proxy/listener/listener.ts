@@ -5,10 +5,11 @@ import type { FilterChain, Listener as ListenerConfig, NetworkFilter } from '../
 import { plainAddress } from '../http/addresses.ts';
 import { HttpConnection } from '../http/connection.ts';
 import type { ConnectionManager } from '../http/connection-manager.ts';
-import type { TcpEnvironment } from '../tcp/tcp-proxy.ts';
-import { TcpConnection } from '../tcp/tcp-proxy.ts';
-import type { StatStore } from '../telemetry/metrics/store.ts';
-import type { ConnectionInfo } from '../telemetry/stream-info.ts';
+import { TcpConnection } from '../tcp/tcp-connection.ts';
+import type { TcpEnvironment, TcpProxy } from '../tcp/tcp-proxy.ts';
+import type { AccessLogger } from '../telemetry/accesslog/logger.ts';
+import { ResponseFlag } from '../telemetry/response-flags.ts';
+import { type ConnectionInfo, StreamInfo } from '../telemetry/stream-info.ts';
 import { Detection, type DetectionHost, type DetectionPlan, type GivenUp } from './detection.ts';
 import { type ChainInput, FilterChainTable } from './filter-chain.ts';
 import { type ConnectionFacts, compileListenerFilters, type ListenerFilterStep } from './listener-filters.ts';
@@ -35,13 +36,15 @@ export type Secure = (socket: Socket, onDone: (secured: SecuredSocket | null) =>
 /** A compiled filter chain: what serves its connections. `secure` is null where they are not encrypted. */
 export type ChainHandler = { readonly secure: Secure | null } & (
   | { readonly kind: 'http'; readonly manager: ConnectionManager }
-  | { readonly kind: 'tcp'; readonly filter: Extract<NetworkFilter, { kind: 'tcp' }>['tcp'] }
+  | { readonly kind: 'tcp'; readonly proxy: TcpProxy }
 );
 
 /** A listener's config with its chains compiled. */
 export interface CompiledListener {
   readonly config: ListenerConfig;
   readonly chains: FilterChainTable<ChainHandler>;
+  /** Logs every connection at its end. */
+  readonly accessLog: AccessLogger | null;
 }
 
 /**
@@ -51,18 +54,19 @@ export interface CompiledListener {
 export function compileListener(
   config: ListenerConfig,
   handler: (filter: NetworkFilter, chain: FilterChain | null) => ChainHandler,
+  accessLog: AccessLogger | null = null,
 ): CompiledListener {
   const chains = config.filterChains.map((chain) => ({ chain, value: handler(chain.filter, chain) }));
   const fallback = config.defaultFilterChain;
   return {
     config,
     chains: new FilterChainTable(chains, fallback === null ? null : handler(fallback.filter, null)),
+    accessLog,
   };
 }
 
 /** What listeners share. */
 export interface ListenerEnvironment extends TcpEnvironment {
-  readonly stats: StatStore;
   /** Where redirected connections were meant to go; loaded when a listener first asks. */
   originalDestinations(): OriginalDestinations | NoOriginalDestinations;
   /** The listener in force at an address, or at any address with that port; null: none. */
@@ -74,7 +78,8 @@ export interface ListenerEnvironment extends TcpEnvironment {
   nextConnectionId(): number;
 }
 
-type Connection = { drain(): void; destroy(): void };
+/** `info`: the facts of a connection that is its own stream. */
+type Connection = { drain(): void; destroy(): void; readonly info?: StreamInfo };
 
 /**
  * Connections of a listener that may wait for their first bytes; of more the one that has waited longest is closed.
@@ -103,7 +108,7 @@ export class Listener implements DetectionHost {
   readonly #connections = new Set<Connection>();
   /** Connections without a chain yet, the one that has waited longest first. They are in `#connections` too. */
   readonly #detections = new Set<Detection>();
-  readonly #stats: ListenerStats;
+  #stats: ListenerStats;
   readonly #limitKey: string;
   /** Null: chains are chosen at once. */
   #plan: DetectionPlan | null;
@@ -117,11 +122,14 @@ export class Listener implements DetectionHost {
     this.wheel = env.wheel;
     this.#compiled = compiled;
     this.#env = env;
-    this.#stats = new ListenerStats(env.stats, this.name);
+    this.#stats = new ListenerStats(env.stats, compiled.config.statPrefix);
     this.#limitKey = `envoy.resource_limits.listener.${this.name}.connection_limit`;
     this.#plan = this.#compilePlan(null);
   }
 
+  get accessLog(): AccessLogger | null {
+    return this.#compiled.accessLog;
+  }
   get config(): ListenerConfig {
     return this.#compiled.config;
   }
@@ -192,7 +200,11 @@ export class Listener implements DetectionHost {
 
   /** Replaces the config; the addresses must be the same. */
   update(compiled: CompiledListener): void {
-    const former = this.config.listenerFilters;
+    const { listenerFilters: former, statPrefix } = this.config;
+    if (compiled.config.statPrefix !== statPrefix) {
+      this.#stats.release();
+      this.#stats = new ListenerStats(this.#env.stats, compiled.config.statPrefix);
+    }
     this.#compiled = compiled;
     this.#version++;
     const same = JSON.stringify(former) === JSON.stringify(this.config.listenerFilters);
@@ -205,6 +217,7 @@ export class Listener implements DetectionHost {
     for (const { server } of this.#servers) server.close();
     for (const connection of [...this.#connections]) connection.drain();
     if (onEmpty === undefined) return;
+    this.#stats.release();
     if (this.#connections.size === 0) onEmpty();
     else this.#onEmpty = onEmpty;
   }
@@ -212,6 +225,7 @@ export class Listener implements DetectionHost {
   /** Stops accepting and cuts every connection. */
   destroy(): void {
     this.#gone = true;
+    this.#stats.release();
     for (const { server } of this.#servers) server.close();
     for (const connection of [...this.#connections]) connection.destroy();
   }
@@ -304,14 +318,8 @@ export class Listener implements DetectionHost {
     const facts = detection.facts;
     const handler = this.#find({ ...inputOf(facts), transportProtocol: facts.transportProtocol || 'raw_buffer' });
     if (handler?.kind !== 'tcp' || handler.secure !== null) return null;
-    return new TcpConnection(
-      detection.socket,
-      this.#infoOf(facts),
-      handler.filter,
-      this.#env,
-      this.#onClosed,
-      detection,
-    );
+    const info = this.#infoOf(facts);
+    return new TcpConnection(detection.socket, info, handler.proxy, this.#closer(info), detection);
   }
 
   onDetected(detection: Detection): void {
@@ -387,6 +395,7 @@ export class Listener implements DetectionHost {
     const handler = this.#find(inputOf(facts));
     if (handler === null) {
       this.#stats.count('no_filter_chain_match');
+      this.#log(null, this.#infoOf(facts), this.#env.clock.now(), ResponseFlag.NoRouteFound);
       dialled?.abandon();
       socket.on('error', ignore);
       socket.destroy();
@@ -398,9 +407,9 @@ export class Listener implements DetectionHost {
     if (handler.secure !== null) {
       dialled?.abandon();
       this.#secure(socket, facts, first, handler, handler.secure);
-    } else if (handler.kind === 'tcp' && dialled !== null && dialled.config === handler.filter) {
+    } else if (handler.kind === 'tcp' && dialled !== null && dialled.proxy === handler.proxy) {
       this.#keepAlive(socket);
-      this.#stats.opened();
+      this.#stats.accepted();
       this.#connections.add(dialled);
       dialled.begin(first);
     } else {
@@ -435,15 +444,15 @@ export class Listener implements DetectionHost {
     first: Buffer | null,
     handler: ChainHandler,
   ): void {
-    this.#stats.opened();
+    this.#stats.accepted();
     if (handler.kind === 'tcp') {
       this.#keepAlive(socket);
-      const connection = new TcpConnection(socket, info, handler.filter, this.#env, this.#onClosed, null, first);
+      const connection = new TcpConnection(socket, info, handler.proxy, this.#closer(info), null, first);
       this.#connections.add(connection);
       return;
     }
     const source = this.#managers(inputOf(facts), handler.manager);
-    const connection = new HttpConnection(socket, info, handler.manager, source, this.#onClosed);
+    const connection = new HttpConnection(socket, info, handler.manager, source, this.#closer(info));
     this.#connections.add(connection);
     if (first !== null) connection.unshift(first);
   }
@@ -452,10 +461,33 @@ export class Listener implements DetectionHost {
     if (this.config.keepAlive === null) socket.setKeepAlive(true, TCP_KEEPALIVE_MS);
   }
 
-  readonly #onClosed = (connection: Connection): void => {
-    this.#stats.closed();
-    this.#ended(connection);
-  };
+  /** What a connection does at its end, for one that begins now. */
+  #closer(info: ConnectionInfo): (connection: Connection) => void {
+    const stats = this.#stats;
+    const openedAt = this.#env.clock.now();
+    return (connection) => {
+      stats.closed(this.#env.clock.now() - openedAt);
+      this.#log(connection, info, openedAt, 0);
+      this.#ended(connection);
+    };
+  }
+
+  #log(connection: Connection | null, about: ConnectionInfo, openedAt: number, flags: number): void {
+    const { accessLog } = this.#compiled;
+    if (accessLog === null) return;
+    const info = connection?.info ?? new StreamInfo();
+    if (connection?.info === undefined) {
+      const now = this.#env.clock.now();
+      info.connection = about;
+      info.protocol = '';
+      info.start = openedAt;
+      info.end = now;
+      info.startWall = this.#env.clock.wall() - (now - openedAt);
+      info.flags = flags;
+    }
+    info.logType = 'NotSet';
+    accessLog(info);
+  }
 
   #ended(connection: Connection): void {
     this.#connections.delete(connection);

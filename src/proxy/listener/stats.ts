@@ -1,52 +1,60 @@
-import type { StatStore } from '../telemetry/metrics/store.ts';
+import type { StatScope, StatStore } from '../telemetry/metrics/store.ts';
 
-/** Slots of Envoy's `listener.<name>.*` stats; rare ones are made when the event first happens. */
+/** Slots of Envoy's `listener.<address>.*` stats; dots of the address stay, colons become underscores. */
 export class ListenerStats {
   readonly #store: StatStore;
-  readonly #name: string;
+  readonly #scope: StatScope;
   readonly #total: number;
-  readonly #destroyed: number;
   readonly #active: number;
+  readonly #destroyed: number;
+  readonly #lengthMs: number;
   readonly #waiting: number;
+  readonly #name: (stat: string) => readonly [string, Record<string, string>, string];
+  #released = false;
 
-  constructor(store: StatStore, name: string) {
+  /** `prefix`: the listener's `stat_prefix`, by default its address as in `127.0.0.1_8080`. */
+  constructor(store: StatStore, prefix: string) {
     this.#store = store;
+    const clean = prefix.replaceAll(':', '_');
+    const scope = store.scope(`listener.${clean}`);
+    this.#scope = scope;
+    const labels = { envoy_listener_address: clean };
+    const name = (stat: string) => [`envoy_listener_${stat}`, labels, `listener.${clean}.${stat}`] as const;
+    this.#total = scope.counter(...name('downstream_cx_total'));
+    this.#active = scope.gauge(...name('downstream_cx_active'));
+    this.#destroyed = scope.counter(...name('downstream_cx_destroy'));
+    this.#lengthMs = scope.histogram(...name('downstream_cx_length_ms'));
+    this.#waiting = scope.gauge(...name('downstream_pre_cx_active'));
     this.#name = name;
-    this.#total = this.#counter('downstream_cx_total');
-    this.#destroyed = this.#counter('downstream_cx_destroy');
-    this.#active = this.#gauge('downstream_cx_active');
-    this.#waiting = this.#gauge('downstream_pre_cx_active');
   }
 
-  opened(): void {
+  accepted(): void {
     this.#store.inc(this.#total);
     this.#store.inc(this.#active);
   }
-  closed(): void {
-    this.#store.inc(this.#destroyed);
+  /** `ms` after it was accepted. */
+  closed(ms: number): void {
     this.#store.add(this.#active, -1);
+    this.#store.inc(this.#destroyed);
+    this.#store.observe(this.#lengthMs, ms);
   }
   /** A connection waits for listener filters (+1) or no longer (-1). */
   waiting(by: 1 | -1): void {
     this.#store.add(this.#waiting, by);
   }
   count(event: ListenerEvent): void {
-    this.#store.inc(this.#counter(event));
+    this.#store.inc(this.#scope.counter(...this.#name(event)));
   }
 
-  #counter(name: string): number {
-    const { labels, dotted } = this.#at(name);
-    return this.#store.counter(`envoy_listener_${name}`, labels, dotted);
-  }
-  #gauge(name: string): number {
-    const { labels, dotted } = this.#at(name);
-    return this.#store.gauge(`envoy_listener_${name}`, labels, dotted);
-  }
-  #at(name: string): { labels: Record<string, string>; dotted: string } {
-    return { labels: { envoy_listener_address: this.#name }, dotted: `listener.${this.#name}.${name}` };
+  /** The listener is gone: its series follow when its last connection has. */
+  release(): void {
+    if (this.#released) return;
+    this.#released = true;
+    this.#scope.release(() => this.#store.value(this.#active) > 0);
   }
 }
 
+/** Rare: their slots are made when the first of them happens. */
 export type ListenerEvent =
   | 'no_filter_chain_match'
   | 'downstream_cx_overflow'

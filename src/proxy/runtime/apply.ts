@@ -1,12 +1,19 @@
 import { messageOf } from '../../base/errors.ts';
 import { type HttpConnectionManager, routeSources, routesShape } from '../../model/http-connection-manager.ts';
-import type { FilterChain, Listener as ListenerConfig, NetworkFilter } from '../../model/listener.ts';
+import type {
+  FilterChain,
+  Listener as ListenerConfig,
+  NetworkFilter,
+  TcpProxy as TcpProxyConfig,
+} from '../../model/listener.ts';
 import type { ForwardAction, RouteConfig } from '../../model/route.ts';
 import { EMPTY_SNAPSHOT, type Snapshot } from '../../model/snapshot.ts';
 import { inheritRoutes } from '../filters/inheritance.ts';
 import { ConnectionManager } from '../http/connection-manager.ts';
-import { type ChainHandler, compileListener, Listener } from '../listener/listener.ts';
+import { type ChainHandler, type CompiledListener, compileListener, Listener } from '../listener/listener.ts';
 import { compileRouteTable, type RouteTable } from '../router/table.ts';
+import { TcpProxy } from '../tcp/tcp-proxy.ts';
+import type { AccessLogger } from '../telemetry/accesslog/logger.ts';
 import { fingerprint } from '../upstream/fingerprint.ts';
 import type { ProxyEnvironment } from './environment.ts';
 
@@ -33,6 +40,7 @@ interface Staged {
   readonly managers: Map<string, ManagerEntry>;
   /** New managers with those in whose place they come. */
   readonly heirs: { readonly entry: ManagerEntry; readonly previous: ManagerEntry }[];
+  readonly tcpProxies: Map<string, TcpProxy>;
 }
 
 /**
@@ -45,6 +53,7 @@ export class SnapshotApplier {
   readonly tables = new Map<string, TableHolder>();
   readonly #env: ProxyEnvironment;
   #managers = new Map<string, ManagerEntry>();
+  #tcpProxies = new Map<string, TcpProxy>();
   #applied: Snapshot = EMPTY_SNAPSHOT;
   /** A listener has been bound. */
   #serving = false;
@@ -151,11 +160,8 @@ export class SnapshotApplier {
 
   /** Compiles everything, and when all of it compiles, puts it in force. */
   async #swap(snapshot: Snapshot): Promise<void> {
-    const staged: Staged = { tables: [], managers: new Map(), heirs: [] };
-    for (const [name, config] of snapshot.routes) this.#stageTable(this.#namedHolder(name), config, staged);
-    const listeners = [...snapshot.listeners.values()].map((config) =>
-      compileListener(config, (filter, chain) => this.#handler(config, chain, filter, staged)),
-    );
+    const staged: Staged = { tables: [], managers: new Map(), heirs: [], tcpProxies: new Map() };
+    const listeners = this.#compile(snapshot, staged);
     // No await from here to the swap's end: a request sees the old state or the new one.
     for (const { entry, previous } of staged.heirs) {
       entry.manager.inherit(previous.manager);
@@ -166,7 +172,10 @@ export class SnapshotApplier {
       holder.table = table;
       holder.config = config;
     }
+    const before = { managers: this.#managers, tcpProxies: this.#tcpProxies };
     this.#managers = staged.managers;
+    this.#tcpProxies = staged.tcpProxies;
+    releaseUnnamed(before, staged);
     const added: Listener[] = [];
     for (const compiled of listeners) {
       const { config } = compiled;
@@ -185,6 +194,23 @@ export class SnapshotApplier {
       this.#drain(listener);
     }
     this.#env.listenerIndex.update(this.listeners.values());
+  }
+
+  /** What does not compile leaves nothing behind. */
+  #compile(snapshot: Snapshot, staged: Staged): CompiledListener[] {
+    try {
+      for (const [name, config] of snapshot.routes) this.#stageTable(this.#namedHolder(name), config, staged);
+      return [...snapshot.listeners.values()].map((config) =>
+        compileListener(
+          config,
+          (filter, chain) => this.#handler(config, chain, filter, staged),
+          this.#listenerLog(config),
+        ),
+      );
+    } catch (error) {
+      releaseUnnamed(staged, { managers: this.#managers, tcpProxies: this.#tcpProxies });
+      throw error;
+    }
   }
 
   /** A table that the server dropped lives on while a listener asks for it by name. */
@@ -227,7 +253,8 @@ export class SnapshotApplier {
 
   /** The handler of a chain: the one in force when its config is the same but for its routes. */
   #handler(listener: ListenerConfig, chain: FilterChain | null, filter: NetworkFilter, staged: Staged): ChainHandler {
-    if (filter.kind === 'tcp') return { kind: 'tcp', secure: null, filter: filter.tcp };
+    if (filter.kind === 'tcp')
+      return { kind: 'tcp', secure: null, proxy: this.#tcpProxy(listener, chain, filter.tcp, staged) };
     const { http } = filter;
     const key = managerKey(listener, chain, http);
     let entry = this.#managers.get(key);
@@ -238,6 +265,7 @@ export class SnapshotApplier {
       const settings = {
         port: listener.addresses[0]?.port ?? 0,
         bufferLimitBytes: listener.perConnectionBufferLimitBytes,
+        filterChain: chain?.name ?? '',
       };
       const place = placeOf(listener, chain);
       entry = { manager: new ConnectionManager(http, holders, settings, this.#env), holders, place };
@@ -249,6 +277,20 @@ export class SnapshotApplier {
       if (source.kind === 'inline') this.#stageTable(entry.holders[i]!, source.config, staged);
     }
     return { kind: 'http', secure: null, manager: entry.manager };
+  }
+
+  #tcpProxy(listener: ListenerConfig, chain: FilterChain | null, tcp: TcpProxyConfig, staged: Staged): TcpProxy {
+    const key = fingerprint([listener.name, chain === null ? null : [chain.name, chain.match], tcp]);
+    const proxy = this.#tcpProxies.get(key) ?? new TcpProxy(tcp, chain?.name ?? '', this.#env);
+    staged.tcpProxies.set(key, proxy);
+    return proxy;
+  }
+
+  /** The listener's own log: the one in force when nothing of it changed, so that its warnings are given once. */
+  #listenerLog({ name, accessLog }: ListenerConfig): AccessLogger | null {
+    const running = this.listeners.get(name);
+    if (running !== undefined && running.config.accessLog === accessLog) return running.accessLog;
+    return this.#env.compileAccessLogs(accessLog, `listener ${name}`);
   }
 
   #namedHolder(name: string): TableHolder {
@@ -285,6 +327,14 @@ function followTables(entry: ManagerEntry, previous: ManagerEntry): void {
 
 function scopeNames(routes: HttpConnectionManager['routes']): readonly string[] {
   return routes.kind === 'scoped' ? routes.scopes.map(({ name }) => name) : [''];
+}
+
+type Handlers = Pick<Staged, 'managers' | 'tcpProxies'>;
+
+/** Lets go what `named` does not have. */
+function releaseUnnamed({ managers, tcpProxies }: Handlers, named: Handlers): void {
+  for (const [key, entry] of managers) if (named.managers.get(key) !== entry) entry.manager.release();
+  for (const [key, proxy] of tcpProxies) if (named.tcpProxies.get(key) !== proxy) proxy.release();
 }
 
 function sameSockets(a: ListenerConfig, b: ListenerConfig): boolean {

@@ -3,8 +3,8 @@ import type { Logger } from '../../base/log.ts';
 import type { Random } from '../../base/random.ts';
 import type { Registry } from '../../base/registry.ts';
 import { TimerWheel } from '../../base/timer-wheel.ts';
+import type { AccessLog } from '../../model/access-log.ts';
 import type { SocketAddress } from '../../model/address.ts';
-import type { HttpConnectionManager } from '../../model/http-connection-manager.ts';
 import type { HeaderMatcher } from '../../model/matcher.ts';
 import type { HttpFilterType, RuntimeValues } from '../filters/filter.ts';
 import type { HttpEnvironment } from '../http/connection-manager.ts';
@@ -19,6 +19,7 @@ import {
 import { compileHeaderMatcher, type HeaderTest } from '../router/header-match.ts';
 import { type AccessLogger, compileAccessLogs } from '../telemetry/accesslog/logger.ts';
 import type { LogSinks } from '../telemetry/accesslog/sink.ts';
+import type { RequestMetrics } from '../telemetry/metrics/istio.ts';
 import type { StatStore } from '../telemetry/metrics/store.ts';
 import type { StreamInfo } from '../telemetry/stream-info.ts';
 import type { UpstreamCluster, UpstreamEnvironment } from '../upstream/cluster.ts';
@@ -38,7 +39,7 @@ export interface EnvironmentParts {
   readonly filterTypes: Registry<HttpFilterType>;
   readonly balancers: Registry<BalancerType>;
   readonly resolve: Resolver;
-  readonly record: (info: StreamInfo) => void;
+  readonly metrics: RequestMetrics;
   /** Local replies say why in their bodies. */
   readonly explain: boolean;
 }
@@ -54,6 +55,7 @@ export class ProxyEnvironment implements HttpEnvironment, ListenerEnvironment, U
   readonly filterTypes: Registry<HttpFilterType>;
   readonly balancers: Registry<BalancerType>;
   readonly resolve: Resolver;
+  readonly metrics: RequestMetrics;
   readonly record: (info: StreamInfo) => void;
   readonly explain: boolean;
   readonly wheel: TimerWheel;
@@ -77,7 +79,8 @@ export class ProxyEnvironment implements HttpEnvironment, ListenerEnvironment, U
     this.filterTypes = parts.filterTypes;
     this.balancers = parts.balancers;
     this.resolve = parts.resolve;
-    this.record = parts.record;
+    this.metrics = parts.metrics;
+    this.record = (info) => parts.metrics.record(info);
     this.explain = parts.explain;
     this.#sinks = parts.sinks;
     this.wheel = new TimerWheel(parts.clock);
@@ -101,13 +104,13 @@ export class ProxyEnvironment implements HttpEnvironment, ListenerEnvironment, U
   nextConnectionId(): number {
     return ++this.#connectionId;
   }
-  compileAccessLogs(config: HttpConnectionManager): AccessLogger | null {
-    return compileAccessLogs(config.accessLog, {
+  compileAccessLogs(configs: readonly AccessLog[], of: string): AccessLogger | null {
+    return compileAccessLogs(configs, {
       sinks: this.#sinks,
       random: this.random,
       runtime: this.runtime,
       headerMatcher: this.headerMatcher,
-      warn: (warning) => this.log.warn(`${config.statPrefix}: ${warning}`),
+      warn: (warning) => this.log.warn(`${of}: ${warning}`),
     });
   }
 }

@@ -13,6 +13,7 @@ import { LogSinks } from '../telemetry/accesslog/sink.ts';
 import { identityOfNode } from '../telemetry/metrics/identity.ts';
 import { RequestMetrics } from '../telemetry/metrics/istio.ts';
 import { StatStore } from '../telemetry/metrics/store.ts';
+import { StatSweeper } from '../telemetry/metrics/sweeper.ts';
 import { systemResolver } from '../upstream/dns.ts';
 import { standardBalancers } from '../upstream/lb/standard.ts';
 import { SnapshotApplier } from './apply.ts';
@@ -52,6 +53,7 @@ export class Proxy {
   readonly #options: ProxyOptions;
   readonly #sinks: LogSinks;
   readonly #runtime: StaticRuntime;
+  readonly #sweeper: StatSweeper;
   #discovery: DynamicConfig | null = null;
   readonly #admin: { readonly server: AdminServer; readonly address: SocketAddress }[] = [];
   /** True once the first whole config is in force. */
@@ -67,6 +69,7 @@ export class Proxy {
     const runtime = new StaticRuntime(bootstrap.runtime);
     this.#runtime = runtime;
     const metrics = new RequestMetrics(stats, identityOfNode(bootstrap.node.metadata));
+    this.#sweeper = new StatSweeper(clock, [metrics, stats]);
     // What the parts may ask of the process; clusters live in it.
     this.env = new ProxyEnvironment({
       clock,
@@ -82,7 +85,7 @@ export class Proxy {
       ),
       balancers: standardBalancers,
       resolve: systemResolver,
-      record: (info) => metrics.record(info),
+      metrics,
       explain: runtime.boolean('remora.local_reply.explain', false),
     });
     // Turns snapshots of the model into listeners, tables and clusters.
@@ -96,6 +99,7 @@ export class Proxy {
   async start(): Promise<void> {
     const { bootstrap } = this.#options;
     const statics = staticSnapshot(bootstrap);
+    this.#sweeper.start();
     // Before the config: `/ready` answers while it is awaited.
     await this.#serveAdmin();
     if (bootstrap.ads === null) await this.applier.apply(statics);
@@ -144,6 +148,7 @@ export class Proxy {
     for (const { server } of this.#admin) await server.close();
     await this.#discovery?.close();
     this.applier.close();
+    this.#sweeper.stop();
     this.env.wheel.close();
     await this.#sinks.close();
   }

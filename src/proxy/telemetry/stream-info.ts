@@ -1,4 +1,5 @@
 import type { SocketAddress } from '../../model/address.ts';
+import type { Headers } from '../../protocol/http/headers.ts';
 import { RequestHead, ResponseHead } from '../../protocol/http/message.ts';
 
 /** The names in a certificate (RFC 5280): URIs and DNS names of its subjectAltName, and its subject as RFC 2253 prints it. */
@@ -7,6 +8,8 @@ export interface PeerCertificate {
   readonly dnsSans: readonly string[];
   readonly subject: string;
 }
+/** How a socket ended; LocalReset: by a RST of ours. */
+export type CloseType = 'Normal' | 'LocalReset' | 'RemoteReset';
 
 /** Facts of a downstream connection; one object a connection. */
 export interface ConnectionInfo {
@@ -37,6 +40,17 @@ export interface UpstreamInfo {
   readonly workload: string;
 }
 
+/** The connection to an upstream; times are monotonic ms. */
+export interface UpstreamConnectionInfo {
+  readonly id: number;
+  readonly localAddress: string;
+  /** `HTTP/1.1`; '' for plain TCP. */
+  readonly protocol: string;
+  /** When the connect began, and when it was made. */
+  readonly askedAt: number;
+  readonly openedAt: number;
+}
+
 /** Facts of the route that was chosen, fixed when the table was compiled. */
 export interface RouteInfo {
   readonly routeName: string;
@@ -48,6 +62,8 @@ export interface RouteInfo {
 /** Facts of the cluster the request went to. */
 export interface ClusterInfo {
   readonly name: string;
+  /** Its `alt_stat_name`; absent without one. */
+  readonly altStatName?: string;
   readonly service: { readonly host: string; readonly name: string; readonly namespace: string } | null;
 }
 
@@ -59,6 +75,8 @@ export class StreamInfo {
   request = new RequestHead();
   /** The response as it is sent downstream. */
   response = new ResponseHead();
+  /** Null until the upstream sent some. */
+  responseTrailers: Headers | null = null;
   connection: ConnectionInfo = NO_CONNECTION;
   protocol = 'HTTP/1.1';
 
@@ -91,14 +109,30 @@ export class StreamInfo {
   route: RouteInfo | null = null;
   cluster: ClusterInfo | null = null;
   upstream: UpstreamInfo | null = null;
+  /** Of the last attempt that got one. */
+  upstreamConnection: UpstreamConnectionInfo | null = null;
   upstreamFailureReason = '';
   attempts = 0;
   /** null until a filter publishes something. Requests share these maps: a filter that adds to one replaces it. */
   metadata: Metadata | null = null;
 
+  filterChain = '';
+
+  // Only TCP connections change these.
+
+  /** Envoy's access log type: what the entry is written for. */
+  logType = 'DownstreamEnd';
+  upstreamBytesSent = 0;
+  upstreamBytesReceived = 0;
+  /** Why the proxy itself ended the connection; '' when a peer did. */
+  localCloseReason = '';
+  downstreamCloseType: CloseType = 'Normal';
+  upstreamCloseType: CloseType = 'Normal';
+
   /** Forgets the last request; `request` itself is the parser's head and is refilled by it. */
   reset(): void {
     this.response.reset();
+    this.responseTrailers = null;
     this.requestEnd = -1;
     this.upstreamFirstByteSent = -1;
     this.upstreamFirstByteReceived = -1;
@@ -117,6 +151,7 @@ export class StreamInfo {
     this.route = null;
     this.cluster = null;
     this.upstream = null;
+    this.upstreamConnection = null;
     this.upstreamFailureReason = '';
     this.attempts = 0;
     this.metadata = null;

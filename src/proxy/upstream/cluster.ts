@@ -47,6 +47,7 @@ export type AttemptFailure =
 export class UpstreamCluster implements ClusterInfo {
   readonly name: string;
   readonly config: Cluster;
+  readonly altStatName: string;
   readonly service: ClusterInfo['service'];
   readonly stats: ClusterStats;
   readonly breakers: { readonly DEFAULT: CircuitBreaker; readonly HIGH: CircuitBreaker };
@@ -66,6 +67,7 @@ export class UpstreamCluster implements ClusterInfo {
   constructor(config: Cluster, env: UpstreamEnvironment, predecessor: UpstreamCluster | null = null) {
     this.config = config;
     this.name = config.name;
+    this.altStatName = config.statName;
     this.service = config.service;
     this.#env = env;
     this.#predecessor = predecessor;
@@ -81,6 +83,7 @@ export class UpstreamCluster implements ClusterInfo {
         HIGH: new CircuitBreaker('high', config.circuitBreakers.high, this.stats),
       };
     }
+    this.stats.retain();
     this.#members = new Membership(this.#balancerFactory(), config.healthyPanicThreshold, this.stats, env.random);
     this.outlier =
       config.outlierDetection === null || isOnDemand(config)
@@ -152,11 +155,9 @@ export class UpstreamCluster implements ClusterInfo {
 
   // === results ===
 
-  /** The head of a response came, `ms` after the request went out. */
-  recordResponse(endpoint: UpstreamEndpoint, status: number, ms: number): void {
-    const { stats, outlier } = this;
-    stats.countStatus(status);
-    stats.store.observe(stats.upstreamRqTime, ms);
+  /** The head of a response came. */
+  recordResponse(endpoint: UpstreamEndpoint, status: number): void {
+    const { outlier } = this;
     if (status >= 500) endpoint.errors++;
     else endpoint.successes++;
     if (outlier === null) return;
@@ -168,14 +169,12 @@ export class UpstreamCluster implements ClusterInfo {
   recordFailure(endpoint: UpstreamEndpoint, failure: AttemptFailure): void {
     if (failure === 'overflow' || failure === 'drained') return;
     endpoint.errors++;
-    this.stats.countStatus(failure === 'protocol-error' ? 502 : 503);
     this.outlier?.recordLocalOriginFailure(endpoint);
   }
 
   /** An attempt, or the whole request while it was waiting for this endpoint, ran out of time. */
   recordTimeout(endpoint: UpstreamEndpoint): void {
     endpoint.errors++;
-    this.stats.countStatus(504);
     this.outlier?.recordLocalOriginFailure(endpoint);
   }
 
@@ -225,6 +224,8 @@ export class UpstreamCluster implements ClusterInfo {
     this.outlier?.close();
     for (const endpoint of this.#onDemand?.close() ?? []) retire(endpoint);
     for (const endpoint of this.#members.endpoints()) retire(endpoint);
+    const { DEFAULT, HIGH } = this.breakers;
+    this.stats.release(() => DEFAULT.inUse || HIGH.inUse);
     this.#notifyWarm();
   }
 
@@ -259,6 +260,8 @@ export class UpstreamCluster implements ClusterInfo {
   #discover(predecessor: UpstreamCluster | null): void {
     const { discovery } = this.config;
     const same = predecessor !== null && fingerprint(predecessor.config.discovery) === fingerprint(discovery);
+    // What is inherited counts in the stats that it was made with.
+    const sameStats = predecessor !== null && predecessor.stats === this.stats;
     switch (discovery.kind) {
       case 'STATIC':
         this.updateAssignment(discovery.assignment);
@@ -269,7 +272,7 @@ export class UpstreamCluster implements ClusterInfo {
       case 'STRICT_DNS':
       case 'LOGICAL_DNS': {
         const publish = (assignment: LoadAssignment): void => this.updateAssignment(assignment);
-        const inherited = same ? predecessor.#dns : null;
+        const inherited = same && sameStats ? predecessor.#dns : null;
         if (inherited === null) {
           this.#dns = new DnsDiscovery(
             discovery.assignment,
@@ -290,7 +293,7 @@ export class UpstreamCluster implements ClusterInfo {
       }
       case 'ORIGINAL_DST':
       case 'DYNAMIC_FORWARD_PROXY': {
-        const inherited = same ? predecessor.#onDemand : null;
+        const inherited = same && sameStats ? predecessor.#onDemand : null;
         if (inherited !== null && connectionPrint(predecessor!.config) === connectionPrint(this.config)) {
           this.#onDemand = inherited;
           predecessor!.#onDemand = null;

@@ -4,6 +4,7 @@ import type { FilterChain, FilterChainMatch, Listener, ListenerFilter, NetworkFi
 import type * as wire from '../proto/gen/envoy/config/listener/v3.ts';
 import { HttpConnectionManager } from '../proto/gen/envoy/extensions/filters/network/http_connection_manager/v3.ts';
 import { TcpProxy } from '../proto/gen/envoy/extensions/filters/network/tcp_proxy/v3.ts';
+import { decodeAccessLogs } from './access-log.ts';
 import { decodeAddress, decodeCidrs } from './address.ts';
 import type { Decoding } from './decoding.ts';
 import { decodeManager } from './http-connection-manager.ts';
@@ -31,7 +32,7 @@ export function decodeListener(listener: wire.Listener, path: string, s: Decodin
   return {
     name: listener.name || formatAddress(first),
     addresses,
-    statPrefix: listener.stat_prefix || `${first.host}_${first.port}`,
+    statPrefix: listener.stat_prefix || formatAddress(first).replaceAll(':', '_'),
     bindToPort: listener.bind_to_port ?? listener.deprecated_v1?.bind_to_port ?? true,
     useOriginalDst: listener.use_original_dst ?? false,
     transparent: listener.transparent ?? false,
@@ -48,6 +49,7 @@ export function decodeListener(listener: wire.Listener, path: string, s: Decodin
       listener.default_filter_chain === undefined
         ? null
         : decodeChain(listener.default_filter_chain, `${at}default_filter_chain`, s),
+    accessLog: decodeAccessLogs(listener.access_log, `${at}access_log`, s),
   };
 }
 
@@ -126,7 +128,16 @@ function checkDistinct(chains: readonly FilterChain[], path: string, s: Decoding
 
 const NOTHING: NetworkFilter = {
   kind: 'tcp',
-  tcp: { statPrefix: '', clusters: [], idleTimeoutMs: 0, maxConnectAttempts: 1 },
+  tcp: {
+    statPrefix: '',
+    clusters: [],
+    idleTimeoutMs: 0,
+    maxConnectAttempts: 1,
+    maxDurationMs: 0,
+    accessLog: [],
+    logIntervalMs: 0,
+    logOnConnected: false,
+  },
 };
 
 /** Filters that only watch what passes, so that a chain works without them. */

@@ -254,7 +254,7 @@ test('HTTP and raw TCP on one port, by their first line', async () => {
   expect(await (await raw.accept()).bytes(9)).toBe('GET key\r\n');
   expect(p.stat('http_inspector.http11_found')).toBe(1);
   expect(p.stat('http_inspector.http_not_found')).toBe(1);
-  expect(p.stat('listener.main.downstream_pre_cx_active')).toBe(0);
+  expect(p.stat('listener.127.0.0.1_0.downstream_pre_cx_active')).toBe(0);
 });
 
 test('a listener with nowhere to go closes and counts', async () => {
@@ -265,7 +265,7 @@ test('a listener with nowhere to go closes and counts', async () => {
   const client = await p.client();
   client.write('plain text\r\n');
   await client.untilEnded();
-  expect(p.stat('listener.main.no_filter_chain_match')).toBe(1);
+  expect(p.stat('listener.127.0.0.1_0.no_filter_chain_match')).toBe(1);
 });
 
 test('original_dst says once that it cannot know', async () => {
@@ -296,7 +296,7 @@ test('who does not say what it speaks is closed after listener_filters_timeout',
   const silent = await p.client();
   const slow = await p.client();
   slow.write(clientHello().subarray(0, 3));
-  await eventually(() => p.stat('listener.main.downstream_pre_cx_active') === 2);
+  await eventually(() => p.stat('listener.127.0.0.1_0.downstream_pre_cx_active') === 2);
   await turns();
   clock.advance(4_900);
   await turns(3);
@@ -306,8 +306,8 @@ test('who does not say what it speaks is closed after listener_filters_timeout',
   clock.advance(200);
   await silent.untilEnded();
   await slow.untilEnded();
-  expect(p.stat('listener.main.downstream_pre_cx_timeout')).toBe(2);
-  expect(p.stat('listener.main.downstream_pre_cx_active')).toBe(0);
+  expect(p.stat('listener.127.0.0.1_0.downstream_pre_cx_timeout')).toBe(2);
+  expect(p.stat('listener.127.0.0.1_0.downstream_pre_cx_active')).toBe(0);
   expect(server.unasked).toBe(0);
 });
 
@@ -326,7 +326,7 @@ test('or goes on with what is known, where continue_on_listener_filters_timeout 
     .start();
   const client = await p.client();
   client.write('\x16');
-  await eventually(() => p.stat('listener.main.downstream_pre_cx_active') === 1);
+  await eventually(() => p.stat('listener.127.0.0.1_0.downstream_pre_cx_active') === 1);
   await turns();
   clock.advance(5_100);
   const connection = await server.accept();
@@ -360,12 +360,12 @@ test('a client that leaves early is counted, and leaves nothing behind', async (
   await polite.untilEnded();
   const rude = await p.client();
   rude.write('\x16\x03');
-  await eventually(() => p.stat('listener.main.downstream_pre_cx_active') === 1);
+  await eventually(() => p.stat('listener.127.0.0.1_0.downstream_pre_cx_active') === 1);
   rude.reset();
-  await eventually(() => p.stat('listener.main.downstream_pre_cx_active') === 0);
+  await eventually(() => p.stat('listener.127.0.0.1_0.downstream_pre_cx_active') === 0);
   const gone =
-    p.stat('listener.main.downstream_listener_filter_remote_close') +
-    p.stat('listener.main.downstream_listener_filter_error');
+    p.stat('listener.127.0.0.1_0.downstream_listener_filter_remote_close') +
+    p.stat('listener.127.0.0.1_0.downstream_listener_filter_error');
   expect(gone).toBe(2);
 });
 
@@ -420,7 +420,7 @@ test.runIf(process.platform === 'linux')(
       const server = await upstream();
       const p = await proxy().cluster('a', server.port).listener(fields).start();
       const client = await p.client();
-      await eventually(() => p.stat('listener.main.downstream_cx_active') === 1);
+      await eventually(() => p.stat('listener.127.0.0.1_0.downstream_cx_active') === 1);
       const port = (of: number): string => of.toString(16).toUpperCase().padStart(4, '0');
       const ends = `:${port(p.port)} 0100007F:${port(client.socket.localPort!)}`;
       const line = readFileSync('/proc/net/tcp', 'utf8')
@@ -452,7 +452,7 @@ test('of too many that say nothing the one that has waited longest goes', async 
     .start();
   const waiting = [await p.client(), await p.client(), await p.client()];
   await waiting[0]!.untilEnded();
-  expect(p.stat('listener.main.downstream_pre_cx_overflow')).toBe(1);
+  expect(p.stat('listener.127.0.0.1_0.downstream_pre_cx_overflow')).toBe(1);
   for (const client of waiting.slice(1)) {
     client.get();
     expect((await client.response()).status).toBe(200);
@@ -470,12 +470,12 @@ test('connection_limit counts those that wait too', async () => {
   served.get();
   expect((await served.response()).status).toBe(200);
   const waiting = await p.client();
-  await eventually(() => p.stat('listener.main.downstream_pre_cx_active') === 1);
+  await eventually(() => p.stat('listener.127.0.0.1_0.downstream_pre_cx_active') === 1);
   const refused = await p.client();
   await refused.untilEnded();
-  expect(p.stat('listener.main.downstream_cx_overflow')).toBe(1);
+  expect(p.stat('listener.127.0.0.1_0.downstream_cx_overflow')).toBe(1);
   waiting.socket.destroy();
-  await eventually(() => p.stat('listener.main.downstream_pre_cx_active') === 0);
+  await eventually(() => p.stat('listener.127.0.0.1_0.downstream_pre_cx_active') === 0);
   const next = await p.client();
   next.get();
   expect((await next.response()).status).toBe(200);
@@ -490,7 +490,7 @@ test('a drain sends away who has said nothing, and serves who has begun', async 
   const silent = await p.client();
   const begun = await p.client();
   begun.write('GET / HT');
-  await eventually(() => p.stat('listener.main.downstream_pre_cx_active') === 2);
+  await eventually(() => p.stat('listener.127.0.0.1_0.downstream_pre_cx_active') === 2);
   await turns();
   const drained = p.proxy.drain(10_000);
   await silent.untilEnded();

@@ -8,6 +8,7 @@ import {
   type Listener as ListenerClass,
   type Secure,
 } from '../../../src/proxy/listener/listener.ts';
+import { TcpProxy } from '../../../src/proxy/tcp/tcp-proxy.ts';
 import { httpChain, httpInspector, tcpChain, tlsInspector } from '../../support/chains.ts';
 import { clientHello } from '../../support/first-bytes.ts';
 import { eventually, proxy, scripted, type TestProxy, upstream } from '../../support/proxy.ts';
@@ -44,7 +45,7 @@ async function secured(p: TestProxy, how: Secure = secure): Promise<{ listener: 
   const compiled = compileListener(config, (filter, chain) => {
     const encrypted = chain?.match.transportProtocol === 'tls' ? how : null;
     return filter.kind === 'tcp'
-      ? { kind: 'tcp', secure: encrypted, filter: filter.tcp }
+      ? { kind: 'tcp', secure: encrypted, proxy: new TcpProxy(filter.tcp, '', p.proxy.env) }
       : { kind: 'http', secure: encrypted, manager: managers[0]! };
   });
   const listener = new Listener(compiled, p.proxy.env);
@@ -146,5 +147,5 @@ test('without an inspector nothing is known to be TLS', async () => {
   const client = await p.client();
   client.write(clientHello());
   await client.untilEnded();
-  expect(p.stat('listener.main.no_filter_chain_match')).toBe(1);
+  expect(p.stat('listener.127.0.0.1_0.no_filter_chain_match')).toBe(1);
 });

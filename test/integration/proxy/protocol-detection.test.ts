@@ -44,7 +44,7 @@ test('a server that speaks first is heard at once: no time passes', async () => 
   await connection.untilEnded();
   connection.end('bye');
   expect(await client.rest()).toBe('bye');
-  expect(p.stat('listener.main.protocol_detection_server_first')).toBe(1);
+  expect(p.stat('listener.127.0.0.1_0.protocol_detection_server_first')).toBe(1);
   expect(p.stat('cluster.raw.upstream_cx_total')).toBe(1);
   await eventually(() => p.stat('cluster.raw.upstream_cx_active') === 0);
 });
@@ -160,7 +160,7 @@ test('where it cannot be reached a silent client is not kept, and TCP is tried o
   expect(p.stat('cluster.raw.upstream_cx_connect_fail')).toBe(3);
   clock.advance(15_100);
   await silent.untilEnded();
-  expect(p.stat('listener.main.downstream_pre_cx_timeout')).toBe(1);
+  expect(p.stat('listener.127.0.0.1_0.downstream_pre_cx_timeout')).toBe(1);
 });
 
 test('a cluster without endpoints is as one that cannot be reached', async () => {
@@ -188,7 +188,7 @@ test('a client that goes away takes the dialled connection with it', async () =>
   client.reset();
   await connection.untilEnded();
   await eventually(() => p.stat('cluster.raw.upstream_cx_active') === 0);
-  expect(p.stat('listener.main.downstream_pre_cx_active')).toBe(0);
+  expect(p.stat('listener.127.0.0.1_0.downstream_pre_cx_active')).toBe(0);
 });
 
 test('a PROXY header is read before anything is dialled', async () => {
@@ -216,7 +216,7 @@ test('declared http and seen tcp: tcp it is, said once with the name of the list
   expect(said[0]).toMatch(
     /listener main: declared http, but a connection to 127\.0\.0\.1:\d+ is tcp: what is seen holds/,
   );
-  expect(p.stat('listener.main.protocol_detection_mismatch')).toBe(3);
+  expect(p.stat('listener.127.0.0.1_0.protocol_detection_mismatch')).toBe(3);
 });
 
 test('declared tcp and seen http: http it is; declared and seen alike: nothing is said', async () => {

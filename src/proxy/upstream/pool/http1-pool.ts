@@ -113,6 +113,7 @@ export class Http1Pool implements EndpointPool {
   onConnected(connection: Http1Connection): void {
     this.#settle(connection);
     connection.openedAt = this.#env.clock.now();
+    connection.countedBy!.connected(connection.openedAt - connection.askedAt);
     if (this.#waiting.length > 0) this.#serve(connection);
     else this.release(connection);
   }
@@ -124,10 +125,8 @@ export class Http1Pool implements EndpointPool {
     this.#all.delete(connection);
     this.#env.wheel.release(connection.idleTimer);
     unit.release();
-    const { stats } = this.#cluster;
-    stats.connectionClosed();
-    stats.store.add(stats.upstreamCxRxBytesTotal, connection.socket.bytesRead);
-    stats.store.add(stats.upstreamCxTxBytesTotal, connection.socket.bytesWritten);
+    const { socket, askedAt } = connection;
+    connection.countedBy!.connectionClosed(this.#env.clock.now() - askedAt, socket.bytesRead, socket.bytesWritten);
     const at = this.#free.indexOf(connection);
     if (at >= 0) this.#free.splice(at, 1);
     if (opening) this.#connectFailed(detail);
@@ -192,7 +191,9 @@ export class Http1Pool implements EndpointPool {
     const timer = new WheelTimer(() => connection.fail(CONNECT_TIMEOUT));
     this.#all.set(connection, connections);
     this.#opening.set(connection, timer);
-    this.#cluster.stats.connectionOpened();
+    connection.askedAt = this.#env.clock.now();
+    connection.countedBy = this.#cluster.stats;
+    connection.countedBy.connectionOpened(true);
     this.#env.wheel.arm(timer, this.#cluster.config.connectTimeoutMs);
   }
 

@@ -22,8 +22,6 @@ import {
   whenTrue,
 } from '../field-state.ts';
 
-const flush = reported('an entry is written once, when its stream ends');
-
 export const listenerTables = [
   table(listener.Listener, {
     name: effective,
@@ -53,7 +51,7 @@ export const listenerTables = [
     ),
     reuse_port: perf,
     enable_reuse_port: perf,
-    access_log: reported('connections are not logged yet, requests are'),
+    access_log: effective,
     tcp_backlog_size: effective,
     max_connections_to_accept_per_socket_event: perf,
     bind_to_port: effective,
@@ -130,16 +128,22 @@ export const listenerTables = [
     on_demand: refused('clusters are not discovered on demand: the cluster must be configured'),
     metadata_match: reported('there is no subset load balancing yet'),
     idle_timeout: effective,
-    downstream_idle_timeout: reported('idle_timeout holds for both sides'),
-    upstream_idle_timeout: reported('idle_timeout holds for both sides'),
-    access_log: reported('TCP connections are not logged yet'),
+    downstream_idle_timeout: reported(
+      'Envoy does not implement it either: use idle_timeout, which holds for both sides',
+    ),
+    upstream_idle_timeout: reported('Envoy does not implement it either: use idle_timeout, which holds for both sides'),
+    access_log: effective,
     max_connect_attempts: effective,
     hash_policy: reported('there is no consistent hashing yet'),
     tunneling_config: refused('TCP is not tunnelled through CONNECT: use a plain cluster'),
-    max_downstream_connection_duration: reported('a TCP connection lives until one side closes it'),
-    access_log_flush_interval: flush,
-    flush_access_log_on_connected: whenTrue(flush),
-    access_log_options: flush,
+    max_downstream_connection_duration: effective,
+    access_log_flush_interval: effective,
+    flush_access_log_on_connected: effective,
+    access_log_options: effective,
+  }),
+  table(tcp.TcpProxy_TcpAccessLogOptions, {
+    access_log_flush_interval: effective,
+    flush_access_log_on_connected: effective,
   }),
   table(tcp.TcpProxy_WeightedCluster, { clusters: effective }),
   table(tcp.TcpProxy_WeightedCluster_ClusterWeight, {
@@ -159,10 +163,10 @@ export const listenerTables = [
     or_filter: effective,
     header_filter: effective,
     response_flag_filter: effective,
-    grpc_status_filter: refused('filters on gRPC status come later'),
+    grpc_status_filter: effective,
     extension_filter: refused('filter extensions (CEL) are not supported: use the built-in filters'),
     metadata_filter: refused('dynamic metadata is not kept: use header_filter'),
-    log_type_filter: refused('an entry is written only when its stream ends'),
+    log_type_filter: effective,
   }),
   table(accesslog.ComparisonFilter, { op: effective, value: effective }),
   table(accesslog.StatusCodeFilter, { comparison: effective }),
@@ -177,6 +181,8 @@ export const listenerTables = [
   table(accesslog.OrFilter, { filters: effective }),
   table(accesslog.HeaderFilter, { header: effective }),
   table(accesslog.ResponseFlagFilter, { flags: effective }),
+  table(accesslog.GrpcStatusFilter, { statuses: effective, exclude: effective }),
+  table(accesslog.LogTypeFilter, { types: effective, exclude: effective }),
   table(fileLog.FileAccessLog, {
     path: effective,
     format: effective,

@@ -15,6 +15,8 @@ import { ProxyEnvironment } from '../../../../src/proxy/runtime/environment.ts';
 import { proxyDecodeContext } from '../../../../src/proxy/runtime/extensions.ts';
 import { StaticRuntime } from '../../../../src/proxy/runtime/runtime-values.ts';
 import { LogSinks } from '../../../../src/proxy/telemetry/accesslog/sink.ts';
+import { identityOfNode } from '../../../../src/proxy/telemetry/metrics/identity.ts';
+import { RequestMetrics } from '../../../../src/proxy/telemetry/metrics/istio.ts';
 import { StatStore } from '../../../../src/proxy/telemetry/metrics/store.ts';
 import { systemResolver } from '../../../../src/proxy/upstream/dns.ts';
 import { standardBalancers } from '../../../../src/proxy/upstream/lb/standard.ts';
@@ -145,11 +147,12 @@ export async function startProxy(yaml: string, overrides: Partial<AdminViewParts
   const log = logRoot.logger();
   const sinks = new LogSinks(systemClock, { stdout: process.stdout, stderr: process.stderr });
   const runtime = new StaticRuntime(bootstrap.runtime);
+  const stats = new StatStore();
   const env = new ProxyEnvironment({
     clock: systemClock,
     random: seededRandom(1),
     log,
-    stats: new StatStore(),
+    stats,
     sinks,
     node: bootstrap.node,
     runtime,
@@ -159,7 +162,7 @@ export async function startProxy(yaml: string, overrides: Partial<AdminViewParts
     ),
     balancers: standardBalancers,
     resolve: systemResolver,
-    record: () => {},
+    metrics: new RequestMetrics(stats, identityOfNode({})),
     explain: false,
   });
   const applier = new SnapshotApplier(env);

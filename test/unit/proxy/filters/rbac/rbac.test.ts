@@ -71,7 +71,7 @@ describe('rbac', () => {
     expect(stat(stats, 'http.in.rbac.pre.policy.two.allowed')).toBe(1);
     expect(stat(stats, 'http.in.rbac.dry.policy.three.shadow_denied')).toBe(2);
     expect(stat(stats, 'http.in.rbac.pre.denied')).toBe(1);
-    const series = [...stats.series()].find(({ dotted }) => dotted.endsWith('one.allowed'));
+    const series = [...stats.root.series()].find(({ dotted }) => dotted.endsWith('one.allowed'));
     expect(series).toMatchObject({
       name: 'envoy_http_rbac_policy_allowed',
       labels: { envoy_rbac_policy_name: 'one', envoy_rbac_http_prefix: 'pre', envoy_http_conn_manager_prefix: 'in' },
@@ -81,7 +81,7 @@ describe('rbac', () => {
   it('counts no policy without being asked to', () => {
     const { ask, stats } = filter({ rules: { policies: { one: on('/a') } } });
     ask('/a');
-    expect([...stats.series()].filter(({ dotted }) => dotted.includes('policy'))).toEqual([]);
+    expect([...stats.root.series()].filter(({ dotted }) => dotted.includes('policy'))).toEqual([]);
   });
 
   it('a LOG rule passes everything and says what is to be logged', () => {
