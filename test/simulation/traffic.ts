@@ -55,6 +55,10 @@ export interface ProxySpec {
   readonly namespace?: string;
   readonly labels?: Readonly<Record<string, string>>;
   readonly remora?: JsonObject;
+  /** INTERCEPTION_MODE; such a proxy has no `remora`. */
+  readonly capture?: 'REDIRECT' | 'TPROXY';
+  /** Of its pod, separated by commas. */
+  readonly ips?: string;
   /** What the proxy says it is: `remora`, or `envoy`. */
   readonly agent?: string;
 }
@@ -113,10 +117,22 @@ export class Mesh {
 }
 
 export function node(spec: ProxySpec): ProxyNode {
-  const { kind = 'sidecar', name = 'productpage-v1', namespace = 'default', labels = {}, agent = 'remora' } = spec;
-  const metadata: JsonObject = { NAMESPACE: namespace, LABELS: { ...labels }, REMORA: spec.remora ?? remoraOf(kind) };
+  const {
+    kind = 'sidecar',
+    name = 'productpage-v1',
+    namespace = 'default',
+    labels = {},
+    agent = 'remora',
+    capture,
+    ips = '127.0.0.1',
+  } = spec;
+  const mode =
+    capture === undefined
+      ? { REMORA: spec.remora ?? remoraOf(kind) }
+      : { INTERCEPTION_MODE: capture, INSTANCE_IPS: ips };
+  const metadata: JsonObject = { NAMESPACE: namespace, LABELS: { ...labels }, ...mode };
   return proxyNode({
-    id: `${kind}~127.0.0.1~${name}.${namespace}~${namespace}.svc.cluster.local`,
+    id: `${kind}~${ips.split(',')[0]}~${name}.${namespace}~${namespace}.svc.cluster.local`,
     metadata,
     user_agent_name: agent,
     user_agent_version: '1',
