@@ -10,6 +10,7 @@ import * as urls from '../../src/control/serve/type-urls.ts';
 import type { ConfigObject, Finding } from '../../src/control/source/collection.ts';
 import { readObjects } from '../../src/control/source/files/yaml.ts';
 import { DecodedStore } from '../../src/control/translate/decode.ts';
+import type { OutboundPolicy } from '../../src/control/translate/emit/capture.ts';
 import { type EmitNote, MeshEmitter } from '../../src/control/translate/emit/snapshot.ts';
 import { type Translation, translate } from '../../src/control/translate/istio/mesh.ts';
 import { formatAddress } from '../../src/model/address.ts';
@@ -82,12 +83,13 @@ export function bookinfoFiles(...tries: readonly string[]): Files {
 export class Mesh {
   readonly notes: EmitNote[] = [];
   readonly #store = new DecodedStore();
-  readonly #emitter = new MeshEmitter((note) => this.notes.push(note));
+  readonly #emitter: MeshEmitter;
   #translation: Translation | undefined;
   #objects = new Map<string, ConfigObject>();
   findings: readonly Finding[] = [];
 
-  constructor(files: Files) {
+  constructor(files: Files, policy: OutboundPolicy = 'ALLOW_ANY') {
+    this.#emitter = new MeshEmitter((note) => this.notes.push(note), policy);
     this.write(files);
   }
 
