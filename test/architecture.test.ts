@@ -47,6 +47,12 @@ const MATRIX: Matrix = {
   'proxy/io': ['base', { to: 'protocol/http1', why: 'writes octets as that folder names them' }],
   'proxy/matcher': ['base', 'model', 'protocol/http'],
   'proxy/telemetry': ['base', 'model', 'protocol/http'],
+  'proxy/tls': [
+    'base',
+    'model',
+    'proxy/telemetry',
+    { to: 'proxy/matcher', why: 'names of certificates are matched as headers are' },
+  ],
   'proxy/filters': [
     'base',
     'model',
@@ -88,6 +94,7 @@ const MATRIX: Matrix = {
     'protocol/http1',
     'proxy/io',
     'proxy/telemetry',
+    'proxy/tls',
     {
       to: 'xds/proto',
       types: true,
@@ -123,7 +130,16 @@ const MATRIX: Matrix = {
     'proxy/forward',
     'proxy/telemetry',
   ],
-  'proxy/listener': ['base', 'model', 'protocol/sniff', 'proxy/http', 'proxy/tcp', 'proxy/telemetry'],
+  'proxy/listener': [
+    { to: 'proxy/io', only: /\/listen-sockets\.ts$/, why: 'listening sockets that outlive the process' },
+    'base',
+    'model',
+    'protocol/sniff',
+    'proxy/http',
+    'proxy/tcp',
+    'proxy/telemetry',
+    'proxy/tls',
+  ],
   'proxy/admin': [
     'base',
     'model',
@@ -157,6 +173,7 @@ const MATRIX: Matrix = {
     'proxy/tcp',
     'proxy/http',
     'proxy/listener',
+    'proxy/tls',
     'proxy/admin',
     'xds/proto',
     'xds/bootstrap',
@@ -272,6 +289,7 @@ const MODULES: readonly BannedModule[] = [
 const MODULE_WAIVERS: Waivers = {
   'src/xds/resources/*: node:net': 'isIP alone: no sockets',
   'src/xds/bootstrap/*: node:net': 'isIP alone: no sockets',
+  'src/control/source/schema/scalar.ts: node:net': 'isIP alone: no sockets',
 };
 
 const TEST_WAIVERS: Waivers = {

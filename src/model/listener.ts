@@ -1,6 +1,7 @@
 import type { AccessLog } from './access-log.ts';
 import type { CidrRange, SocketAddress } from './address.ts';
 import type { HttpConnectionManager } from './http-connection-manager.ts';
+import type { DownstreamTlsConfig } from './tls.ts';
 
 /** A listener, resolved. Durations are milliseconds throughout the model. (envoy.config.listener.v3.Listener) */
 export interface Listener {
@@ -16,6 +17,10 @@ export interface Listener {
   readonly trafficDirection: TrafficDirection;
   readonly tcpBacklog: number;
   readonly perConnectionBufferLimitBytes: number;
+  /** Connections are taken although the process has as many as it may; they count. */
+  readonly ignoreGlobalConnLimit: boolean;
+  /** Nothing is shed here. */
+  readonly bypassOverloadManager: boolean;
   /** In the order in which they run, before the filter chain is chosen. */
   readonly listenerFilters: readonly ListenerFilter[];
   /** How long the listener filters may wait for bytes; 0: for ever. */
@@ -83,6 +88,8 @@ export interface FilterChain {
   readonly name: string;
   readonly match: FilterChainMatch;
   readonly filter: NetworkFilter;
+  /** Absent: plain TCP. */
+  readonly tls?: DownstreamTlsConfig;
 }
 
 /** Criteria in Envoy's order of precedence; an empty list or null matches everything. */

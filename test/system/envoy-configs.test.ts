@@ -89,6 +89,7 @@ const ASKS: Readonly<Record<string, readonly Ask[]>> = {
     { path: '/status/500' },
     { method: 'POST', path: '/status/503', body: 'once' },
   ],
+  'overload.yaml': [{ path: '/' }, { method: 'POST', path: '/', body: 'hello' }],
   'fault.yaml': [{ path: '/' }, { path: '/x?y', headers: ['x-envoy-fault-delay-request: nonsense'] }],
   'local-rate-limit.yaml': [
     { path: '/' },
@@ -380,5 +381,26 @@ describe.each(configs)('config/proxy/%s', (name) => {
       expect(lines(programs.remora!)).toEqual(lines(programs.envoy!));
       expect(lines(programs.remora!)).toHaveLength(wanted);
     });
+  }
+});
+
+it('sheds as Envoy does when there is no memory left', async () => {
+  const text = readFileSync(`${folder}overload.yaml`, 'utf8')
+    .replace('268435456', '1000')
+    // Or the client would wait, here and there.
+    .replace('stop_accepting_connections', 'shrink_heap');
+  const running: Program[] = [];
+  try {
+    const answers: Omit<Answer, 'calls'>[] = [];
+    for (const start of [envoy, remora]) {
+      const { bootstrap, port } = await placed(text, 'shed');
+      running.push(await start(bootstrap, port));
+      await pause(500);
+      answers.push(await ask(port, { path: '/' }));
+    }
+    expect(answers[0]!.status).toBe(503);
+    expect(answers[1]).toEqual(answers[0]);
+  } finally {
+    for (const program of running) await program.stop();
   }
 });

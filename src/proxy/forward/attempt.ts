@@ -7,8 +7,8 @@ import type { Resource } from '../upstream/circuit-breaker.ts';
 import type { UpstreamCluster } from '../upstream/cluster.ts';
 import type { UpstreamEndpoint } from '../upstream/endpoint.ts';
 import type { Http1Connection, ResetReason, ResponseReader } from '../upstream/pool/http1-connection.ts';
-import type { PoolEnvironment } from '../upstream/pool/http1-pool.ts';
-import { Http1Pool, type PendingRequest, type PoolFailure } from '../upstream/pool/http1-pool.ts';
+import type { Http1Pool, PendingRequest, PoolEnvironment, PoolFailure } from '../upstream/pool/http1-pool.ts';
+import { poolFor } from '../upstream/pool/server-pools.ts';
 
 /** What an attempt tells the forwarder that started it. */
 export interface AttemptOwner {
@@ -80,12 +80,7 @@ export class Attempt implements ResponseReader, PendingRequest {
     this.#active = true;
     endpoint.activeRequests++;
     endpoint.requests++;
-    let pool = endpoint.pool;
-    if (!(pool instanceof Http1Pool)) {
-      pool = new Http1Pool(endpoint, cluster, this.#pools);
-      endpoint.pool = pool;
-    }
-    this.#pool = pool as Http1Pool;
+    this.#pool = poolFor(endpoint, cluster, this.#owner.request, this.#pools);
     this.#pool.acquire(this, cluster);
   }
 

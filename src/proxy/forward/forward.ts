@@ -66,6 +66,7 @@ export class Forwarder implements AttemptOwner, PickContext, TimedForwarder {
   #tunnel = false;
   #requestEnded = false;
   #bodyGone = false;
+  #keepsBody = false;
   #trailers: Headers | null = null;
   #retries = 0;
   /** The last try was ended by a timeout of its own. */
@@ -133,7 +134,8 @@ export class Forwarder implements AttemptOwner, PickContext, TimedForwarder {
     }
     this.#requestUnit = requests;
     const hasBody = plan.framing === Framing.Length || plan.framing === Framing.Chunked;
-    this.#body.reset(hasBody && (plan.keepsBody || isIdempotent(this.request.method)));
+    this.#keepsBody = hasBody && plan.keepsBody(this.request);
+    this.#body.reset(this.#keepsBody || (hasBody && isIdempotent(this.request.method)));
     this.#nextAttempt();
   }
 
@@ -200,6 +202,7 @@ export class Forwarder implements AttemptOwner, PickContext, TimedForwarder {
     const now = this.#env.clock.now();
     if (info.upstreamFirstByteSent < 0) info.upstreamFirstByteSent = now;
     info.upstreamConnection = attempt.connection;
+    info.upstreamTls = attempt.connection!.tls;
     const body = this.#body;
     for (const chunk of body.chunks) attempt.write(chunk, 0, chunk.length);
     if (!body.replayable) this.#forgetBody();
@@ -437,10 +440,10 @@ export class Forwarder implements AttemptOwner, PickContext, TimedForwarder {
   #limitBody(ready: boolean): void {
     const body = this.#body;
     const plan = this.#plan;
-    const limit = plan.keepsBody ? plan.bufferLimitBytes : Math.min(RACE_REPLAY_LIMIT, plan.bufferLimitBytes);
+    const limit = this.#keepsBody ? plan.bufferLimitBytes : Math.min(RACE_REPLAY_LIMIT, plan.bufferLimitBytes);
     if (body.bytes <= limit) return;
     if (ready) {
-      if (plan.retry !== null) this.#cluster!.stats.replayBufferOverflow();
+      if (this.#keepsBody) this.#cluster!.stats.replayBufferOverflow();
       this.#forgetBody();
     } else {
       // Nothing was sent yet, so nothing may be dropped: the client waits until a connection is there.

@@ -9,7 +9,7 @@ import type { CompiledForward, CompiledRoute } from '../router/route.ts';
 import { type ClusterTarget, clusterName } from '../router/weighted.ts';
 import { ResponseFlag } from '../telemetry/response-flags.ts';
 import type { StreamInfo } from '../telemetry/stream-info.ts';
-import { type CompiledRetryPolicy, compileRetryPolicy, parseRetryOn, requestMayRetry } from './retry.ts';
+import { type CompiledRetryPolicy, compileRetryPolicy, mayResend, parseRetryOn, requestMayRetry } from './retry.ts';
 
 /** Everything the forwarder needs to know of a request, decided before the first attempt. One a stream, refilled. */
 export class ForwardPlan {
@@ -39,9 +39,10 @@ export class ForwardPlan {
   /** `x-envoy-expected-rq-timeout-ms` line for the upstream, or ''. */
   expectedTimeoutLine = '';
 
-  /** The whole body may be needed again, up to the buffer limit. */
-  get keepsBody(): boolean {
-    return this.retry !== null || this.redirects !== null;
+  /** The whole body may be needed again after it was sent: it is kept, up to the buffer limit. */
+  keepsBody(request: RequestHead): boolean {
+    if (this.redirects !== null) return true;
+    return this.retry !== null && mayResend(this.retryOn, this.retriableStatusCodes, this.retriableHeaders, request);
   }
 }
 

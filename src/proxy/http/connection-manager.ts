@@ -20,6 +20,7 @@ import type { StreamInfo } from '../telemetry/stream-info.ts';
 import { type AddressRanges, internalAddresses } from './addresses.ts';
 import { FaultLog } from './fault-log.ts';
 import { LocalReplies } from './local-reply.ts';
+import { NO_OVERLOAD, type OverloadState } from './overload-state.ts';
 import { ProxyStatus } from './proxy-status.ts';
 import { type NodeIdentity, type RequestOptions, requestOptions } from './request-options.ts';
 import { ScopedRoutes } from './scoped-routes.ts';
@@ -38,8 +39,8 @@ export interface HttpEnvironment extends ForwardEnvironment {
   readonly filterTypes: { get(kind: string): HttpFilterType | undefined };
   /** Records a finished request in the standard metrics. */
   record(info: StreamInfo): void;
-  /** True once the process drains: responses say `Connection: close`. */
-  readonly draining: boolean;
+  /** What is shed now; one object that changes. */
+  readonly overload: OverloadState;
   /** Local replies say why in their bodies. */
   readonly explain: boolean;
   readonly headerMatcher: LogFilterDeps['headerMatcher'];
@@ -56,6 +57,7 @@ export interface RouteTableHolder {
 export interface ListenerSettings {
   readonly port: number;
   readonly bufferLimitBytes: number;
+  readonly bypassOverload: boolean;
   /** The name of its filter chain, for the access log. */
   readonly filterChain: string;
 }
@@ -81,6 +83,7 @@ export class ConnectionManager {
   readonly #scope: StatScope;
   readonly limits: ParserLimits;
   readonly planSettings: PlanSettings;
+  readonly overload: OverloadState;
   /** null when there is nothing to do. */
   readonly normalizePath: ((head: RequestHead) => PathVerdict) | null;
   readonly normalizeHost: ((head: RequestHead) => void) | null;
@@ -113,6 +116,7 @@ export class ConnectionManager {
     this.stats = new HttpStats(this.#scope, config.statPrefix);
     this.faults = new FaultLog(env.log.child('http'), env.clock);
     this.limits = { maxHeadBytes: config.maxRequestHeadersBytes, maxHeaders: config.maxHeadersCount };
+    this.overload = at.bypassOverload ? NO_OVERLOAD : env.overload;
     this.planSettings = {
       suppressEnvoyHeaders: config.router.suppressEnvoyHeaders,
       bufferLimitBytes: at.bufferLimitBytes,

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { WheelTimer } from '../../base/timer-wheel.ts';
+import type { SocketAddress } from '../../model/address.ts';
 import type { Headers } from '../../protocol/http/headers.ts';
 import { Framing, type RequestHead } from '../../protocol/http/message.ts';
 import type { MessageEvents } from '../../protocol/http1/events.ts';
@@ -28,6 +29,19 @@ const Block = {
 
 /** Gives the connection manager that is in force now: it can change between two requests. Null: the listener is gone. */
 export type ManagerSource = () => ConnectionManager | null;
+
+/** How far a connection of a draining listener is, for the admin's view. */
+export interface ConnectionDeparture {
+  readonly id: number;
+  readonly remote: SocketAddress;
+  readonly kind: 'http' | 'tunnel' | 'tcp';
+  /** A request is in progress. */
+  readonly busy: boolean;
+  /** `asked`: the next response says `Connection: close`. */
+  readonly state: 'staying' | 'scheduled' | 'asked' | 'closing';
+  /** Until the next state, when nothing else happens; null: nobody knows. */
+  readonly inMs: number | null;
+}
 
 /**
  * One downstream HTTP/1.1 connection: codec below, one stream above, requests one after the other. It belongs
@@ -58,6 +72,12 @@ export class HttpConnection implements MessageEvents<RequestHead>, StreamConnect
   #lastHead = '';
   #closing = false;
   #draining = false;
+  /** Made when the listener drains. */
+  #leaveTimer: WheelTimer | null = null;
+  /** The client is asked to leave. */
+  #leaving = false;
+  /** Between being asked and being closed, without a request. */
+  #quietMs = 0;
   #sawEnd = false;
   #closed = false;
 
@@ -115,12 +135,45 @@ export class HttpConnection implements MessageEvents<RequestHead>, StreamConnect
     if (!this.#stream.active && !this.#parser.inMessage) this.#close();
   }
 
+  /**
+   * The listener drains: in `announceMs` the client is asked to leave, by the response that comes next; in `closeMs`
+   * the connection is closed if no request came.
+   */
+  leave(announceMs: number, closeMs: number): void {
+    if (this.#closing) return;
+    if (closeMs <= 0) {
+      this.#leaving = true;
+      this.drain();
+      return;
+    }
+    this.#leaving = announceMs <= 0;
+    this.#quietMs = closeMs - announceMs;
+    this.#leaveTimer ??= new WheelTimer(() => this.#onLeave());
+    this.#manager.env.wheel.arm(this.#leaveTimer, this.#leaving ? closeMs : announceMs);
+  }
+  /** Takes {@link leave} back, for a drain that was called off. */
+  stay(): void {
+    this.#leaving = false;
+    if (this.#leaveTimer !== null) this.#manager.env.wheel.disarm(this.#leaveTimer);
+  }
+  /** Nothing but the peers end it. */
+  get endless(): boolean {
+    return this.#tunnel;
+  }
+  get departure(): ConnectionDeparture {
+    const timer = this.#leaveTimer;
+    const state = this.#closing ? 'closing' : this.draining ? 'asked' : timer?.isArmed ? 'scheduled' : 'staying';
+    const inMs = timer?.isArmed ? Math.max(0, timer.deadline - this.#manager.env.clock.now()) : null;
+    const { id, directRemote } = this.#stream.info.connection;
+    return { id, remote: directRemote, kind: this.#tunnel ? 'tunnel' : 'http', busy: this.#stream.active, state, inMs };
+  }
+
   get draining(): boolean {
     const { maxRequestsPerConnection } = this.#manager.config;
     return (
+      this.#leaving ||
       this.#draining ||
       (this.#sawEnd && this.#parser.unread === 0) ||
-      this.#manager.env.draining ||
       (maxRequestsPerConnection > 0 && this.#requests >= maxRequestsPerConnection)
     );
   }
@@ -315,6 +368,7 @@ export class HttpConnection implements MessageEvents<RequestHead>, StreamConnect
     wheel.release(this.#idleTimer);
     wheel.release(this.#headTimer);
     wheel.release(this.#lifeTimer);
+    if (this.#leaveTimer !== null) wheel.release(this.#leaveTimer);
     this.#openedIn.closed();
     this.#onClosed(this);
   };
@@ -348,6 +402,16 @@ export class HttpConnection implements MessageEvents<RequestHead>, StreamConnect
     stream.refuse(head, notes, this.#manager, requestTimeoutReply('request_header_timeout'));
   }
 
+  #onLeave(): void {
+    if (this.#closing) return;
+    if (!this.#leaving) {
+      this.#leaving = true;
+      this.#manager.env.wheel.arm(this.#leaveTimer!, this.#quietMs);
+    } else if (!this.#stream.active && !this.#parser.inMessage) {
+      this.#close();
+    }
+  }
+
   #onIdle(): void {
     // The peer did not close after our FIN.
     if (this.#closing) this.#socket.destroy();
@@ -358,6 +422,7 @@ export class HttpConnection implements MessageEvents<RequestHead>, StreamConnect
   #close(): void {
     if (this.#closing) return;
     this.#closing = true;
+    if (this.#leaving) this.#manager.stats.count(this.#manager.stats.drained);
     this.output.end();
     this.#blocked = 0;
     // Reading on lets the peer's last bytes drain, so that it sees our answer and not a reset.

@@ -66,6 +66,16 @@ export function streamTimeoutReply(details: string, ms: number, requestEnded: bo
   };
 }
 
+export function overloadedReply(): LocalReply {
+  return {
+    status: 503,
+    body: 'envoy overloaded',
+    details: 'overload',
+    flags: ResponseFlag.OverloadManagerTerminated,
+    reason: 'The proxy has more to do than it can: the overload manager sheds requests (stats overload.*).',
+  };
+}
+
 export function faultReply(): LocalReply {
   return {
     status: 500,

@@ -20,10 +20,16 @@ export class RouteChoice {
   }
 
   /** What the table in force says to the request as it is now; null when there is no table, or no route matches. */
-  find({ request }: StreamInfo, manager: ConnectionManager, trusted: boolean): CompiledRoute | null {
+  find({ request, connection }: StreamInfo, manager: ConnectionManager, trusted: boolean): CompiledRoute | null {
     const table = manager.tableFor(request);
     this.#context.scheme = request.scheme;
     this.#context.internal = trusted;
+    const { tls } = connection;
+    if (tls !== undefined) {
+      this.#context.tls = true;
+      this.#context.peerPresented = tls.peer !== null;
+      this.#context.peerValidated = tls.validated;
+    }
     return table === null ? null : table.match(request, this.#context);
   }
 

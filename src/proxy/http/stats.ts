@@ -25,6 +25,8 @@ export class HttpStats {
   readonly requestTimeouts: number;
   readonly headerTimeouts: number;
   readonly drained: number;
+  readonly overloadShed: number;
+  readonly overloadKeepAlive: number;
   readonly rejectedByIpDetection: number;
   readonly #noRoute: number;
   readonly #noCluster: number;
@@ -55,6 +57,8 @@ export class HttpStats {
     this.requestTimeouts = counter('downstream_rq_timeout');
     this.headerTimeouts = counter('downstream_rq_header_timeout');
     this.drained = counter('downstream_cx_drain_close');
+    this.overloadShed = counter('downstream_rq_overload_close');
+    this.overloadKeepAlive = counter('downstream_cx_overload_disable_keepalive');
     this.rejectedByIpDetection = counter('downstream_rq_rejected_via_ip_detection');
     this.#resetByClient = counter('downstream_rq_rx_reset');
     this.#noRoute = counter('no_route');

@@ -27,11 +27,13 @@ import {
   responseTrailers,
 } from './hooks.ts';
 import { Redirects } from './internal-redirect.ts';
+import { shedsKeepAlive, shedsRequest } from './overload-state.ts';
 import {
   badRequestReply,
   directReply,
   faultReply,
   noRouteReply,
+  overloadedReply,
   redirectReply,
   requestTimeoutReply,
   streamTimeoutReply,
@@ -109,6 +111,10 @@ export class HttpStream implements FilterStream, ResponseSink, TimedStream {
 
   onHead(head: RequestHead, notes: HeadNotes, manager: ConnectionManager): void {
     this.#begin(head, notes, manager);
+    if (manager.overload.requests > 0 && shedsRequest(manager)) {
+      this.reply(overloadedReply());
+      return;
+    }
     const refusal = checkRequest(head, manager);
     if (refusal !== null) {
       this.reply(refusal);
@@ -622,6 +628,7 @@ export class HttpStream implements FilterStream, ResponseSink, TimedStream {
     const changing = this.#chain.responseData !== null && !this.#replied;
     const framing = responseFraming(head, info.request, changing);
     if (!this.#requestEnded || framing === Framing.UntilClose || this.#connection.draining) this.#keepAlive = false;
+    if (manager.overload.keepAlive > 0 && this.#keepAlive) this.#keepAlive = !shedsKeepAlive(manager);
     this.#responseStarted = true;
     info.responseStart = manager.env.clock.now();
     this.#writer.head(head, framing, this.#tunnel || this.#keepAlive);

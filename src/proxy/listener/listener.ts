@@ -1,37 +1,36 @@
 import { createServer, type Server, type Socket } from 'node:net';
-import { errorCode, messageOf, RemoraError } from '../../base/errors.ts';
+import { messageOf } from '../../base/errors.ts';
 import { formatAddress, type SocketAddress } from '../../model/address.ts';
-import type { FilterChain, Listener as ListenerConfig, NetworkFilter } from '../../model/listener.ts';
-import { plainAddress } from '../http/addresses.ts';
-import { HttpConnection } from '../http/connection.ts';
+import type { FilterChain, Listener as ListenerConfig, NetworkFilter, TrafficDirection } from '../../model/listener.ts';
+import { type ConnectionDeparture, HttpConnection } from '../http/connection.ts';
 import type { ConnectionManager } from '../http/connection-manager.ts';
+import { type ListenSockets, listenKept, socketKey } from '../io/listen-sockets.ts';
 import { TcpConnection } from '../tcp/tcp-connection.ts';
 import type { TcpEnvironment, TcpProxy } from '../tcp/tcp-proxy.ts';
 import type { AccessLogger } from '../telemetry/accesslog/logger.ts';
 import { ResponseFlag } from '../telemetry/response-flags.ts';
 import { type ConnectionInfo, StreamInfo } from '../telemetry/stream-info.ts';
+import type { TlsInfo } from '../telemetry/tls-info.ts';
+import { type Admission, Verdict } from './admission.ts';
+import { bindError } from './bind-error.ts';
+import { type AcceptedFacts, factsOf, inputOf } from './connection-facts.ts';
 import { Detection, type DetectionHost, type DetectionPlan, type GivenUp } from './detection.ts';
+import type { DrainWindow } from './drain-window.ts';
 import { type ChainInput, FilterChainTable } from './filter-chain.ts';
+import { Interception, type InterceptionEnvironment } from './interception.ts';
 import { type ConnectionFacts, compileListenerFilters, type ListenerFilterStep } from './listener-filters.ts';
-import type { NoOriginalDestinations, OriginalDestinations } from './original-dst.ts';
 import { ListenerStats } from './stats.ts';
-
-/** What a downstream TLS handshake gave. */
-export interface SecuredSocket {
-  readonly socket: Socket;
-  readonly info: {
-    /** TLS version such as `TLSv1.3`. */
-    readonly version: string;
-    /** SNI in lower case; '' without one. */
-    readonly requestedServerName: string;
-  };
-}
+import type { ClientHelloFacts } from './tls.ts';
 
 /**
  * Does the server's side of a TLS handshake on an accepted socket, whose first bytes may have been put back with
- * `unshift()`; null: it failed, and the socket is destroyed or will be.
+ * `unshift()`; null: it failed, and the socket is destroyed or will be. `hello`: what a TLS inspector has read of it.
  */
-export type Secure = (socket: Socket, onDone: (secured: SecuredSocket | null) => void) => void;
+export type Secure = (
+  socket: Socket,
+  onDone: (secured: { readonly socket: Socket; readonly info: TlsInfo } | null) => void,
+  hello?: ClientHelloFacts,
+) => void;
 
 /** A compiled filter chain: what serves its connections. `secure` is null where they are not encrypted. */
 export type ChainHandler = { readonly secure: Secure | null } & (
@@ -66,11 +65,16 @@ export function compileListener(
 }
 
 /** What listeners share. */
-export interface ListenerEnvironment extends TcpEnvironment {
-  /** Where redirected connections were meant to go; loaded when a listener first asks. */
-  originalDestinations(): OriginalDestinations | NoOriginalDestinations;
+export interface ListenerEnvironment extends TcpEnvironment, InterceptionEnvironment {
   /** The listener in force at an address, or at any address with that port; null: none. */
   listenerFor(destination: SocketAddress): Listener | null;
+  /** Over which all connections of a direction are asked to leave; null: they are not. */
+  drainWindow(direction: TrafficDirection): DrainWindow | null;
+  readonly admission: Admission;
+  /** Who keeps listening sockets for a process that takes over; null: nobody. */
+  readonly sockets: ListenSockets | null;
+  /** A listener has no connection any more. */
+  listenerEmpty(): void;
   readonly runtime: {
     number(key: string, fallback: number): number;
     boolean(key: string, fallback: boolean): boolean;
@@ -78,8 +82,18 @@ export interface ListenerEnvironment extends TcpEnvironment {
   nextConnectionId(): number;
 }
 
-/** `info`: the facts of a connection that is its own stream. */
-type Connection = { drain(): void; destroy(): void; readonly info?: StreamInfo };
+/** One without `leave` is not a client's yet: detection, a handshake. */
+interface Connection {
+  drain(): void;
+  destroy(): void;
+  leave?(announceMs: number, closeMs: number): void;
+  stay?(): void;
+  /** Nothing but the peers end it. */
+  readonly endless?: boolean;
+  readonly departure?: ConnectionDeparture;
+  /** The facts of a connection that is its own stream. */
+  readonly info?: StreamInfo;
+}
 
 /**
  * Connections of a listener that may wait for their first bytes; of more the one that has waited longest is closed.
@@ -110,10 +124,14 @@ export class Listener implements DetectionHost {
   readonly #detections = new Set<Detection>();
   #stats: ListenerStats;
   readonly #limitKey: string;
+  readonly #interception: Interception;
   /** Null: chains are chosen at once. */
   #plan: DetectionPlan | null;
   #gone = false;
-  #saidNoOriginalDst = false;
+  accepting = true;
+  #window: DrainWindow | null = null;
+  /** Accepted, not read yet. */
+  readonly #held: Socket[] = [];
   #saidMismatch = false;
   #onEmpty: (() => void) | null = null;
 
@@ -124,6 +142,7 @@ export class Listener implements DetectionHost {
     this.#env = env;
     this.#stats = new ListenerStats(env.stats, compiled.config.statPrefix);
     this.#limitKey = `envoy.resource_limits.listener.${this.name}.connection_limit`;
+    this.#interception = new Interception(this.name, env);
     this.#plan = this.#compilePlan(null);
   }
 
@@ -152,23 +171,11 @@ export class Listener implements DetectionHost {
   async bind(leaving: readonly Listener[] = []): Promise<void> {
     // It gets what others hand on.
     if (!this.config.bindToPort) return;
-    this.#checkInterception();
+    this.#interception.check(this.config);
     for (const address of this.config.addresses) {
       const server = leaving.map((listener) => listener.#give(address)).find((given) => given !== null);
       if (server === undefined || server === null) await this.#bindOne(address);
       else this.#adopt(server, address);
-    }
-  }
-
-  /** A listener that only hands on, or that takes any address, is of no use where the kernel cannot be asked. */
-  #checkInterception(): void {
-    const { useOriginalDst, transparent, addresses } = this.config;
-    if (!useOriginalDst && !transparent) return;
-    const destinations = this.#env.originalDestinations();
-    if ('reason' in destinations) {
-      const field = useOriginalDst ? 'use_original_dst' : 'transparent';
-      const why = new Error(`${field}: ${destinations.reason}`);
-      throw bindError(this.name, addresses[0]!, why);
     }
   }
 
@@ -180,15 +187,8 @@ export class Listener implements DetectionHost {
   #adopt(server: Server, address: SocketAddress): void {
     server.removeAllListeners('connection').on('connection', this.#onConnection);
     this.#watch(server);
-    this.#open(server, address);
+    this.#interception.open(server, address, this.config);
     this.#servers.push({ server, address });
-  }
-
-  #open(server: Server, address: SocketAddress): void {
-    if (!this.config.transparent) return;
-    const destinations = this.#env.originalDestinations();
-    if ('reason' in destinations || destinations.makeTransparent(server)) return;
-    throw bindError(this.name, address, new Error('transparent needs the capability NET_ADMIN or NET_RAW'));
   }
 
   #watch(server: Server): void {
@@ -211,48 +211,119 @@ export class Listener implements DetectionHost {
     this.#plan = this.#compilePlan(same ? (this.#plan?.steps ?? null) : null);
   }
 
-  /** Stops accepting; open connections end after the request in progress. `onEmpty` is called when the last has. */
-  drain(onEmpty?: () => void): void {
-    this.#gone = true;
-    for (const { server } of this.#servers) server.close();
-    for (const connection of [...this.#connections]) connection.drain();
-    if (onEmpty === undefined) return;
+  /** Clients are asked to leave over `window`, and so are those that come meanwhile; null: they may stay. */
+  setDrain(window: DrainWindow | null): void {
+    if (this.#window === window) return;
+    this.#window = window;
+    for (const connection of this.#connections) {
+      if (window === null) connection.stay?.();
+      else this.#askToLeave(connection, window, false);
+    }
+  }
+  get drainWindow(): DrainWindow | null {
+    return this.#window;
+  }
+
+  #askToLeave(connection: Connection, window: DrainWindow, fresh: boolean): void {
+    const { announceMs, closeMs } = window.departure(this.#env.clock.now(), this.#env.random, fresh);
+    connection.leave?.(announceMs, closeMs);
+  }
+
+  /** New connections are refused; open ones live on. */
+  stopAccepting(): void {
+    if (!this.accepting) return;
+    this.accepting = false;
+    for (const { server, address } of this.#servers) {
+      server.close();
+      this.#env.sockets?.release(socketKey(this.name, address));
+    }
+  }
+
+  /** It was removed or replaced: accepts no more, and its series go with its last connection. */
+  retire(): void {
+    this.stopAccepting();
     this.#stats.release();
-    if (this.#connections.size === 0) onEmpty();
-    else this.#onEmpty = onEmpty;
+  }
+
+  /** Connections without a request end now, the others after theirs; what is no request goes on. */
+  endIdle(): void {
+    for (const connection of [...this.#connections]) connection.drain();
+  }
+
+  /** As {@link endIdle}; tunnels and TCP connections, which may never end by themselves, are cut. */
+  endAll(): void {
+    for (const connection of [...this.#connections]) {
+      if (connection.endless === true) connection.destroy();
+      else connection.drain();
+    }
+  }
+
+  /** Calls `fn` when there is no connection left; at once when there is none. */
+  onEmpty(fn: () => void): void {
+    if (this.#connections.size === 0) fn();
+    else this.#onEmpty = fn;
+  }
+
+  departures(): ConnectionDeparture[] {
+    return [...this.#connections].flatMap(({ departure }) => departure ?? []);
   }
 
   /** Stops accepting and cuts every connection. */
   destroy(): void {
     this.#gone = true;
+    this.stopAccepting();
+    for (const socket of this.#held.splice(0)) socket.destroy();
     this.#stats.release();
-    for (const { server } of this.#servers) server.close();
     for (const connection of [...this.#connections]) connection.destroy();
   }
 
-  #bindOne(address: SocketAddress): Promise<void> {
+  async #bindOne(address: SocketAddress): Promise<void> {
     const server = createServer(
       { allowHalfOpen: true, noDelay: true, highWaterMark: this.config.perConnectionBufferLimitBytes },
       this.#onConnection,
     );
     this.#servers.push({ server, address });
-    return new Promise((resolve, reject) => {
-      server.once('error', (error) => reject(bindError(this.name, address, error)));
-      // The other family has a socket of its own.
-      const ipv6Only = address.host === '::' && this.config.addresses.some(({ host }) => host === '0.0.0.0');
-      server.listen({ host: address.host, port: address.port, backlog: this.config.tcpBacklog, ipv6Only }, () => {
-        try {
-          this.#open(server, address);
-        } catch (error) {
-          reject(error);
-        }
-        this.#watch(server);
-        resolve();
-      });
-    });
+    // The other family has a socket of its own.
+    const ipv6Only = address.host === '::' && this.config.addresses.some(({ host }) => host === '0.0.0.0');
+    const where = { host: address.host, port: address.port, backlog: this.config.tcpBacklog, ipv6Only };
+    try {
+      await listenKept(server, socketKey(this.name, address), where, this.#env.sockets);
+    } catch (error) {
+      throw bindError(this.name, address, error);
+    }
+    this.#watch(server);
+    this.#interception.open(server, address, this.config);
   }
 
-  readonly #onConnection = (socket: Socket): void => this.#accept(socket, factsOf(socket));
+  readonly #onConnection = (socket: Socket): void => {
+    // Accepted in the very turn that destroyed the listener.
+    if (this.#gone) {
+      socket.destroy();
+      return;
+    }
+    const verdict = this.#env.admission.judge(this.config);
+    if (verdict === Verdict.Serve) this.#accept(socket);
+    else if (verdict === Verdict.Hold && this.#held.length < MAX_HELD) this.#hold(socket);
+    else {
+      this.#stats.count(
+        verdict === Verdict.Overflow ? 'downstream_global_cx_overflow' : 'downstream_cx_overload_reject',
+      );
+      socket.destroy();
+    }
+  };
+
+  /** Serves the connections that were held while the process was short of something. */
+  serveHeld(): void {
+    for (const socket of this.#held.splice(0)) {
+      socket.removeListener('error', ignore);
+      if (!socket.destroyed) this.#accept(socket.resume());
+    }
+  }
+
+  #hold(socket: Socket): void {
+    socket.on('error', ignore);
+    this.#held.push(socket.pause());
+  }
 
   /** Takes over a connection that another listener accepted for this one's address, with what it read of it. */
   receive(socket: Socket, facts: ConnectionFacts, first: Buffer | null): void {
@@ -260,12 +331,7 @@ export class Listener implements DetectionHost {
     this.#accept(socket, { ...factsOf(socket), remote: facts.remote, local: facts.local, handedOn: true });
   }
 
-  #accept(socket: Socket, facts: AcceptedFacts): void {
-    // Accepted in the very turn that closed the server.
-    if (this.#gone) {
-      socket.destroy();
-      return;
-    }
+  #accept(socket: Socket, facts = factsOf(socket)): void {
     if (this.#connections.size >= this.#env.runtime.number(this.#limitKey, Number.POSITIVE_INFINITY)) {
       this.#stats.count('downstream_cx_overflow');
       socket.destroy();
@@ -293,7 +359,7 @@ export class Listener implements DetectionHost {
           stats: this.#env.stats,
           clock: this.#env.clock,
           runtime: this.#env.runtime,
-          originalDestination: (socket) => this.#originalDestination(socket),
+          originalDestination: (socket) => this.#interception.destinationOf(socket, this.config),
         }),
       timeoutMs: listenerFiltersTimeoutMs,
       continueOnTimeout: continueOnListenerFiltersTimeout,
@@ -309,7 +375,7 @@ export class Listener implements DetectionHost {
     }
     const detection = new Detection(socket, facts, plan, this);
     this.#detections.add(detection);
-    this.#connections.add(detection);
+    this.#add(detection);
     this.#stats.waiting(1);
     detection.start();
   }
@@ -355,26 +421,6 @@ export class Listener implements DetectionHost {
     this.#stats.waiting(-1);
   }
 
-  #originalDestination(socket: Socket): SocketAddress | null {
-    const destinations = this.#env.originalDestinations();
-    if ('reason' in destinations) {
-      this.#sayNoOriginalDestination(destinations.reason);
-      return null;
-    }
-    const destination = destinations.of(socket);
-    if (destination !== null) return { host: plainAddress(destination.host), port: destination.port };
-    // By TPROXY the connection has the address that the client wanted.
-    return this.config.transparent ? factsOf(socket).local : null;
-  }
-
-  #sayNoOriginalDestination(reason: string): void {
-    if (this.#saidNoOriginalDst) return;
-    this.#saidNoOriginalDst = true;
-    this.#env.log.warn(
-      `listener ${this.name}: original destinations are not known: the address that a client connects to is taken; ${reason}`,
-    );
-  }
-
   /** What was seen holds; that it is not what was declared is said once. */
   #compareWithDeclared(seen: 'http' | 'tcp', facts: ConnectionFacts): void {
     const declared = this.config.protocolDetection;
@@ -410,7 +456,7 @@ export class Listener implements DetectionHost {
     } else if (handler.kind === 'tcp' && dialled !== null && dialled.proxy === handler.proxy) {
       this.#keepAlive(socket);
       this.#stats.accepted();
-      this.#connections.add(dialled);
+      this.#add(dialled);
       dialled.begin(first);
     } else {
       dialled?.abandon();
@@ -423,18 +469,17 @@ export class Listener implements DetectionHost {
     if (first !== null) socket.unshift(first);
     // Whoever shakes hands is a connection: it is waited for, and can be cut.
     const handshake: Connection = { drain() {}, destroy: () => void socket.destroy() };
-    this.#connections.add(handshake);
-    secure(socket, (secured) => {
+    this.#add(handshake);
+    const onDone: Parameters<Secure>[1] = (secured) => {
       if (secured !== null) {
-        const info = {
-          ...this.#infoOf(facts),
-          requestedServerName: secured.info.requestedServerName,
-          tlsVersion: secured.info.version,
-        };
+        const { requestedServerName, version } = secured.info;
+        const info = { ...this.#infoOf(facts), requestedServerName, tlsVersion: version, tls: secured.info };
         this.#connect(secured.socket, facts, info, null, handler);
       }
       this.#ended(handshake);
-    });
+    };
+    if (facts.transportProtocol !== 'tls') secure(socket, onDone);
+    else secure(socket, onDone, { serverName: facts.serverName, alpn: facts.applicationProtocols });
   }
 
   #connect(
@@ -448,12 +493,12 @@ export class Listener implements DetectionHost {
     if (handler.kind === 'tcp') {
       this.#keepAlive(socket);
       const connection = new TcpConnection(socket, info, handler.proxy, this.#closer(info), null, first);
-      this.#connections.add(connection);
+      this.#add(connection);
       return;
     }
     const source = this.#managers(inputOf(facts), handler.manager);
     const connection = new HttpConnection(socket, info, handler.manager, source, this.#closer(info));
-    this.#connections.add(connection);
+    this.#add(connection);
     if (first !== null) connection.unshift(first);
   }
 
@@ -489,9 +534,19 @@ export class Listener implements DetectionHost {
     accessLog(info);
   }
 
+  #add(connection: Connection): void {
+    this.#connections.add(connection);
+    this.#env.admission.opened();
+    const window = this.#window ?? this.#env.drainWindow(this.config.trafficDirection);
+    if (window !== null) this.#askToLeave(connection, window, true);
+  }
+
   #ended(connection: Connection): void {
-    this.#connections.delete(connection);
-    if (this.#connections.size === 0) this.#onEmpty?.();
+    if (!this.#connections.delete(connection)) return;
+    this.#env.admission.closed();
+    if (this.#connections.size > 0) return;
+    this.#onEmpty?.();
+    this.#env.listenerEmpty();
   }
 
   /** The manager in force for a connection's requests; looked for anew only when the listener has changed. */
@@ -526,48 +581,7 @@ export class Listener implements DetectionHost {
   }
 }
 
-/** Of a connection that another listener handed on. */
-type AcceptedFacts = ConnectionFacts & { readonly handedOn?: boolean };
-
-function factsOf(socket: Socket): AcceptedFacts {
-  const remote = { host: plainAddress(socket.remoteAddress), port: socket.remotePort ?? 0 };
-  return {
-    directRemote: remote,
-    remote,
-    local: { host: plainAddress(socket.localAddress), port: socket.localPort ?? 0 },
-    restored: false,
-    serverName: '',
-    transportProtocol: '',
-    applicationProtocols: NO_PROTOCOLS,
-  };
-}
-
-function inputOf(facts: ConnectionFacts): ChainInput {
-  return {
-    destinationAddress: facts.local.host,
-    destinationPort: facts.local.port,
-    serverName: facts.serverName,
-    transportProtocol: facts.transportProtocol,
-    applicationProtocols: facts.applicationProtocols,
-    directSource: facts.directRemote.host,
-    source: facts.remote.host,
-    sourcePort: facts.remote.port,
-  };
-}
+/** As long a queue as a kernel would keep; each may fill its buffer once. */
+const MAX_HELD = 64;
 
 function ignore(): void {}
-
-const NO_PROTOCOLS: readonly string[] = [];
-
-function bindError(listener: string, address: SocketAddress, error: Error): RemoraError {
-  const at = formatAddress(address);
-  const why =
-    errorCode(error) === 'EADDRINUSE'
-      ? `${at} is in use: stop what listens there or change the listener's port`
-      : errorCode(error) === 'EACCES'
-        ? `no permission to listen on ${at}: ports below 1024 need privileges`
-        : errorCode(error) === 'EADDRNOTAVAIL'
-          ? `${at} is not an address of this machine`
-          : `cannot listen on ${at}: ${messageOf(error)}`;
-  return new RemoraError('bind', `listener ${listener}: ${why}`, { source: 'user', cause: error });
-}

@@ -58,6 +58,8 @@ export class ListenerStats {
 export type ListenerEvent =
   | 'no_filter_chain_match'
   | 'downstream_cx_overflow'
+  | 'downstream_global_cx_overflow'
+  | 'downstream_cx_overload_reject'
   | 'downstream_pre_cx_timeout'
   | 'downstream_listener_filter_remote_close'
   | 'downstream_listener_filter_error'

@@ -10,11 +10,20 @@ import type { ForwardAction, RouteConfig } from '../../model/route.ts';
 import { EMPTY_SNAPSHOT, type Snapshot } from '../../model/snapshot.ts';
 import { inheritRoutes } from '../filters/inheritance.ts';
 import { ConnectionManager } from '../http/connection-manager.ts';
-import { type ChainHandler, type CompiledListener, compileListener, Listener } from '../listener/listener.ts';
+import { DrainWindow } from '../listener/drain-window.ts';
+import {
+  type ChainHandler,
+  type CompiledListener,
+  compileListener,
+  Listener,
+  type Secure,
+} from '../listener/listener.ts';
+import { acceptTls, DownstreamTls } from '../listener/tls.ts';
 import { compileRouteTable, type RouteTable } from '../router/table.ts';
 import { TcpProxy } from '../tcp/tcp-proxy.ts';
 import type { AccessLogger } from '../telemetry/accesslog/logger.ts';
 import { fingerprint } from '../upstream/fingerprint.ts';
+import { DEFAULT_DRAIN, type DrainSettings } from './drain.ts';
 import type { ProxyEnvironment } from './environment.ts';
 
 /** How long new routes wait for their clusters' endpoints before they go live without (Envoy's initial_fetch_timeout). */
@@ -36,6 +45,7 @@ interface ManagerEntry {
 
 /** What a snapshot compiles to, before it is in force. */
 interface Staged {
+  readonly tls: Map<string, DownstreamTls>;
   readonly tables: { readonly holder: TableHolder; readonly config: RouteConfig; readonly table: RouteTable }[];
   readonly managers: Map<string, ManagerEntry>;
   /** New managers with those in whose place they come. */
@@ -52,8 +62,11 @@ export class SnapshotApplier {
   readonly listeners = new Map<string, Listener>();
   readonly tables = new Map<string, TableHolder>();
   readonly #env: ProxyEnvironment;
+  readonly #drainSettings: DrainSettings;
   #managers = new Map<string, ManagerEntry>();
   #tcpProxies = new Map<string, TcpProxy>();
+  /** TLS of the chains in force: an edit elsewhere changes neither its sessions nor its certificates. */
+  #tls = new Map<string, DownstreamTls>();
   #applied: Snapshot = EMPTY_SNAPSHOT;
   /** A listener has been bound. */
   #serving = false;
@@ -61,13 +74,13 @@ export class SnapshotApplier {
   #superseded: (() => void) | null = null;
   /** Monotonic ms at which new routes stop waiting for clusters that do not get warm; -1 while none waits. */
   #warmUntil = -1;
-  /** Listeners that were removed or replaced and still have connections. */
   readonly #draining = new Set<Listener>();
   #running: Promise<void> | null = null;
   #closed = false;
 
-  constructor(env: ProxyEnvironment) {
+  constructor(env: ProxyEnvironment, drain: DrainSettings = DEFAULT_DRAIN) {
     this.#env = env;
+    this.#drainSettings = drain;
   }
 
   get applied(): Snapshot {
@@ -88,6 +101,11 @@ export class SnapshotApplier {
     return this.#running;
   }
 
+  /** Listeners that were removed or replaced and still have connections. */
+  get drainingListeners(): Iterable<Listener> {
+    return this.#draining;
+  }
+
   /** The connection managers in force, for admin views. */
   managers(): ConnectionManager[] {
     return [...this.#managers.values()].map(({ manager }) => manager);
@@ -98,6 +116,7 @@ export class SnapshotApplier {
     this.#superseded?.();
     for (const listener of [...this.listeners.values(), ...this.#draining]) listener.destroy();
     this.listeners.clear();
+    this.#swapTls(new Map());
     this.#draining.clear();
     this.#env.clusters.close();
   }
@@ -160,7 +179,7 @@ export class SnapshotApplier {
 
   /** Compiles everything, and when all of it compiles, puts it in force. */
   async #swap(snapshot: Snapshot): Promise<void> {
-    const staged: Staged = { tables: [], managers: new Map(), heirs: [], tcpProxies: new Map() };
+    const staged: Staged = { tables: [], managers: new Map(), heirs: [], tcpProxies: new Map(), tls: new Map() };
     const listeners = this.#compile(snapshot, staged);
     // No await from here to the swap's end: a request sees the old state or the new one.
     for (const { entry, previous } of staged.heirs) {
@@ -176,6 +195,7 @@ export class SnapshotApplier {
     this.#managers = staged.managers;
     this.#tcpProxies = staged.tcpProxies;
     releaseUnnamed(before, staged);
+    this.#swapTls(staged.tls);
     const added: Listener[] = [];
     for (const compiled of listeners) {
       const { config } = compiled;
@@ -246,15 +266,25 @@ export class SnapshotApplier {
     if (replaced !== undefined) this.#drain(replaced);
   }
 
+  /** Its clients are asked to leave over the drain time, as for every other reason to drain; then it ends. */
   #drain(listener: Listener): void {
+    const { clock } = this.#env;
+    const { timeMs, strategy } = this.#drainSettings;
     this.#draining.add(listener);
-    listener.drain(() => this.#draining.delete(listener));
+    listener.retire();
+    listener.setDrain(new DrainWindow(clock.now(), timeMs, strategy));
+    const end = clock.after(timeMs, () => listener.endAll());
+    listener.onEmpty(() => {
+      end.cancel();
+      this.#draining.delete(listener);
+    });
   }
 
   /** The handler of a chain: the one in force when its config is the same but for its routes. */
   #handler(listener: ListenerConfig, chain: FilterChain | null, filter: NetworkFilter, staged: Staged): ChainHandler {
+    const secure = this.#secure(listener, chain === null ? listener.defaultFilterChain : chain, staged);
     if (filter.kind === 'tcp')
-      return { kind: 'tcp', secure: null, proxy: this.#tcpProxy(listener, chain, filter.tcp, staged) };
+      return { kind: 'tcp', secure, proxy: this.#tcpProxy(listener, chain, filter.tcp, staged) };
     const { http } = filter;
     const key = managerKey(listener, chain, http);
     let entry = this.#managers.get(key);
@@ -265,6 +295,7 @@ export class SnapshotApplier {
       const settings = {
         port: listener.addresses[0]?.port ?? 0,
         bufferLimitBytes: listener.perConnectionBufferLimitBytes,
+        bypassOverload: listener.bypassOverloadManager,
         filterChain: chain?.name ?? '',
       };
       const place = placeOf(listener, chain);
@@ -276,7 +307,7 @@ export class SnapshotApplier {
     for (const [i, source] of routeSources(http.routes).entries()) {
       if (source.kind === 'inline') this.#stageTable(entry.holders[i]!, source.config, staged);
     }
-    return { kind: 'http', secure: null, manager: entry.manager };
+    return { kind: 'http', secure, manager: entry.manager };
   }
 
   #tcpProxy(listener: ListenerConfig, chain: FilterChain | null, tcp: TcpProxyConfig, staged: Staged): TcpProxy {
@@ -293,6 +324,20 @@ export class SnapshotApplier {
     return this.#env.compileAccessLogs(accessLog, `listener ${name}`);
   }
 
+  /** What secures the connections of a chain: the one in force when its config is the same. */
+  #secure(listener: ListenerConfig, chain: FilterChain | null, { tls }: Staged): Secure | null {
+    if (chain?.tls === undefined) return null;
+    const key = fingerprint([listener.name, chain.tls]);
+    const made = tls.get(key) ?? this.#tls.get(key) ?? new DownstreamTls(chain.tls, listener.name, this.#env.tls);
+    tls.set(key, made);
+    return (socket, onDone, hello) => acceptTls(socket, made, onDone, hello);
+  }
+
+  #swapTls(now: Map<string, DownstreamTls>): void {
+    for (const [key, tls] of this.#tls) if (now.get(key) !== tls) tls.close();
+    this.#tls = now;
+  }
+
   #namedHolder(name: string): TableHolder {
     let holder = this.tables.get(name);
     if (holder === undefined) {
@@ -306,7 +351,9 @@ export class SnapshotApplier {
 /** What of a chain makes a new connection manager necessary: everything but the routes, which are looked up per request. */
 function managerKey(listener: ListenerConfig, chain: FilterChain | null, http: HttpConnectionManager): string {
   const routes = routesShape(http.routes);
-  return fingerprint([placeOf(listener, chain), listener.perConnectionBufferLimitBytes, { ...http, routes }]);
+  const { perConnectionBufferLimitBytes, bypassOverloadManager } = listener;
+  const place = placeOf(listener, chain);
+  return fingerprint([place, perConnectionBufferLimitBytes, bypassOverloadManager, { ...http, routes }]);
 }
 
 /** A name may be missing or shared; no two chains of a listener match the same. */

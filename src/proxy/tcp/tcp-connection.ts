@@ -8,6 +8,7 @@ import { type ConnectionInfo, StreamInfo } from '../telemetry/stream-info.ts';
 import type { UpstreamCluster } from '../upstream/cluster.ts';
 import { connectTo } from '../upstream/connect.ts';
 import type { UpstreamEndpoint } from '../upstream/endpoint.ts';
+import { failureOf, readyEvent } from '../upstream/tls.ts';
 import type { TcpProxy } from './tcp-proxy.ts';
 
 /** How long a server may take to read what a client left that has gone, where no idle_timeout says so. */
@@ -122,6 +123,15 @@ export class TcpConnection {
 
   /** Bytes have no requests to wait for: a drained TCP connection lives until a side closes it. */
   drain(): void {}
+  leave(): void {}
+  stay(): void {}
+  get endless(): boolean {
+    return true;
+  }
+  get departure() {
+    const { id, directRemote } = this.info.connection;
+    return { id, remote: directRemote, kind: 'tcp', busy: true, state: 'staying', inMs: null } as const;
+  }
 
   destroy(): void {
     this.#closeLocally('proxy_closed');
@@ -184,19 +194,20 @@ export class TcpConnection {
     this.#timedOut = false;
     this.#failure = '';
     this.#askedAt = env.clock.now();
-    const upstream = connectTo(endpoint, cluster.config);
+    const upstream = connectTo(endpoint, cluster);
     this.#upstream = upstream;
     cluster.stats.connectionOpened(false);
     cluster.stats.pendingStarted();
     endpoint.requests++;
     env.wheel.arm(this.#connectTimer, cluster.config.connectTimeoutMs);
     this.#connected = false;
-    upstream.on('connect', this.#onConnect);
+    const ready = readyEvent(upstream);
+    upstream.on(ready, this.#onConnect);
     upstream.on('error', (error) => this.#onUpstreamError(upstream, error));
     const askedAt = this.#askedAt;
     let connected = false;
-    upstream.on('connect', () => {
-      connected = true;
+    upstream.on(ready, () => {
+      connected = !upstream.destroyed;
     });
     upstream.on('close', () => this.#onUpstreamClose(upstream, cluster, endpoint, askedAt, connected));
   }
@@ -205,6 +216,8 @@ export class TcpConnection {
     const { info } = this;
     const { env } = this.proxy;
     const upstream = this.#upstream!;
+    // A server that was not let in.
+    if (upstream.destroyed) return;
     const cluster = this.#cluster!;
     const endpoint = this.#endpoint!;
     this.#connected = true;
@@ -375,7 +388,7 @@ export class TcpConnection {
       upstream.destroy();
       return;
     }
-    this.#failure = this.#failure || (errorCode(error) ?? error.message);
+    this.#failure = this.#failure || failureOf(upstream, error);
     if (this.#connected && errorCode(error) === 'ECONNRESET') {
       this.info.flags |= ResponseFlag.UpstreamRemoteReset;
       this.info.upstreamCloseType = 'RemoteReset';

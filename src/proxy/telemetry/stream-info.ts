@@ -1,13 +1,8 @@
 import type { SocketAddress } from '../../model/address.ts';
 import type { Headers } from '../../protocol/http/headers.ts';
 import { RequestHead, ResponseHead } from '../../protocol/http/message.ts';
+import type { TlsInfo } from './tls-info.ts';
 
-/** The names in a certificate (RFC 5280): URIs and DNS names of its subjectAltName, and its subject as RFC 2253 prints it. */
-export interface PeerCertificate {
-  readonly uriSans: readonly string[];
-  readonly dnsSans: readonly string[];
-  readonly subject: string;
-}
 /** How a socket ended; LocalReset: by a RST of ours. */
 export type CloseType = 'Normal' | 'LocalReset' | 'RemoteReset';
 
@@ -24,8 +19,8 @@ export interface ConnectionInfo {
   readonly requestedServerName: string;
   /** TLS version such as `TLSv1.3`; '' without TLS. */
   readonly tlsVersion: string;
-  /** The client's certificate; absent without mutual TLS. */
-  readonly peerCertificate?: PeerCertificate;
+  /** What the handshake showed; absent without TLS. */
+  readonly tls?: TlsInfo;
   /** Envoy's `traffic_direction` of the listener. */
   readonly direction: 'UNSPECIFIED' | 'INBOUND' | 'OUTBOUND';
 }
@@ -112,6 +107,8 @@ export class StreamInfo {
   /** Of the last attempt that got one. */
   upstreamConnection: UpstreamConnectionInfo | null = null;
   upstreamFailureReason = '';
+  /** Of the upstream connection; null without TLS. */
+  upstreamTls: TlsInfo | null = null;
   attempts = 0;
   /** null until a filter publishes something. Requests share these maps: a filter that adds to one replaces it. */
   metadata: Metadata | null = null;
@@ -153,6 +150,7 @@ export class StreamInfo {
     this.upstream = null;
     this.upstreamConnection = null;
     this.upstreamFailureReason = '';
+    this.upstreamTls = null;
     this.attempts = 0;
     this.metadata = null;
   }

@@ -6,6 +6,7 @@ import type { Cluster } from '../../model/cluster.ts';
 import type { LoadAssignment } from '../../model/endpoint.ts';
 import type { StatStore } from '../telemetry/metrics/store.ts';
 import type { ClusterInfo } from '../telemetry/stream-info.ts';
+import type { TlsContexts } from '../tls/contexts.ts';
 import { CircuitBreaker } from './circuit-breaker.ts';
 import { type ClusterDescription, describeEndpoint } from './describe.ts';
 import { forwardDestination, originalDestination } from './destination.ts';
@@ -17,6 +18,7 @@ import { Membership } from './membership.ts';
 import { OnDemandEndpoints } from './on-demand-endpoints.ts';
 import { clearEjection, OutlierDetector } from './outlier.ts';
 import { ClusterStats } from './stats.ts';
+import { ClusterTls, tlsPrint } from './tls.ts';
 
 /** What clusters need of the process they run in. */
 export interface UpstreamEnvironment {
@@ -26,6 +28,7 @@ export interface UpstreamEnvironment {
   readonly stats: StatStore;
   readonly log: Logger;
   /** By kind: `standardBalancers` of lb/standard.ts. */
+  readonly tls: TlsContexts;
   readonly balancers: { get(kind: string): BalancerType | undefined };
   readonly resolve: Resolver;
 }
@@ -52,6 +55,8 @@ export class UpstreamCluster implements ClusterInfo {
   readonly stats: ClusterStats;
   readonly breakers: { readonly DEFAULT: CircuitBreaker; readonly HIGH: CircuitBreaker };
   readonly outlier: OutlierDetector | null;
+  /** How its endpoints are connected to; null: plain TCP. */
+  readonly tls: ClusterTls | null;
   /** The assignment in force; null before the first. */
   assignment: LoadAssignment | null = null;
   readonly #env: UpstreamEnvironment;
@@ -84,6 +89,7 @@ export class UpstreamCluster implements ClusterInfo {
       };
     }
     this.stats.retain();
+    this.tls = this.#makeTls(predecessor);
     this.#members = new Membership(this.#balancerFactory(), config.healthyPanicThreshold, this.stats, env.random);
     this.outlier =
       config.outlierDetection === null || isOnDemand(config)
@@ -221,6 +227,7 @@ export class UpstreamCluster implements ClusterInfo {
     this.#closed = true;
     this.#predecessor = null;
     this.#dns?.close();
+    this.tls?.release();
     this.outlier?.close();
     for (const endpoint of this.#onDemand?.close() ?? []) retire(endpoint);
     for (const endpoint of this.#members.endpoints()) retire(endpoint);
@@ -307,6 +314,21 @@ export class UpstreamCluster implements ClusterInfo {
     }
   }
 
+  /** The predecessor's when the config is the same: it has sessions, and secrets that have come. */
+  #makeTls(predecessor: UpstreamCluster | null): ClusterTls | null {
+    const { tls = null, socketMatches = [], statName } = this.config;
+    if (tls === null && socketMatches.every((match) => match.tls === null)) return null;
+    const before = predecessor?.tls ?? null;
+    if (
+      before !== null &&
+      predecessor!.config.statName === statName &&
+      tlsPrint(predecessor!.config) === tlsPrint(this.config)
+    ) {
+      return before.retain();
+    }
+    return new ClusterTls(tls, socketMatches, statName, this.#env.tls);
+  }
+
   #balancerFactory(): () => Balancer {
     const { kind, config } = this.config.lbPolicy;
     const { balancers, random, log } = this.#env;
@@ -352,5 +374,11 @@ function retire(endpoint: UpstreamEndpoint): void {
  * not in it, because pools ask the newest config for those.
  */
 function connectionPrint(config: Cluster): string {
-  return fingerprint([config.protocol, config.tcpKeepalive, config.bindAddresses]);
+  return fingerprint([
+    config.protocol,
+    config.tcpKeepalive,
+    config.bindAddresses,
+    config.autoSni ?? null,
+    tlsPrint(config),
+  ]);
 }

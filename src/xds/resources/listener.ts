@@ -11,7 +11,7 @@ import { decodeManager } from './http-connection-manager.ts';
 import { decodeListenerFilters, decodeProtocolDetection } from './listener-filters.ts';
 import { decodeKeepAlive } from './socket-options.ts';
 import { decodeTcpProxy } from './tcp-proxy.ts';
-import { checkTransportSocket } from './transport-socket.ts';
+import { decodeDownstreamSocket } from './transport-socket.ts';
 
 const BUFFER_LIMIT_BYTES = 1024 * 1024;
 const LISTENER_FILTERS_TIMEOUT_MS = 15_000;
@@ -39,6 +39,8 @@ export function decodeListener(listener: wire.Listener, path: string, s: Decodin
     trafficDirection: listener.traffic_direction ?? 'UNSPECIFIED',
     tcpBacklog: listener.tcp_backlog_size ?? BACKLOG,
     perConnectionBufferLimitBytes: listener.per_connection_buffer_limit_bytes ?? BUFFER_LIMIT_BYTES,
+    ignoreGlobalConnLimit: listener.ignore_global_conn_limit ?? false,
+    bypassOverloadManager: listener.bypass_overload_manager ?? false,
     listenerFilters,
     listenerFiltersTimeoutMs: listener.listener_filters_timeout ?? LISTENER_FILTERS_TIMEOUT_MS,
     continueOnListenerFiltersTimeout: listener.continue_on_listener_filters_timeout ?? false,
@@ -82,11 +84,17 @@ function decodeAddresses(listener: wire.Listener, at: string, s: Decoding): Sock
 }
 
 function decodeChain(chain: wire.FilterChain, path: string, s: Decoding): FilterChain {
-  checkTransportSocket(chain.transport_socket, `${path}.transport_socket`, s);
+  const tls = decodeDownstreamSocket(
+    chain.transport_socket,
+    `${path}.transport_socket`,
+    chain.transport_socket_connect_timeout,
+    s,
+  );
   return {
     name: chain.name ?? '',
     match: decodeMatch(chain.filter_chain_match ?? {}, `${path}.filter_chain_match`, s),
     filter: decodeNetworkFilters(chain.filters ?? [], `${path}.filters`, s),
+    ...(tls === null ? {} : { tls }),
   };
 }
 

@@ -492,7 +492,7 @@ test('a drain sends away who has said nothing, and serves who has begun', async 
   begun.write('GET / HT');
   await eventually(() => p.stat('listener.127.0.0.1_0.downstream_pre_cx_active') === 2);
   await turns();
-  const drained = p.proxy.drain(10_000);
+  const drained = p.proxy.drain.drain(10_000);
   await silent.untilEnded();
   begun.write('TP/1.1\r\nHost: a\r\n\r\n');
   const response = await begun.response();

@@ -25,7 +25,16 @@ const secure: Secure = (socket, onDone) => {
     if (done) return;
     done = true;
     if (!ok) socket.destroy();
-    const info = { version: secured.getProtocol() ?? '', requestedServerName: 'a.example' };
+    const info = {
+      version: secured.getProtocol() ?? '',
+      requestedServerName: 'a.example',
+      cipher: '',
+      alpn: '',
+      peer: null,
+      validated: false,
+      local: null,
+      sessionReused: false,
+    };
     onDone(ok ? { socket: secured, info } : null);
   };
   secured.on('secure', () => finish(true));

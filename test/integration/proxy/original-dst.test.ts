@@ -105,7 +105,8 @@ test('an unbound listener changes and goes while connections are open', async ()
     ...snapshot,
     listeners: new Map([...snapshot.listeners].filter(([name]) => name === 'main')),
   });
-  await before.untilEnded();
+  before.write('GET /2 HTTP/1.1\r\nHost: a\r\n\r\n');
+  expect((await before.response()).status).toBe(200);
   const stranger = await scripted();
   const after = await p.client();
   after.write(`${to('127.0.0.1', stranger.port)}hello`);

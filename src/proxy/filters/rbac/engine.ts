@@ -108,12 +108,13 @@ function isTls(connection: ConnectionInfo): boolean {
 }
 
 /** Whether a name of the peer's certificate matches: a URI, else a DNS name, else the subject (Envoy: matchers.cc). */
-function matchesPeer({ peerCertificate }: ConnectionInfo, name: StringTest): boolean {
+function matchesPeer({ tls }: ConnectionInfo, name: StringTest): boolean {
+  const peer = tls?.peer ?? null;
   // Envoy asks an absent certificate's subject, which is empty.
-  if (peerCertificate === undefined) return name.test('');
-  for (const uri of peerCertificate.uriSans) if (name.test(uri)) return true;
-  for (const dns of peerCertificate.dnsSans) if (name.test(dns)) return true;
-  return name.test(peerCertificate.subject);
+  if (peer === null) return name.test('');
+  for (const uri of peer.uriSans) if (name.test(uri)) return true;
+  for (const dns of peer.dnsSans) if (name.test(dns)) return true;
+  return name.test(peer.subject);
 }
 
 /** Up to the query or the fragment, as Envoy's path matchers see it. */

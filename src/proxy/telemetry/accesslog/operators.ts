@@ -6,6 +6,7 @@ import { grpcStatusOrMapped, isGrpcType } from '../grpc-status.ts';
 import { formatResponseFlags, formatResponseFlagsLong } from '../response-flags.ts';
 import type { StreamInfo } from '../stream-info.ts';
 import { compileTimeFormat, formatIsoTime } from './time.ts';
+import { peerValidity, TLS_OPERATORS } from './tls-operators.ts';
 
 /** What command operators may know beyond the stream. */
 export interface FormatEnvironment {
@@ -56,27 +57,11 @@ const NEVER_KNOWN: ReadonlySet<string> = new Set([
   'DOWNSTREAM_DIRECT_LOCAL_ADDRESS_WITHOUT_PORT',
   'DOWNSTREAM_DIRECT_LOCAL_PORT',
   'DOWNSTREAM_HANDSHAKE_DURATION',
-  'DOWNSTREAM_LOCAL_DNS_SAN',
   'DOWNSTREAM_LOCAL_EMAIL_SAN',
-  'DOWNSTREAM_LOCAL_IP_SAN',
-  'DOWNSTREAM_LOCAL_SUBJECT',
-  'DOWNSTREAM_LOCAL_URI_SAN',
-  'DOWNSTREAM_PEER_CERT',
-  'DOWNSTREAM_PEER_CERT_V_END',
-  'DOWNSTREAM_PEER_CERT_V_START',
   'DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_1',
   'DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_256',
   'DOWNSTREAM_PEER_CHAIN_SERIALS',
-  'DOWNSTREAM_PEER_DNS_SAN',
   'DOWNSTREAM_PEER_EMAIL_SAN',
-  'DOWNSTREAM_PEER_FINGERPRINT_1',
-  'DOWNSTREAM_PEER_FINGERPRINT_256',
-  'DOWNSTREAM_PEER_IP_SAN',
-  'DOWNSTREAM_PEER_ISSUER',
-  'DOWNSTREAM_PEER_SERIAL',
-  'DOWNSTREAM_PEER_SUBJECT',
-  'DOWNSTREAM_PEER_URI_SAN',
-  'DOWNSTREAM_TLS_CIPHER',
   'DOWNSTREAM_TLS_GROUP',
   'DOWNSTREAM_TLS_SESSION_ID',
   'DOWNSTREAM_TRANSPORT_FAILURE_REASON',
@@ -100,23 +85,12 @@ const NEVER_KNOWN: ReadonlySet<string> = new Set([
   'UPSTREAM_HOSTS_ATTEMPTED_WITHOUT_PORT',
   'UPSTREAM_HOST_NAMES_ATTEMPTED',
   'UPSTREAM_HOST_NAMES_ATTEMPTED_WITHOUT_PORT',
-  'UPSTREAM_LOCAL_DNS_SAN',
-  'UPSTREAM_LOCAL_IP_SAN',
-  'UPSTREAM_LOCAL_URI_SAN',
   'UPSTREAM_METADATA',
-  'UPSTREAM_PEER_CERT',
   'UPSTREAM_PEER_CERT_V_END',
   'UPSTREAM_PEER_CERT_V_START',
-  'UPSTREAM_PEER_DNS_SAN',
-  'UPSTREAM_PEER_IP_SAN',
-  'UPSTREAM_PEER_ISSUER',
-  'UPSTREAM_PEER_SUBJECT',
-  'UPSTREAM_PEER_URI_SAN',
   'UPSTREAM_SERVER_NAME',
-  'UPSTREAM_TLS_CIPHER',
   'UPSTREAM_TLS_GROUP',
   'UPSTREAM_TLS_SESSION_ID',
-  'UPSTREAM_TLS_VERSION',
   'VIRTUAL_CLUSTER_NAME',
 ]);
 
@@ -226,6 +200,18 @@ function timeOf(wall: (info: StreamInfo) => number, local: boolean): Factory {
 const startWall = (info: StreamInfo): number => info.startWall;
 /** An entry is written when its stream ends. */
 const emitWall = (info: StreamInfo): number => info.startWall + (info.end < 0 ? 0 : Math.floor(info.end - info.start));
+/** A time of the client's certificate; with a format as START_TIME has it. */
+function peerTime(which: 'notBefore' | 'notAfter'): Factory {
+  return (argument) => {
+    const { ok, error } = argument === null ? { ok: formatIsoTime } : compileTimeFormat(argument, false);
+    if (ok === undefined) return { error };
+    const formatted: Text = (info) => {
+      const wall = peerValidity(info, which);
+      return wall === undefined ? undefined : ok(wall);
+    };
+    return { ok: { text: formatted, value: formatted } };
+  };
+}
 
 /** Moments that COMMON_DURATION may name. */
 const MOMENTS: Readonly<Record<string, (info: StreamInfo) => number>> = {
@@ -488,7 +474,10 @@ const FACTORIES: Readonly<Record<string, Factory>> = {
   ...addressFactories('DOWNSTREAM_REMOTE', remoteAddress),
   ...addressFactories('DOWNSTREAM_DIRECT_REMOTE', (info) => info.connection.directRemote),
   ...addressFactories('DOWNSTREAM_LOCAL', (info) => info.connection.local),
+  ...Object.fromEntries(Object.entries(TLS_OPERATORS).map(([name, read]) => [name, text(read)])),
   DOWNSTREAM_TLS_VERSION: text((info) => info.connection.tlsVersion),
+  DOWNSTREAM_PEER_CERT_V_START: peerTime('notBefore'),
+  DOWNSTREAM_PEER_CERT_V_END: peerTime('notAfter'),
   REQUESTED_SERVER_NAME: text((info) => info.connection.requestedServerName),
   ROUTE_NAME: named((info) => info.route?.routeName),
   VIRTUAL_HOST_NAME: named((info) => info.route?.virtualHost),

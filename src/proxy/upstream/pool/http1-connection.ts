@@ -1,5 +1,4 @@
 import type { Socket } from 'node:net';
-import { errorCode } from '../../../base/errors.ts';
 import { WheelTimer } from '../../../base/timer-wheel.ts';
 import { formatAddress } from '../../../model/address.ts';
 import type { Headers } from '../../../protocol/http/headers.ts';
@@ -10,7 +9,9 @@ import { ResponseParser } from '../../../protocol/http1/parser.ts';
 import { Output } from '../../io/output.ts';
 import { keep, type Reads } from '../../io/reads.ts';
 import type { UpstreamConnectionInfo } from '../../telemetry/stream-info.ts';
+import type { TlsInfo } from '../../telemetry/tls-info.ts';
 import type { ClusterStats } from '../stats.ts';
+import { failureOf, readyEvent, upstreamTlsInfo } from '../tls.ts';
 import type { Http1Pool } from './http1-pool.ts';
 
 /** How an attempt at an upstream ended without a whole response. */
@@ -56,6 +57,8 @@ export class Http1Connection implements MessageEvents<ResponseHead>, UpstreamCon
   /** Requests sent on it, the present one included. */
   requests = 0;
   connected = false;
+  /** null: plain TCP. */
+  tls: TlsInfo | null = null;
   /** The request on it has been sent whole. */
   requestEnded = false;
   /** Any byte of the present response has arrived. */
@@ -81,7 +84,7 @@ export class Http1Connection implements MessageEvents<ResponseHead>, UpstreamCon
     this.output = new Output(socket);
     this.#parser = new ResponseParser(this, pool.limits);
     this.idleTimer = new WheelTimer(() => this.destroy());
-    socket.on('connect', this.#onConnect);
+    socket.on(readyEvent(socket), this.#onConnect);
     reads.onBytes = this.#onData;
     socket.on('end', this.#onEndOfInput);
     socket.on('drain', this.#onDrain);
@@ -181,6 +184,9 @@ export class Http1Connection implements MessageEvents<ResponseHead>, UpstreamCon
   // === socket events ===
 
   readonly #onConnect = (): void => {
+    // A server that was not let in.
+    if (this.socket.destroyed) return;
+    this.tls = upstreamTlsInfo(this.socket);
     this.connected = true;
     // Asked now: a socket that has closed does not know any more.
     const { localAddress = '', localPort = 0 } = this.socket;
@@ -229,7 +235,7 @@ export class Http1Connection implements MessageEvents<ResponseHead>, UpstreamCon
   };
 
   readonly #onError = (error: Error): void => {
-    this.#failure = errorCode(error) ?? error.message;
+    this.#failure = failureOf(this.socket, error);
   };
 
   readonly #onClose = (): void => {

@@ -70,7 +70,7 @@ export const coreTables = [
     inline_bytes: effective,
     inline_string: effective,
     environment_variable: refused('the proxy reads no environment variables for config: use inline_string or filename'),
-    watched_directory: reported('the file is read once'),
+    watched_directory: reported('files of TLS are watched themselves, any other is read once'),
   }),
   table(core.SubstitutionFormatString, {
     text_format: effective,
@@ -170,9 +170,9 @@ export const coreTables = [
     stateful_formatter: moot('header names keep the case they came in'),
   }),
   table(core.UpstreamHttpProtocolOptions, {
-    auto_sni: whenTrue(reported('there is no upstream TLS yet')),
-    auto_san_validation: whenTrue(reported('there is no upstream TLS yet')),
-    override_auto_sni_header: reported('there is no upstream TLS yet'),
+    auto_sni: effective,
+    auto_san_validation: effective,
+    override_auto_sni_header: effective,
   }),
 
   table(core.ConfigSource, {

@@ -11,6 +11,7 @@ import { AdminServer } from '../../../../src/proxy/admin/server.ts';
 import { HTTP_FILTER_TYPES } from '../../../../src/proxy/filters/standard.ts';
 import { type AdminViewParts, ProxyAdminView } from '../../../../src/proxy/runtime/admin-view.ts';
 import { SnapshotApplier } from '../../../../src/proxy/runtime/apply.ts';
+import { DrainManager } from '../../../../src/proxy/runtime/drain.ts';
 import { ProxyEnvironment } from '../../../../src/proxy/runtime/environment.ts';
 import { proxyDecodeContext } from '../../../../src/proxy/runtime/extensions.ts';
 import { StaticRuntime } from '../../../../src/proxy/runtime/runtime-values.ts';
@@ -163,6 +164,7 @@ export async function startProxy(yaml: string, overrides: Partial<AdminViewParts
     balancers: standardBalancers,
     resolve: systemResolver,
     metrics: new RequestMetrics(stats, identityOfNode({})),
+    overload: bootstrap.overload,
     explain: false,
   });
   const applier = new SnapshotApplier(env);
@@ -182,6 +184,7 @@ export async function startProxy(yaml: string, overrides: Partial<AdminViewParts
     version: '1.2.3',
     ready: () => true,
     discovery: () => null,
+    drain: new DrainManager(env, applier),
     quit: () => calls.push('quit'),
     ...overrides,
   });

@@ -14,13 +14,11 @@ const UNNAMED = new Set([
   'envoy.config.core.v3.GrpcService.GoogleGrpc.channel_credentials',
   'envoy.config.accesslog.v3.AccessLogFilter.and_filter',
   'envoy.config.accesslog.v3.AccessLogFilter.or_filter',
-  'envoy.config.cluster.v3.Cluster.upstream_http_protocol_options',
   'envoy.config.cluster.v3.Cluster.LeastRequestLbConfig.choice_count',
   'envoy.config.cluster.v3.Cluster.RingHashLbConfig.minimum_ring_size',
   'envoy.config.cluster.v3.Cluster.RingHashLbConfig.hash_function',
   'envoy.config.cluster.v3.Cluster.RingHashLbConfig.maximum_ring_size',
   'envoy.config.cluster.v3.Cluster.MaglevLbConfig.table_size',
-  'envoy.extensions.upstreams.http.v3.HttpProtocolOptions.upstream_http_protocol_options',
 ]);
 
 test('a field that is called effective is read by a decoder', () => {

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { decodeRbac } from '../../../../../src/proxy/filters/rbac/config.ts';
 import { deniedDetails, Engine } from '../../../../../src/proxy/filters/rbac/engine.ts';
 import { StreamInfo } from '../../../../../src/proxy/telemetry/stream-info.ts';
+import type { CertificateInfo, TlsInfo } from '../../../../../src/proxy/telemetry/tls-info.ts';
 import { fromJson, Problems } from '../../../../../src/xds/proto/codec.ts';
 import { RBAC } from '../../../../../src/xds/proto/gen/envoy/extensions/filters/http/rbac/v3.ts';
 
@@ -41,9 +42,24 @@ function info(r: Request): StreamInfo {
     directRemote: { host: r.peer ?? '10.0.0.1', port: 4711 },
     requestedServerName: r.serverName ?? '',
     tlsVersion: r.tls || r.certificate ? 'TLSv1.3' : '',
-    ...(r.certificate ? { peerCertificate: { uriSans: [], dnsSans: [], subject: '', ...r.certificate } } : {}),
+    ...(r.certificate ? { tls: tlsOf(r.certificate) } : {}),
   };
   return made;
+}
+
+/** A handshake in which the client showed a certificate with these names. */
+function tlsOf(names: NonNullable<Request['certificate']>): TlsInfo {
+  const certificate = { uriSans: [], dnsSans: [], subject: '', ...names } as unknown as CertificateInfo;
+  return {
+    version: 'TLSv1.3',
+    cipher: '',
+    requestedServerName: '',
+    alpn: '',
+    peer: certificate,
+    validated: true,
+    local: null,
+    sessionReused: false,
+  };
 }
 
 /** Whether a permission matches. */
