@@ -1,6 +1,6 @@
 import type { FilterChain, Listener } from '../../../xds/proto/gen/envoy/config/listener/v3.ts';
 import type { MeshService, ServicePort } from '../../mesh/service.ts';
-import { compareText, isAddress } from '../names.ts';
+import { compareText, hostMatches, isAddress } from '../names.ts';
 import { type Families, INBOUND_PORT, OUTBOUND_PORT, type OutboundPolicy, wildcards } from './capture.ts';
 import { socket } from './endpoint.ts';
 import { domainHost, outboundCluster, withPort } from './names.ts';
@@ -33,16 +33,19 @@ export interface OutboundPlan {
 }
 
 /** A service that HTTP to its own addresses is for, whatever host the request names. */
-export interface DetectedService {
+export interface DetectedService extends PortOfService {
   readonly routes: string;
+}
+
+export interface PortOfService {
   readonly service: MeshService;
   readonly port: ServicePort;
 }
 
 export interface OutboundPlans {
   readonly listeners: readonly OutboundPlan[];
-  /** Ports with HTTP by host. */
-  readonly httpPorts: readonly number[];
+  /** Ports with HTTP by host, and the services there. */
+  readonly hosts: ReadonlyMap<number, readonly PortOfService[]>;
   readonly detected: readonly DetectedService[];
   /** What is not captured as somebody may think. */
   readonly notes: readonly string[];
@@ -52,7 +55,8 @@ const RESERVED: ReadonlySet<number> = new Set([OUTBOUND_PORT, INBOUND_PORT]);
 
 /** Everything of a port that has no address of its own: HTTP by host, TLS by server name, ranges. */
 class WildcardPort {
-  http = false;
+  /** null: nothing is HTTP there. */
+  http: PortOfService[] | null = null;
   readonly names: { host: string; cluster: string }[] = [];
   readonly ranges: { range: string; cluster: string }[] = [];
 }
@@ -67,8 +71,9 @@ export function outboundPlans(scope: Scope, families: Families, policy: Outbound
   const planner = new Planner();
   for (const service of scope.services.values()) for (const port of service.ports) planner.add(service, port);
   // Hosts that only routing rules know are called at port 80.
-  const known = [...scope.services.keys()];
-  if ([...scope.tables('mesh').hosts.keys()].some((host) => !known.includes(host))) planner.wildcard(80).http = true;
+  const unknown = scope.tables('mesh').hosts.keys().filter((host) => !scope.services.has(host));
+  const alone = (host: string): boolean => !scope.services.keys().some((known) => hostMatches(host, known));
+  if (unknown.some(alone)) planner.wildcard(80).http ??= [];
   return planner.plans(families, policy);
 }
 
@@ -86,7 +91,9 @@ class Planner {
     const direct = addresses.length === 0 && ranges.length === 0;
     const { protocol } = port;
     if (isHttp(port) && !isDetected(service, port)) {
-      this.wildcard(port.number).http = true;
+      const wildcard = this.wildcard(port.number);
+      wildcard.http ??= [];
+      wildcard.http.push({ service, port });
       return;
     }
     if (addresses.length > 0) this.#addressed(service, port, addresses, port.number, cluster);
@@ -116,17 +123,18 @@ class Planner {
     const ports = [...this.#wildcards].sort(([a], [b]) => a - b);
     const listeners = ports.flatMap(([port, { http, names, ranges }]): OutboundPlan[] => {
       if (RESERVED.has(port)) {
-        this.#notes.push(`port ${port} is the proxy's own: services there are reached by their addresses only`);
+        this.#notes.push(`port ${port} is the proxy's own: HTTP services there cannot be called`);
         return [];
       }
-      const routes = http ? String(port) : '';
+      const routes = http === null ? '' : String(port);
       const name = `${domainHost(addresses[0] ?? '')}_${port}`;
       return [{ name, addresses, port, routes, detected: false, names: each(names), ranges: eachRange(ranges), rest }];
     });
-    const httpPorts = ports.filter(([port, { http }]) => http && !RESERVED.has(port)).map(([port]) => port);
+    const served = ports.filter(([port]) => !RESERVED.has(port));
+    const hosts = new Map(served.flatMap(([port, { http }]) => (http === null ? [] : [[port, http] as const])));
     return {
       listeners: [...listeners, ...this.#own.values()],
-      httpPorts,
+      hosts,
       detected: this.#detected,
       notes: this.#notes,
     };

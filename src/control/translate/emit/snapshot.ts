@@ -340,8 +340,8 @@ export class MeshEmitter {
         this.#build(this.#listeners, key, Listener, () => outboundListener(plan)),
       );
     }
-    for (const port of plans.httpPorts) {
-      const make = (): RouteConfiguration => portRoutes(scope, port);
+    for (const [port, there] of plans.hosts) {
+      const make = (): RouteConfiguration => portRoutes(scope, port, there);
       put(routes, this.#build(this.#routes, `port ${port}\n${configKey}`, RouteConfiguration, make));
     }
     for (const detected of plans.detected) {

@@ -2,7 +2,7 @@ import type { Route, RouteConfiguration, VirtualHost } from '../../../xds/proto/
 import type { MeshService, ServicePort } from '../../mesh/service.ts';
 import { hostMatches, isAddress } from '../names.ts';
 import { domainHost, HTTP_PROXY, withPort } from './names.ts';
-import { type DetectedService, isDetected } from './outbound.ts';
+import type { DetectedService, PortOfService } from './outbound.ts';
 import { blockedHost, outsideHost, passthroughHost } from './outside.ts';
 import { serviceRoute, tableRoutes } from './route.ts';
 import { httpPorts, type Scope } from './scope.ts';
@@ -30,14 +30,11 @@ export function httpProxyRoutes(scope: Scope): RouteConfiguration {
 }
 
 /** Routes of captured HTTP on a port: by host, which may be written with the port or without. */
-export function portRoutes(scope: Scope, port: number): RouteConfiguration {
+export function portRoutes(scope: Scope, port: number, there: readonly PortOfService[]): RouteConfiguration {
   const domains = new Domains(scope);
   const hosts: VirtualHost[] = [];
-  for (const service of scope.services.values()) {
-    for (const one of httpPorts(service)) {
-      if (one.number !== port || isDetected(service, one)) continue;
-      add(hosts, serviceHost(scope, service, one, domains.ofService(service, one, true)));
-    }
+  for (const one of there) {
+    add(hosts, serviceHost(scope, one.service, one.port, domains.ofService(one.service, one.port, true)));
   }
   if (port === 80) addRuledHosts(scope, domains, hosts);
   const outside = scope.outbound === 'ALLOW_ANY' ? passthroughHost() : blockedHost();
