@@ -69,7 +69,7 @@ function cluster(policy: string, endpoints: number, weight: (i: number) => numbe
     protocol: 'HTTP1',
     healthyPanicThreshold: 50,
     tcpKeepalive: null,
-    bindAddress: null,
+    bindAddresses: [],
     origin: '',
     service: null,
   };

@@ -1,5 +1,5 @@
 import { rmSync } from 'node:fs';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { systemClock } from '../base/clock.ts';
 import { ConfigError } from '../base/errors.ts';
 import { LogRoot } from '../base/log.ts';
@@ -16,6 +16,7 @@ interface ControlFlags {
   readonly xds: SocketAddress;
   readonly http: SocketAddress;
   readonly logLevel: string;
+  readonly outboundTrafficPolicy: 'ALLOW_ANY' | 'REGISTRY_ONLY';
 }
 
 /** How often announcements of dead processes are looked for. */
@@ -28,6 +29,11 @@ export function controlCommand(): Command {
     .option('--instances <folder>', 'folder where `remora run` announces programs; one is made when absent')
     .option('--xds <address>', 'address of the xDS server', parseAddress, { host: '127.0.0.1', port: 15010 })
     .option('--http <address>', 'address of status and debugging', parseAddress, { host: '127.0.0.1', port: 15014 })
+    .addOption(
+      new Option('--outbound-traffic-policy <policy>', 'what becomes of calls to hosts that nobody declared')
+        .choices(['ALLOW_ANY', 'REGISTRY_ONLY'])
+        .default('ALLOW_ANY'),
+    )
     .option('--log-level <level>', 'log level', 'info')
     .addHelpText('after', '\nExample:\n  remora control --files my-mesh/')
     .action(runControl);
@@ -51,6 +57,7 @@ async function runControl(flags: ControlFlags): Promise<void> {
     clock: systemClock,
     log,
     version: VERSION,
+    outboundTrafficPolicy: flags.outboundTrafficPolicy,
   });
   await server.start();
   const retract = publishMesh({

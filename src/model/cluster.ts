@@ -24,7 +24,7 @@ export interface Cluster {
   readonly healthyPanicThreshold: number;
   readonly tcpKeepalive: { readonly timeMs: number } | null;
   /** Source address of upstream connections; null: the kernel's choice. */
-  readonly bindAddress: SocketAddress | null;
+  readonly bindAddresses: readonly SocketAddress[];
   /** Where the cluster came from (`Service default/reviews`), from its filter metadata; '' unknown. */
   readonly origin: string;
   /** Istio's labels of the destination, from `istio` filter metadata (`services: [{host, name, namespace}]`). */

@@ -10,6 +10,10 @@ export interface Listener {
   readonly statPrefix: string;
   /** False: the listener only receives connections handed over by an original-destination listener. */
   readonly bindToPort: boolean;
+  /** Connections go on to the listener whose address they were meant for, if there is one. */
+  readonly useOriginalDst: boolean;
+  /** Takes connections to any address, which the kernel hands it by TPROXY. */
+  readonly transparent: boolean;
   readonly trafficDirection: TrafficDirection;
   readonly tcpBacklog: number;
   readonly perConnectionBufferLimitBytes: number;

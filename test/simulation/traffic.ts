@@ -10,6 +10,7 @@ import * as urls from '../../src/control/serve/type-urls.ts';
 import type { ConfigObject, Finding } from '../../src/control/source/collection.ts';
 import { readObjects } from '../../src/control/source/files/yaml.ts';
 import { DecodedStore } from '../../src/control/translate/decode.ts';
+import type { OutboundPolicy } from '../../src/control/translate/emit/capture.ts';
 import { type EmitNote, MeshEmitter } from '../../src/control/translate/emit/snapshot.ts';
 import { type Translation, translate } from '../../src/control/translate/istio/mesh.ts';
 import { formatAddress } from '../../src/model/address.ts';
@@ -55,6 +56,10 @@ export interface ProxySpec {
   readonly namespace?: string;
   readonly labels?: Readonly<Record<string, string>>;
   readonly remora?: JsonObject;
+  /** INTERCEPTION_MODE; such a proxy has no `remora`. */
+  readonly capture?: 'REDIRECT' | 'TPROXY';
+  /** Of its pod, separated by commas. */
+  readonly ips?: string;
   /** What the proxy says it is: `remora`, or `envoy`. */
   readonly agent?: string;
 }
@@ -78,12 +83,13 @@ export function bookinfoFiles(...tries: readonly string[]): Files {
 export class Mesh {
   readonly notes: EmitNote[] = [];
   readonly #store = new DecodedStore();
-  readonly #emitter = new MeshEmitter((note) => this.notes.push(note));
+  readonly #emitter: MeshEmitter;
   #translation: Translation | undefined;
   #objects = new Map<string, ConfigObject>();
   findings: readonly Finding[] = [];
 
-  constructor(files: Files) {
+  constructor(files: Files, policy: OutboundPolicy = 'ALLOW_ANY') {
+    this.#emitter = new MeshEmitter((note) => this.notes.push(note), policy);
     this.write(files);
   }
 
@@ -113,10 +119,22 @@ export class Mesh {
 }
 
 export function node(spec: ProxySpec): ProxyNode {
-  const { kind = 'sidecar', name = 'productpage-v1', namespace = 'default', labels = {}, agent = 'remora' } = spec;
-  const metadata: JsonObject = { NAMESPACE: namespace, LABELS: { ...labels }, REMORA: spec.remora ?? remoraOf(kind) };
+  const {
+    kind = 'sidecar',
+    name = 'productpage-v1',
+    namespace = 'default',
+    labels = {},
+    agent = 'remora',
+    capture,
+    ips = '127.0.0.1',
+  } = spec;
+  const mode =
+    capture === undefined
+      ? { REMORA: spec.remora ?? remoraOf(kind) }
+      : { INTERCEPTION_MODE: capture, INSTANCE_IPS: ips };
+  const metadata: JsonObject = { NAMESPACE: namespace, LABELS: { ...labels }, ...mode };
   return proxyNode({
-    id: `${kind}~127.0.0.1~${name}.${namespace}~${namespace}.svc.cluster.local`,
+    id: `${kind}~${ips.split(',')[0]}~${name}.${namespace}~${namespace}.svc.cluster.local`,
     metadata,
     user_agent_name: agent,
     user_agent_version: '1',

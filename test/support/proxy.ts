@@ -122,6 +122,7 @@ export class ProxyBuilder {
   #manager: Json = {};
   #router: Json = {};
   #listener: Json = {};
+  readonly #more: Json[] = [];
   #chain: Json = {};
   #secrets: Json[] = [];
   #runtime: Json = {};
@@ -203,6 +204,11 @@ export class ProxyBuilder {
     this.#secrets.push(fields);
     return this;
   }
+  /** A listener beside the one that clients connect to. */
+  rawListener(fields: Json): this {
+    this.#more.push(fields);
+    return this;
+  }
   runtime(fields: Json): this {
     this.#runtime = { ...this.#runtime, ...fields };
     return this;
@@ -274,6 +280,7 @@ export class ProxyBuilder {
             filter_chains: [{ filters: [filter], ...this.#chain }],
             ...this.#listener,
           },
+          ...this.#more,
         ],
         clusters: this.#clusters,
         secrets: this.#secrets,

@@ -4,6 +4,7 @@ import { AdsServer } from '../serve/ads.ts';
 import type { ConnectedProxy } from '../serve/clients.ts';
 import { formatFinding } from '../source/collection.ts';
 import { FileSource } from '../source/files/watch.ts';
+import type { OutboundPolicy } from '../translate/emit/capture.ts';
 import { StatusServer } from './http.ts';
 import { MeshSnapshotSource } from './snapshot-source.ts';
 
@@ -15,6 +16,8 @@ export interface ControlOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly version: string;
+  /** What becomes of calls to unknown hosts; ALLOW_ANY where it is left out. */
+  readonly outboundTrafficPolicy?: OutboundPolicy;
 }
 
 /** One control server. This file is where its parts meet, and the only one. */
@@ -31,7 +34,7 @@ export class ControlServer {
     // What people wrote, with its places.
     this.#files = new FileSource({ paths: options.paths, clock, logger: log.child('files') });
     // From objects to the mesh, and from the mesh to each proxy's resources.
-    this.#snapshots = new MeshSnapshotSource(this.#files, log.child('mesh'));
+    this.#snapshots = new MeshSnapshotSource(this.#files, log.child('mesh'), options.outboundTrafficPolicy);
     // Out to the proxies.
     this.#ads = new AdsServer({
       source: this.#snapshots,

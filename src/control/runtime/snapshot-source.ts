@@ -6,6 +6,7 @@ import type { ProxySnapshot } from '../serve/snapshot.ts';
 import type { ChangeScope, SnapshotSource } from '../serve/source.ts';
 import { type ConfigSource, type Finding, formatFinding } from '../source/collection.ts';
 import { DecodedStore } from '../translate/decode.ts';
+import type { OutboundPolicy } from '../translate/emit/capture.ts';
 import { changeScope } from '../translate/emit/change.ts';
 import { type EmitNote, MeshEmitter } from '../translate/emit/snapshot.ts';
 import type { Translation } from '../translate/istio/mesh.ts';
@@ -43,10 +44,10 @@ export class MeshSnapshotSource implements SnapshotSource {
   #findings: ReadonlyMap<string, Finding> = new Map();
   #unsubscribe: (() => void) | null = null;
 
-  constructor(source: ConfigSource, log: Logger) {
+  constructor(source: ConfigSource, log: Logger, policy: OutboundPolicy = 'ALLOW_ANY') {
     this.#source = source;
     this.#log = log;
-    this.#emitter = new MeshEmitter((note) => this.#noted(note));
+    this.#emitter = new MeshEmitter((note) => this.#noted(note), policy);
   }
 
   get mesh(): Mesh {
@@ -102,7 +103,7 @@ export class MeshSnapshotSource implements SnapshotSource {
       this.#log.error(`the config cannot be translated, the last mesh is kept: ${messageOf(error)}`);
     }
     this.#report([...all, ...(this.#translation?.findings ?? [])]);
-    const scope = changeScope(before, this.mesh);
+    const scope = changeScope(before, this.mesh, this.#emitter.captures);
     if (scope === null) return;
     // Endpoints do not wait for the weights that they shift; but what somebody wrote goes out as one.
     const written = before.routes !== this.mesh.routes || before.policies !== this.mesh.policies;

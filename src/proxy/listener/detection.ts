@@ -81,7 +81,7 @@ export class Detection {
     while (this.#step < steps.length) {
       const step = steps[this.#step++]!;
       if (step.disabled?.(this.facts.local.port)) continue;
-      const inspect = step.begin(this.facts);
+      const inspect = step.begin(this.facts, this.socket);
       if (inspect === null) continue;
       if (inspect === 'close') {
         this.#giveUp('refused');

@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import type { Clock } from '../../base/clock.ts';
 import { TokenBucket } from '../../base/token-bucket.ts';
 import type { SocketAddress } from '../../model/address.ts';
@@ -13,6 +14,8 @@ export interface ConnectionFacts {
   readonly directRemote: SocketAddress;
   remote: SocketAddress;
   local: SocketAddress;
+  /** `local` is where the client wanted to go, as the kernel or a PROXY header says. */
+  restored: boolean;
   serverName: string;
   /** '' until something is detected. */
   transportProtocol: string;
@@ -31,7 +34,7 @@ export interface ListenerFilterStep {
   /** True for destination ports where it is left out. */
   readonly disabled: ((port: number) => boolean) | null;
   /** Null: it needs no bytes, and is done; `close`: it does not want the connection. */
-  begin(facts: ConnectionFacts): Inspect | null | 'close';
+  begin(facts: ConnectionFacts, socket: Socket): Inspect | null | 'close';
 }
 
 /** What the filters need of the process. */
@@ -39,8 +42,8 @@ export interface ListenerFilterEnvironment {
   readonly stats: StatStore;
   readonly clock: Clock;
   readonly runtime: { boolean(key: string, fallback: boolean): boolean };
-  /** Says once, for the listener, that the platform does not tell original destinations. */
-  noOriginalDestination(): void;
+  /** Where a client wanted to go; null: it was not redirected, or nobody can tell. */
+  originalDestination(socket: Socket): SocketAddress | null;
 }
 
 export function compileListenerFilters(
@@ -63,9 +66,11 @@ function compileBegin(filter: ListenerFilter, env: ListenerFilterEnvironment): L
     case 'http-inspector':
       return httpInspector(env.stats);
     case 'original-dst':
-      // SO_ORIGINAL_DST is not to be had from Node: the socket's own address stays, which is right without redirection.
-      return () => {
-        env.noOriginalDestination();
+      return (facts, socket) => {
+        const destination = env.originalDestination(socket);
+        if (destination === null) return null;
+        facts.local = destination;
+        facts.restored = true;
         return null;
       };
     case 'local-rate-limit':
@@ -147,6 +152,7 @@ function proxyProtocol(config: ProxyProtocol, store: StatStore): ListenerFilterS
     if (addresses !== null) {
       facts.remote = { host: plainAddress(addresses.source.host), port: addresses.source.port };
       facts.local = { host: plainAddress(addresses.destination.host), port: addresses.destination.port };
+      facts.restored = true;
     }
     return answer.length;
   };

@@ -2,7 +2,6 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { messageOf } from '../../base/errors.ts';
 import { formatAddress, type SocketAddress } from '../../model/address.ts';
 import type { FilterChain, Listener as ListenerConfig, NetworkFilter, TrafficDirection } from '../../model/listener.ts';
-import { plainAddress } from '../http/addresses.ts';
 import { type ConnectionDeparture, HttpConnection } from '../http/connection.ts';
 import type { ConnectionManager } from '../http/connection-manager.ts';
 import { type ListenSockets, listenKept, socketKey } from '../io/listen-sockets.ts';
@@ -14,9 +13,11 @@ import { type ConnectionInfo, StreamInfo } from '../telemetry/stream-info.ts';
 import type { TlsInfo } from '../telemetry/tls-info.ts';
 import { type Admission, Verdict } from './admission.ts';
 import { bindError } from './bind-error.ts';
+import { type AcceptedFacts, factsOf, inputOf } from './connection-facts.ts';
 import { Detection, type DetectionHost, type DetectionPlan, type GivenUp } from './detection.ts';
 import type { DrainWindow } from './drain-window.ts';
 import { type ChainInput, FilterChainTable } from './filter-chain.ts';
+import { Interception, type InterceptionEnvironment } from './interception.ts';
 import { type ConnectionFacts, compileListenerFilters, type ListenerFilterStep } from './listener-filters.ts';
 import { ListenerStats } from './stats.ts';
 import type { ClientHelloFacts } from './tls.ts';
@@ -64,7 +65,9 @@ export function compileListener(
 }
 
 /** What listeners share. */
-export interface ListenerEnvironment extends TcpEnvironment {
+export interface ListenerEnvironment extends TcpEnvironment, InterceptionEnvironment {
+  /** The listener in force at an address, or at any address with that port; null: none. */
+  listenerFor(destination: SocketAddress): Listener | null;
   /** Over which all connections of a direction are asked to leave; null: they are not. */
   drainWindow(direction: TrafficDirection): DrainWindow | null;
   readonly admission: Admission;
@@ -121,6 +124,7 @@ export class Listener implements DetectionHost {
   readonly #detections = new Set<Detection>();
   #stats: ListenerStats;
   readonly #limitKey: string;
+  readonly #interception: Interception;
   /** Null: chains are chosen at once. */
   #plan: DetectionPlan | null;
   #gone = false;
@@ -128,7 +132,6 @@ export class Listener implements DetectionHost {
   #window: DrainWindow | null = null;
   /** Accepted, not read yet. */
   readonly #held: Socket[] = [];
-  #saidNoOriginalDst = false;
   #saidMismatch = false;
   #onEmpty: (() => void) | null = null;
 
@@ -139,6 +142,7 @@ export class Listener implements DetectionHost {
     this.#env = env;
     this.#stats = new ListenerStats(env.stats, compiled.config.statPrefix);
     this.#limitKey = `envoy.resource_limits.listener.${this.name}.connection_limit`;
+    this.#interception = new Interception(this.name, env);
     this.#plan = this.#compilePlan(null);
   }
 
@@ -149,7 +153,8 @@ export class Listener implements DetectionHost {
     return this.#compiled.config;
   }
   /** Where it really listens: port 0 resolved. */
-  get addresses(): SocketAddress[] {
+  get addresses(): readonly SocketAddress[] {
+    if (!this.config.bindToPort) return this.config.addresses;
     return this.#servers.map(({ server, address }) => {
       const bound = server.address();
       return typeof bound === 'object' && bound !== null ? { host: address.host, port: bound.port } : address;
@@ -164,6 +169,9 @@ export class Listener implements DetectionHost {
    * that are about to go, has open at an address is taken over, so that no client is turned away in between.
    */
   async bind(leaving: readonly Listener[] = []): Promise<void> {
+    // It gets what others hand on.
+    if (!this.config.bindToPort) return;
+    this.#interception.check(this.config);
     for (const address of this.config.addresses) {
       const server = leaving.map((listener) => listener.#give(address)).find((given) => given !== null);
       if (server === undefined || server === null) await this.#bindOne(address);
@@ -179,6 +187,7 @@ export class Listener implements DetectionHost {
   #adopt(server: Server, address: SocketAddress): void {
     server.removeAllListeners('connection').on('connection', this.#onConnection);
     this.#watch(server);
+    this.#interception.open(server, address, this.config);
     this.#servers.push({ server, address });
   }
 
@@ -274,13 +283,16 @@ export class Listener implements DetectionHost {
       this.#onConnection,
     );
     this.#servers.push({ server, address });
-    const where = { host: address.host, port: address.port, backlog: this.config.tcpBacklog };
+    // The other family has a socket of its own.
+    const ipv6Only = address.host === '::' && this.config.addresses.some(({ host }) => host === '0.0.0.0');
+    const where = { host: address.host, port: address.port, backlog: this.config.tcpBacklog, ipv6Only };
     try {
       await listenKept(server, socketKey(this.name, address), where, this.#env.sockets);
     } catch (error) {
       throw bindError(this.name, address, error);
     }
     this.#watch(server);
+    this.#interception.open(server, address, this.config);
   }
 
   readonly #onConnection = (socket: Socket): void => {
@@ -313,7 +325,13 @@ export class Listener implements DetectionHost {
     this.#held.push(socket.pause());
   }
 
-  #accept(socket: Socket): void {
+  /** Takes over a connection that another listener accepted for this one's address, with what it read of it. */
+  receive(socket: Socket, facts: ConnectionFacts, first: Buffer | null): void {
+    if (first !== null) socket.unshift(first);
+    this.#accept(socket, { ...factsOf(socket), remote: facts.remote, local: facts.local, handedOn: true });
+  }
+
+  #accept(socket: Socket, facts = factsOf(socket)): void {
     if (this.#connections.size >= this.#env.runtime.number(this.#limitKey, Number.POSITIVE_INFINITY)) {
       this.#stats.count('downstream_cx_overflow');
       socket.destroy();
@@ -321,7 +339,6 @@ export class Listener implements DetectionHost {
     }
     const { keepAlive } = this.config;
     if (keepAlive !== null) socket.setKeepAlive(keepAlive.enabled, keepAlive.idleMs);
-    const facts = factsOf(socket);
     if (this.#plan === null) {
       facts.transportProtocol = 'raw_buffer';
       this.#serve(socket, facts, null, null);
@@ -342,7 +359,7 @@ export class Listener implements DetectionHost {
           stats: this.#env.stats,
           clock: this.#env.clock,
           runtime: this.#env.runtime,
-          noOriginalDestination: () => this.#sayNoOriginalDestination(),
+          originalDestination: (socket) => this.#interception.destinationOf(socket, this.config),
         }),
       timeoutMs: listenerFiltersTimeoutMs,
       continueOnTimeout: continueOnListenerFiltersTimeout,
@@ -375,8 +392,20 @@ export class Listener implements DetectionHost {
     const { socket, facts, first, upstream } = detection;
     this.#forget(detection);
     if (detection.serverFirst) this.#stats.count('protocol_detection_server_first');
-    this.#serve(socket, facts, first, upstream);
+    const other = this.#otherListener(facts);
+    if (other === null) this.#serve(socket, facts, first, upstream);
+    else {
+      upstream?.abandon();
+      other.receive(socket, facts, first);
+    }
     this.#ended(detection);
+  }
+
+  /** The listener that an intercepted connection was meant for; null: this one. It is handed on once only. */
+  #otherListener(facts: AcceptedFacts): Listener | null {
+    if (!this.config.useOriginalDst || !facts.restored || facts.handedOn === true) return null;
+    const other = this.#env.listenerFor(facts.local);
+    return other === this ? null : other;
   }
 
   onGivenUp(detection: Detection, why: GivenUp): void {
@@ -390,14 +419,6 @@ export class Listener implements DetectionHost {
   #forget(detection: Detection): void {
     this.#detections.delete(detection);
     this.#stats.waiting(-1);
-  }
-
-  #sayNoOriginalDestination(): void {
-    if (this.#saidNoOriginalDst) return;
-    this.#saidNoOriginalDst = true;
-    this.#env.log.warn(
-      `listener ${this.name}: original destinations are not known here: the address that a client connects to is taken`,
-    );
   }
 
   /** What was seen holds; that it is not what was declared is said once. */
@@ -563,32 +584,4 @@ export class Listener implements DetectionHost {
 /** As long a queue as a kernel would keep; each may fill its buffer once. */
 const MAX_HELD = 64;
 
-function factsOf(socket: Socket): ConnectionFacts {
-  const remote = { host: plainAddress(socket.remoteAddress), port: socket.remotePort ?? 0 };
-  return {
-    directRemote: remote,
-    remote,
-    local: { host: plainAddress(socket.localAddress), port: socket.localPort ?? 0 },
-    serverName: '',
-    transportProtocol: '',
-    applicationProtocols: NO_PROTOCOLS,
-  };
-}
-
-function inputOf(facts: ConnectionFacts): ChainInput {
-  return {
-    destinationAddress: facts.local.host,
-    destinationPort: facts.local.port,
-    serverName: facts.serverName,
-    transportProtocol: facts.transportProtocol,
-    applicationProtocols: facts.applicationProtocols,
-    directSource: facts.directRemote.host,
-    source: facts.remote.host,
-    sourcePort: facts.remote.port,
-  };
-}
-
-/** 'close' follows. */
 function ignore(): void {}
-
-const NO_PROTOCOLS: readonly string[] = [];

@@ -200,16 +200,20 @@ export class SnapshotApplier {
     for (const compiled of listeners) {
       const { config } = compiled;
       const running = this.listeners.get(config.name);
-      if (running !== undefined && sameAddresses(running.config, config)) running.update(compiled);
-      else if (config.bindToPort) added.push(new Listener(compiled, this.#env));
+      if (running !== undefined && sameSockets(running.config, config)) running.update(compiled);
+      else added.push(new Listener(compiled, this.#env));
     }
     this.#forgetTables(snapshot.routes);
-    const leaving = [...this.listeners.values()].filter(({ name }) => !snapshot.listeners.get(name)?.bindToPort);
-    for (const listener of added) await this.#bind(listener, leaving);
+    const leaving = [...this.listeners.values()].filter(({ name }) => !snapshot.listeners.has(name));
+    // Those that get connections from others are there before those that hand them on.
+    for (const listener of added) if (!listener.config.bindToPort) await this.#bind(listener, leaving);
+    this.#env.listenerIndex.update(this.listeners.values());
+    for (const listener of added) if (listener.config.bindToPort) await this.#bind(listener, leaving);
     for (const listener of leaving) {
       this.listeners.delete(listener.name);
       this.#drain(listener);
     }
+    this.#env.listenerIndex.update(this.listeners.values());
   }
 
   /** What does not compile leaves nothing behind. */
@@ -257,7 +261,7 @@ export class SnapshotApplier {
       listener.destroy();
       return;
     }
-    this.#serving = true;
+    if (listener.config.bindToPort) this.#serving = true;
     this.listeners.set(listener.name, listener);
     if (replaced !== undefined) this.#drain(replaced);
   }
@@ -380,8 +384,11 @@ function releaseUnnamed({ managers, tcpProxies }: Handlers, named: Handlers): vo
   for (const [key, proxy] of tcpProxies) if (named.tcpProxies.get(key) !== proxy) proxy.release();
 }
 
-function sameAddresses(a: ListenerConfig, b: ListenerConfig): boolean {
+function sameSockets(a: ListenerConfig, b: ListenerConfig): boolean {
   return (
+    a.bindToPort === b.bindToPort &&
+    a.transparent === b.transparent &&
+    a.useOriginalDst === b.useOriginalDst &&
     a.addresses.length === b.addresses.length &&
     a.addresses.every(({ host, port }, i) => host === b.addresses[i]!.host && port === b.addresses[i]!.port)
   );

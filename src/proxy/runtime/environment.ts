@@ -4,7 +4,11 @@ import type { Random } from '../../base/random.ts';
 import type { Registry } from '../../base/registry.ts';
 import { TimerWheel } from '../../base/timer-wheel.ts';
 import type { AccessLog } from '../../model/access-log.ts';
+
+import type { SocketAddress } from '../../model/address.ts';
+
 import type { TrafficDirection } from '../../model/listener.ts';
+
 import type { HeaderMatcher } from '../../model/matcher.ts';
 import type { OverloadConfig } from '../../model/overload.ts';
 import type { TlsSecret } from '../../model/tls.ts';
@@ -12,10 +16,19 @@ import type { HttpFilterType, RuntimeValues } from '../filters/filter.ts';
 import type { HttpEnvironment } from '../http/connection-manager.ts';
 import type { OverloadState } from '../http/overload-state.ts';
 import type { NodeIdentity } from '../http/request-options.ts';
+
 import type { ListenSockets } from '../io/listen-sockets.ts';
 import type { Admission } from '../listener/admission.ts';
 import type { DrainWindow } from '../listener/drain-window.ts';
-import type { ListenerEnvironment } from '../listener/listener.ts';
+
+import type { Listener, ListenerEnvironment } from '../listener/listener.ts';
+import { ListenerIndex } from '../listener/listener-index.ts';
+import {
+  loadOriginalDestinations,
+  type NoOriginalDestinations,
+  type OriginalDestinations,
+} from '../listener/original-dst.ts';
+
 import { compileHeaderMatcher, type HeaderTest } from '../router/header-match.ts';
 import { type AccessLogger, compileAccessLogs } from '../telemetry/accesslog/logger.ts';
 import type { LogSinks } from '../telemetry/accesslog/sink.ts';
@@ -69,6 +82,8 @@ export class ProxyEnvironment implements HttpEnvironment, ListenerEnvironment, U
   readonly wheel: TimerWheel;
   readonly tls: TlsContexts;
   readonly clusters: ClusterManager;
+  /** Which listener is for which address. */
+  readonly listenerIndex = new ListenerIndex();
   readonly headerMatcher: (matcher: HeaderMatcher) => HeaderTest = compileHeaderMatcher;
   /** Over which the connections of each direction are asked to leave; the {@link DrainManager} sets it. */
   readonly drains: Record<TrafficDirection, DrainWindow | null> = { UNSPECIFIED: null, INBOUND: null, OUTBOUND: null };
@@ -80,6 +95,7 @@ export class ProxyEnvironment implements HttpEnvironment, ListenerEnvironment, U
   readonly admission: Admission;
   readonly #sinks: LogSinks;
   #connectionId = 0;
+  #originalDestinations: OriginalDestinations | NoOriginalDestinations | null = null;
 
   constructor(parts: EnvironmentParts) {
     this.clock = parts.clock;
@@ -116,6 +132,13 @@ export class ProxyEnvironment implements HttpEnvironment, ListenerEnvironment, U
   }
   cluster(name: string): UpstreamCluster | undefined {
     return this.clusters.get(name);
+  }
+  originalDestinations(): OriginalDestinations | NoOriginalDestinations {
+    this.#originalDestinations ??= loadOriginalDestinations();
+    return this.#originalDestinations;
+  }
+  listenerFor(destination: SocketAddress): Listener | null {
+    return this.listenerIndex.find(destination);
   }
   nextConnectionId(): number {
     return ++this.#connectionId;

@@ -377,7 +377,7 @@ function connectionPrint(config: Cluster): string {
   return fingerprint([
     config.protocol,
     config.tcpKeepalive,
-    config.bindAddress,
+    config.bindAddresses,
     config.autoSni ?? null,
     tlsPrint(config),
   ]);

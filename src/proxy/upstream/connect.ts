@@ -1,4 +1,5 @@
-import { connect, type OnReadOpts, type Socket } from 'node:net';
+import { connect, isIPv6, type OnReadOpts, type Socket } from 'node:net';
+import type { SocketAddress } from '../../model/address.ts';
 import type { UpstreamCluster } from './cluster.ts';
 import type { UpstreamEndpoint } from './endpoint.ts';
 import { ANY_SERVER, type ConnectOptions, type ServerIdentity } from './tls.ts';
@@ -13,7 +14,7 @@ export function connectTo(
   onread?: OnReadOpts,
   server: ServerIdentity = ANY_SERVER,
 ): Socket {
-  const bind = cluster.bindAddress;
+  const bind = sourceFor(endpoint.host, cluster.bindAddresses);
   const options: ConnectOptions = {
     host: endpoint.host,
     port: endpoint.port,
@@ -27,4 +28,11 @@ export function connectTo(
   };
   const secure = tls === null ? null : tls.of(endpoint.socketMatch);
   return secure === null ? connect(options) : secure.connect(options, endpoint.address, server);
+}
+
+/** The first of the endpoint's family, else the first (Envoy's default local address selector). */
+function sourceFor(host: string, sources: readonly SocketAddress[]): SocketAddress | null {
+  if (sources.length === 0) return null;
+  const six = isIPv6(host);
+  return sources.find((source) => isIPv6(source.host) === six) ?? sources[0]!;
 }

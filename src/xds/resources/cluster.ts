@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import type { SocketAddress } from '../../model/address.ts';
 import type { Cluster, ClusterDiscovery, DnsSettings } from '../../model/cluster.ts';
 import type { LoadAssignment } from '../../model/endpoint.ts';
 import type { AutoSni, TransportSocketMatch, UpstreamTlsConfig } from '../../model/tls.ts';
@@ -26,7 +27,6 @@ export function decodeCluster(cluster: wire.Cluster, path: string, s: Decoding, 
   const matches = decodeSocketMatches(cluster, at, s);
   const options = decodeUpstreamOptions(cluster, at, s, controlPlane);
   const keepalive = cluster.upstream_connection_options?.tcp_keepalive;
-  const source = cluster.upstream_bind_config?.source_address;
   return {
     name: cluster.name ?? '',
     statName: cluster.alt_stat_name || (cluster.name ?? ''),
@@ -43,14 +43,29 @@ export function decodeCluster(cluster: wire.Cluster, path: string, s: Decoding, 
     healthyPanicThreshold: panicThreshold(cluster),
     // Without keepalive_time the kernel's two hours hold.
     tcpKeepalive: keepalive === undefined ? null : { timeMs: (keepalive.keepalive_time ?? 7200) * 1000 },
-    bindAddress:
-      source === undefined ? null : decodeSocketAddress(source, `${at}upstream_bind_config.source_address`, s),
+    bindAddresses: decodeSources(cluster.upstream_bind_config, `${at}upstream_bind_config`, s),
     origin: originOf(cluster.metadata),
     service: serviceOf(cluster.metadata),
     ...(tls === null ? {} : { tls }),
     ...(matches.length === 0 ? {} : { socketMatches: matches }),
     ...decodeAutoSni(options.upstreamHttp, tls, matches, at, s),
   };
+}
+
+/** `additional_source_addresses` is the former name of `extra_source_addresses`, which wins. */
+function decodeSources(config: core.BindConfig | undefined, path: string, s: Decoding): SocketAddress[] {
+  if (config === undefined) return [];
+  const {
+    source_address: first,
+    extra_source_addresses: extra = [],
+    additional_source_addresses: former = [],
+  } = config;
+  const more = extra.map(({ address }, i) => ({ address, at: `extra_source_addresses[${i}].address` }));
+  const old = former.map((address, i) => ({ address, at: `additional_source_addresses[${i}]` }));
+  const sources = [{ address: first, at: 'source_address' }, ...(more.length > 0 ? more : old)];
+  return sources.flatMap(({ address, at }) =>
+    address === undefined ? [] : [decodeSocketAddress(address, `${path}.${at}`, s)],
+  );
 }
 
 function decodeSocketMatches(cluster: wire.Cluster, at: string, s: Decoding): TransportSocketMatch[] {

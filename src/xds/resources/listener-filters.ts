@@ -22,6 +22,9 @@ export function decodeListenerFilters(listener: wire.Listener, at: string, s: De
     const decoded = decodeListenerFilter(filter, `${at}listener_filters[${i}]`, s);
     if (decoded !== null) filters.push(decoded);
   }
+  if (listener.use_original_dst === true && !filters.some(({ kind }) => kind === 'original-dst')) {
+    filters.push({ kind: 'original-dst', disabled: null });
+  }
   if (usesProxyProtocol(listener.filter_chains ?? [], at, s)) {
     if (!filters.some(({ kind }) => kind === 'proxy-protocol')) {
       // The header stands before all that the other filters look at.

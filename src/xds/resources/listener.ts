@@ -34,6 +34,8 @@ export function decodeListener(listener: wire.Listener, path: string, s: Decodin
     addresses,
     statPrefix: listener.stat_prefix || formatAddress(first).replaceAll(':', '_'),
     bindToPort: listener.bind_to_port ?? listener.deprecated_v1?.bind_to_port ?? true,
+    useOriginalDst: listener.use_original_dst ?? false,
+    transparent: listener.transparent ?? false,
     trafficDirection: listener.traffic_direction ?? 'UNSPECIFIED',
     tcpBacklog: listener.tcp_backlog_size ?? BACKLOG,
     perConnectionBufferLimitBytes: listener.per_connection_buffer_limit_bytes ?? BUFFER_LIMIT_BYTES,

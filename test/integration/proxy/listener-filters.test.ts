@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import {
   HTTP,
   httpChain,
@@ -274,6 +274,7 @@ test('original_dst says once that it cannot know', async () => {
     .cluster('a', server.port)
     .listener({ listener_filters: [originalDst], filter_chains: [httpChain('a')] })
     .start();
+  vi.spyOn(p.proxy.env, 'originalDestinations').mockReturnValue({ reason: 'not on this machine' });
   for (let i = 0; i < 2; i++) {
     const client = await p.client();
     client.get();

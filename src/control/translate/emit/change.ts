@@ -6,9 +6,10 @@ import { isPopulated } from './scope.ts';
 
 /**
  * How far a change reaches: null is no change at all. Endpoints alone touch EDS alone, unless a destination became
- * empty or got its first endpoint, which shifts weights, or endpoints are a part of the cluster, as with DNS.
+ * empty or got its first endpoint, which shifts weights, or endpoints are a part of the cluster, as with DNS. Where
+ * iptables redirect (`captures`) the addresses that there are decide what sidecars listen on.
  */
-export function changeScope(before: Mesh, after: Mesh): ChangeScope | null {
+export function changeScope(before: Mesh, after: Mesh, captures = false): ChangeScope | null {
   if (before === after) return null;
   const parts = (mesh: Mesh) => [mesh.routes, mesh.policies, mesh.gateways, mesh.rateLimits, mesh.domain];
   const old = parts(before);
@@ -20,9 +21,17 @@ export function changeScope(before: Mesh, after: Mesh): ChangeScope | null {
     if (previous === service) continue;
     if (previous === undefined || service.resolution !== 'endpoints') return 'config';
     if (outline(previous, before) !== outline(service, after)) return 'config';
+    if (captures && instances(previous) !== instances(service)) return 'config';
     scope = 'endpoints';
   }
   return scope;
+}
+
+function instances({ endpoints }: MeshService): string {
+  return endpoints
+    .map(({ address, ports }) => `${address} ${[...ports]}`)
+    .sort()
+    .join('\n');
 }
 
 /** All of a service but which endpoints it has. */

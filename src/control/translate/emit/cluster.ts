@@ -1,4 +1,4 @@
-import { pack } from '../../../xds/proto/codec.ts';
+import { type JsonObject, pack } from '../../../xds/proto/codec.ts';
 import type {
   CircuitBreakers_Thresholds,
   Cluster,
@@ -8,11 +8,12 @@ import { HttpProtocolOptions } from '../../../xds/proto/gen/envoy/extensions/ups
 import type { MeshService, PortProtocol, ServicePort } from '../../mesh/service.ts';
 import type { ConnectionPool, Outlier, PortPolicy, Subset, TrafficPolicyRule } from '../../mesh/traffic-policy.ts';
 import { loadAssignment, singleAssignment } from './endpoint.ts';
+import { type AppPort, fromProxy, INBOUND_PASSTHROUGH } from './inbound.ts';
 import type { InboundPort } from './laptop.ts';
 import { istioConfig, istioService, originMetadata, originText } from './metadata.ts';
 import { inboundCluster, outboundCluster, statName } from './names.ts';
-import { FORWARD, PASSTHROUGH } from './outside.ts';
-import { isHttp, portPolicy, subsetOf } from './scope.ts';
+import { BLACK_HOLE, FORWARD, PASSTHROUGH } from './outside.ts';
+import { isHeadless, isHttp, portPolicy, type Scope, subsetOf } from './scope.ts';
 
 const CONNECT_TIMEOUT_MS = 10_000;
 /**
@@ -30,11 +31,15 @@ const RETRY_BUDGET = { percent: 20, minRetryConcurrency: 3 };
 const HTTP_EXTENSION = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
 
 /** Every cluster for calls to a service: each port, whole and by subset. */
-export function serviceClusters(service: MeshService, policy: TrafficPolicyRule | null, http2: boolean): Cluster[] {
+export function serviceClusters(
+  service: MeshService,
+  policy: TrafficPolicyRule | null,
+  scope: Pick<Scope, 'http2' | 'captured'>,
+): Cluster[] {
   const whole = subsetOf(policy, '');
   const subsets = whole === null ? [] : [whole, ...(policy?.subsets ?? [])];
   return service.ports.flatMap((port) =>
-    subsets.map((subset) => outbound(service, port, subset, policy, http2)).filter((cluster) => cluster !== null),
+    subsets.map((subset) => outbound(service, port, subset, policy, scope)).filter((cluster) => cluster !== null),
   );
 }
 
@@ -44,11 +49,11 @@ function outbound(
   port: ServicePort,
   subset: Subset,
   rule: TrafficPolicyRule | null,
-  http2: boolean,
+  { http2, captured }: Pick<Scope, 'http2' | 'captured'>,
 ): Cluster | null {
   const name = outboundCluster(port.number, subset.name, service.host);
   const policy = portPolicy(subset.policy, port.number);
-  const discovery = discoveryOf(name, service, port, subset, policy);
+  const discovery = discoveryOf(name, service, port, subset, policy, captured !== null);
   if (discovery === null) return null;
   const istio = {
     ...(rule === null ? {} : istioConfig(rule.written.object)),
@@ -86,10 +91,13 @@ function discoveryOf(
   port: ServicePort,
   subset: Subset,
   { loadBalancer }: PortPolicy,
+  captured: boolean,
 ): Discovery | null {
+  // The caller has chosen the instance.
+  if (captured && isHeadless(service)) return ORIGINAL_DST;
   if (service.resolution === 'passthrough' || loadBalancer === 'PASSTHROUGH') {
     // An explicit proxy is asked by name: there is no other destination that the caller could have had in mind.
-    return isHttp(port) ? FORWARD : { type: 'ORIGINAL_DST', lb_policy: 'CLUSTER_PROVIDED' };
+    return isHttp(port) && !captured ? FORWARD : ORIGINAL_DST;
   }
   const lb_policy = loadBalancer ?? 'LEAST_REQUEST';
   if (service.resolution === 'endpoints') return { ...discovered(name), lb_policy };
@@ -108,6 +116,8 @@ function discoveryOf(
     dns_refresh_rate: DNS_REFRESH_MS,
   };
 }
+
+const ORIGINAL_DST = { type: 'ORIGINAL_DST', lb_policy: 'CLUSTER_PROVIDED' } as const;
 
 function discovered(name: string) {
   return {
@@ -160,6 +170,68 @@ export function outsideCluster(): Cluster {
     typed_extension_protocol_options: { [HTTP_EXTENSION]: httpOptions(null, 'http') },
     metadata: originMetadata('hosts outside the mesh', {}),
   };
+}
+
+/** Whatever the app's connections were for, for those that the mesh does not know. */
+export function passthroughCluster(http2: boolean): Cluster {
+  const { cluster_type: _named, ...outside } = outsideCluster();
+  return { ...outside, ...ORIGINAL_DST, typed_extension_protocol_options: asCalled(http2) };
+}
+
+/** Nobody: connections are closed, requests answered with 503. */
+export function blackHoleCluster(): Cluster {
+  return { name: BLACK_HOLE, alt_stat_name: BLACK_HOLE, type: 'STATIC', connect_timeout: CONNECT_TIMEOUT_MS };
+}
+
+/** To the app's own port, from an address that says that it comes from the proxy. */
+export function inboundPortCluster(
+  { port, protocol, service }: AppPort,
+  sources: readonly string[],
+  http2: boolean,
+): Cluster {
+  const options = protocol === 'auto' ? asCalled(http2) : protocolOptions(null, http2 ? protocol : 'http');
+  const istio = { services: [istioService(service)] };
+  return toApp(inboundCluster(port), sources, options, `inbound port ${port}`, istio);
+}
+
+/** To whatever port of the app was called. */
+export function inboundPassthroughCluster(sources: readonly string[], http2: boolean): Cluster {
+  return toApp(INBOUND_PASSTHROUGH, sources, asCalled(http2), 'a port of the app that no service has', {});
+}
+
+function toApp(
+  name: string,
+  sources: readonly string[],
+  typed_extension_protocol_options: ProtocolOptions,
+  origin: string,
+  istio: JsonObject,
+): Cluster {
+  return {
+    name,
+    alt_stat_name: statName(name),
+    ...ORIGINAL_DST,
+    ...fromProxy(sources),
+    connect_timeout: CONNECT_TIMEOUT_MS,
+    circuit_breakers: { thresholds: [unlimited()] },
+    typed_extension_protocol_options,
+    metadata: originMetadata(origin, istio),
+  };
+}
+
+type ProtocolOptions = NonNullable<Cluster['typed_extension_protocol_options']>;
+
+function protocolOptions(pool: ConnectionPool | null, protocol: PortProtocol): ProtocolOptions {
+  return { [HTTP_EXTENSION]: httpOptions(pool, protocol) };
+}
+
+/** The protocol that the caller speaks, where nobody knows what the server does. */
+function asCalled(http2: boolean): ProtocolOptions {
+  if (!http2) return protocolOptions(null, 'http');
+  const options = pack(HttpProtocolOptions, {
+    common_http_protocol_options: { idle_timeout: UPSTREAM_IDLE_MS },
+    use_downstream_protocol_config: { http_protocol_options: {}, http2_protocol_options: {} },
+  });
+  return { [HTTP_EXTENSION]: options };
 }
 
 function connectionFields({ connectionPool: pool, retryBudget }: PortPolicy, protocol: PortProtocol) {

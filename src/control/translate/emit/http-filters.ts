@@ -32,6 +32,11 @@ const CONFIGS: Readonly<Record<FilterName, Any>> = {
 /** All filters on every listener: what a route does not configure does nothing, and listeners need not change with routes. */
 export const HTTP_FILTERS: readonly HttpFilter[] = FILTER_ORDER.map((name) => ({ name, typed_config: CONFIGS[name] }));
 
+/** Where connections were redirected, no host has to be looked up. */
+export const CAPTURED_FILTERS: readonly HttpFilter[] = HTTP_FILTERS.filter(
+  ({ name }) => name !== 'envoy.filters.http.dynamic_forward_proxy',
+);
+
 /** gRPC's codes by their names in the API. */
 const GRPC_STATUS = [
   'OK',

@@ -1,17 +1,16 @@
-import { pack } from '../../../xds/proto/codec.ts';
 import type { Listener } from '../../../xds/proto/gen/envoy/config/listener/v3.ts';
 import type { RouteConfiguration } from '../../../xds/proto/gen/envoy/config/route/v3.ts';
-import { StdoutAccessLog } from '../../../xds/proto/gen/envoy/extensions/access_loggers/stream/v3.ts';
-import { HttpConnectionManager } from '../../../xds/proto/gen/envoy/extensions/filters/network/http_connection_manager/v3.ts';
+import type { HttpConnectionManager } from '../../../xds/proto/gen/envoy/extensions/filters/network/http_connection_manager/v3.ts';
 import type { MeshService } from '../../mesh/service.ts';
 import type { RateLimitPolicy } from '../../mesh/traffic-policy.ts';
 import { socket } from './endpoint.ts';
 import { LOCAL_RATE_LIMIT } from './filter-order.ts';
 import type { ServerGroup } from './gateway.ts';
-import { HTTP_FILTERS, rateLimitConfig } from './http-filters.ts';
+import { rateLimitConfig } from './http-filters.ts';
 import type { InboundPort, LaptopFacts, SocketAt } from './laptop.ts';
 import { originText } from './metadata.ts';
 import { HTTP_PROXY, inboundCluster } from './names.ts';
+import { httpFilter, rds } from './network-filters.ts';
 import { inboundRoute } from './route.ts';
 
 /** Slow heads tie up a gateway's connections; nobody honest needs longer. */
@@ -54,24 +53,18 @@ export function gatewayAddress(group: ServerGroup, facts: LaptopFacts): SocketAt
  * listener, and in Envoy each connection would keep the old limit until it is closed.
  */
 export function inboundRoutes(
-  inbound: InboundPort,
+  port: number,
   service: MeshService | undefined,
   limit: RateLimitPolicy | undefined,
 ): RouteConfiguration {
-  const name = inboundCluster(inbound.port);
-  const origin = service === undefined ? `inbound port ${inbound.port}` : originText(service.written, 'inbound');
+  const name = inboundCluster(port);
+  const origin = service === undefined ? `inbound port ${port}` : originText(service.written, 'inbound');
   const limits = limit === undefined ? {} : { typed_per_filter_config: { [LOCAL_RATE_LIMIT]: rateLimitConfig(limit) } };
   return {
     name,
-    virtual_hosts: [
-      { name: `inbound|http|${inbound.port}`, domains: ['*'], routes: [inboundRoute(name, origin)], ...limits },
-    ],
+    virtual_hosts: [{ name: `inbound|http|${port}`, domains: ['*'], routes: [inboundRoute(name, origin)], ...limits }],
     validate_clusters: false,
   };
-}
-
-function rds(route_config_name: string) {
-  return { config_source: { ads: {}, resource_api_version: 'V3' }, route_config_name } as const;
 }
 
 function listener(
@@ -80,25 +73,10 @@ function listener(
   traffic_direction: NonNullable<Listener['traffic_direction']>,
   manager: HttpConnectionManager,
 ): Listener {
-  const typed_config = pack(HttpConnectionManager, { ...COMMON, ...manager });
   return {
     name,
     address: socket(at.address, at.port),
-    filter_chains: [{ filters: [{ name: 'envoy.filters.network.http_connection_manager', typed_config }] }],
+    filter_chains: [{ filters: [httpFilter(manager, 'named')] }],
     traffic_direction,
   };
 }
-
-const COMMON: HttpConnectionManager = {
-  http_filters: [...HTTP_FILTERS],
-  // Envoy's default text format.
-  access_log: [{ name: 'envoy.access_loggers.stdout', typed_config: pack(StdoutAccessLog, {}) }],
-  // Nothing else is upgraded, but nothing else is refused by our proxies either (pains row 17).
-  upgrade_configs: [{ upgrade_type: 'websocket' }],
-  // Old clients and health checkers still speak it (pains row 18).
-  http_protocol_options: { accept_http_10: true },
-  // The server's name is the server's (pains row 20).
-  server_header_transformation: 'PASS_THROUGH',
-  // What rules match on is what the upstream sees.
-  normalize_path: true,
-};

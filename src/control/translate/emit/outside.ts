@@ -9,8 +9,12 @@ import { originMetadata } from './metadata.ts';
 /** Istio's name for where calls go that the mesh does not know. */
 export const PASSTHROUGH = 'PassthroughCluster';
 
+/** Istio's name for where nobody is. */
+export const BLACK_HOLE = 'BlackHoleCluster';
+
 /** Istio's name for the routes to there. */
 export const ALLOW_ANY = 'allow_any';
+const BLOCK_ALL = 'block_all';
 
 const ORIGIN = 'hosts outside the mesh';
 
@@ -50,6 +54,34 @@ export function outsideHost(domain: string): VirtualHost {
         route: { cluster: PASSTHROUGH, timeout: 0 },
         metadata: originMetadata(ORIGIN, {}),
       }),
+    ],
+  };
+}
+
+/** For whoever was going there anyway: the connection says where. */
+export function passthroughHost(): VirtualHost {
+  const route: Route = {
+    name: ALLOW_ANY,
+    match: { prefix: '/' },
+    route: { cluster: PASSTHROUGH, timeout: 0 },
+    metadata: originMetadata(ORIGIN, {}),
+  };
+  return { name: ALLOW_ANY, domains: ['*'], routes: [withoutMeshHeaders(route)] };
+}
+
+/** REGISTRY_ONLY: Istio's 502, which says what is missing (pains row 29). */
+export function blockedHost(): VirtualHost {
+  const body = 'this host is in no Service and no ServiceEntry, and outboundTrafficPolicy is REGISTRY_ONLY\n';
+  return {
+    name: BLOCK_ALL,
+    domains: ['*'],
+    routes: [
+      {
+        name: BLOCK_ALL,
+        match: { prefix: '/' },
+        direct_response: { status: 502, body: { inline_string: body } },
+        metadata: originMetadata('outboundTrafficPolicy REGISTRY_ONLY', {}),
+      },
     ],
   };
 }

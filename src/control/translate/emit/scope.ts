@@ -4,6 +4,7 @@ import type { RouteTableRule } from '../../mesh/route-rule.ts';
 import type { MeshService, PortProtocol, ServicePort } from '../../mesh/service.ts';
 import type { PortPolicy, Subset, TrafficPolicy, TrafficPolicyRule } from '../../mesh/traffic-policy.ts';
 import { hostMatches, visibleTo } from '../names.ts';
+import type { CaptureFacts, OutboundPolicy } from './capture.ts';
 
 /** What emission asks of a proxy; `ProxyNode` of serve is one. */
 export interface EmitNode {
@@ -16,6 +17,10 @@ export interface EmitNode {
   readonly userAgent: string;
   /** As the proxy sent it; only `REMORA` is read. */
   readonly metadata?: JsonObject;
+  /** `REDIRECT` and `TPROXY`: iptables lead its pod's connections to it. */
+  readonly interceptionMode?: string;
+  /** Its pod's own. */
+  readonly addresses?: readonly string[];
 }
 
 /** Istio's root namespace: its DestinationRules hold where neither the caller's nor the service's namespace has one. */
@@ -32,6 +37,8 @@ export function isHttp(port: ServicePort): boolean {
   return HTTP.has(port.protocol);
 }
 
+export type ScopeOptions = Partial<Pick<Scope, 'http2' | 'captured' | 'outbound'>>;
+
 /**
  * The mesh as the proxies of one kind, one namespace and one set of relevant labels see it. Everything that is
  * emitted for them but their own listeners follows from it.
@@ -42,14 +49,24 @@ export class Scope {
   readonly labels: ReadonlyMap<string, string>;
   /** False for proxies that refuse a cluster which asks for HTTP/2. */
   readonly http2: boolean;
+  /** Families of pods whose connections are redirected to the proxy; null: the proxy is called by name. */
+  readonly captured: CaptureFacts['families'] | null;
+  readonly outbound: OutboundPolicy;
   /** Visible services, by host. */
   readonly services: ReadonlyMap<string, MeshService>;
   readonly #policies = new Map<MeshService, TrafficPolicyRule | null>();
   readonly #tables = new Map<string, TableIndex>();
 
-  constructor(mesh: Mesh, namespace: string, labels: ReadonlyMap<string, string>, http2 = true) {
+  constructor(
+    mesh: Mesh,
+    namespace: string,
+    labels: ReadonlyMap<string, string>,
+    { http2 = true, captured = null, outbound = 'ALLOW_ANY' }: ScopeOptions = {},
+  ) {
     this.mesh = mesh;
     this.http2 = http2;
+    this.captured = captured;
+    this.outbound = outbound;
     this.namespace = namespace;
     this.labels = labels;
     this.services = new Map([...mesh.services].filter(([, service]) => visibleTo(service.exportTo, namespace)));
@@ -140,6 +157,11 @@ const NO_POLICY: TrafficPolicy = {
   base: { loadBalancer: null, connectionPool: null, outlierDetection: null, tls: null, retryBudget: null },
   ports: new Map(),
 };
+
+/** Without an address of its own: its clients choose among its instances. */
+export function isHeadless(service: MeshService): boolean {
+  return service.resolution === 'endpoints' && service.addresses.length === 0 && !service.external;
+}
 
 /** Whether a request to the destination would find anybody. */
 export function isPopulated(service: MeshService, port: number, labels: Readonly<Record<string, string>>): boolean {

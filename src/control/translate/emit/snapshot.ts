@@ -16,16 +16,28 @@ import {
 } from '../../serve/snapshot.ts';
 import { CLUSTER, ENDPOINT, LISTENER, ROUTE } from '../../serve/type-urls.ts';
 import { Generations } from './cache.ts';
+import { type CaptureFacts, captureFacts, type OutboundPolicy, sourcesToApp } from './capture.ts';
 import { shapeOf } from './change.ts';
-import { emptyCluster, inboundAppCluster, outsideCluster, serviceClusters } from './cluster.ts';
+import {
+  blackHoleCluster,
+  emptyCluster,
+  inboundAppCluster,
+  inboundPassthroughCluster,
+  inboundPortCluster,
+  outsideCluster,
+  passthroughCluster,
+  serviceClusters,
+} from './cluster.ts';
 import { loadAssignment } from './endpoint.ts';
 import { gatewayRouteConfig, serverGroups } from './gateway.ts';
+import { type AppPort, InboundIndex, isHttpPort, virtualInbound } from './inbound.ts';
 import { type DecodedFacts, type InboundPort, laptopFacts } from './laptop.ts';
 import { gatewayAddress, gatewayListener, httpProxyListener, inboundListener, inboundRoutes } from './listener.ts';
 import { parseOutbound } from './names.ts';
-import { PASSTHROUGH } from './outside.ts';
+import { type OutboundPlans, outboundListener, outboundPlans, virtualOutbound } from './outbound.ts';
+import { BLACK_HOLE, PASSTHROUGH } from './outside.ts';
 import { type EmitNode, isPopulated, relevantLabels, Scope, speaksHttp2, subsetOf } from './scope.ts';
-import { httpProxyRoutes } from './virtual-host.ts';
+import { detectedRoutes, httpProxyRoutes, portRoutes } from './virtual-host.ts';
 
 /** Something about one proxy that it does not get, or got otherwise than it asked. */
 export interface EmitNote {
@@ -40,6 +52,15 @@ interface Shared {
   readonly configKey: string;
   readonly clusters: Resources;
   readonly endpoints: Resources;
+  /** Of captured proxies, made when the first asks. */
+  outbound: Outbound | null;
+}
+
+/** What captured proxies of one scope share: listeners and routes of their apps' calls. */
+interface Outbound {
+  readonly listeners: Resources;
+  readonly routes: Resources;
+  readonly notes: readonly string[];
 }
 
 /** What a proxy had before, so that what did not change stays the same object. */
@@ -59,6 +80,7 @@ const NO_ENTRIES: Entries = new Map();
  */
 export class MeshEmitter {
   readonly #note: (note: EmitNote) => void;
+  readonly #policy: OutboundPolicy;
   #mesh: Mesh | null = null;
   #labels: ReadonlySet<string> = new Set();
   readonly #ids = new Ids();
@@ -71,9 +93,17 @@ export class MeshEmitter {
   readonly #apps = new Generations<ResourceEntry>();
   readonly #maps = new Generations<Resources>();
   readonly #proxies = new Generations<Emitted>();
+  #inbound: InboundIndex | null = null;
+  #captures = false;
 
-  constructor(note: (note: EmitNote) => void = () => {}) {
+  constructor(note: (note: EmitNote) => void = () => {}, policy: OutboundPolicy = 'ALLOW_ANY') {
     this.#note = note;
+    this.#policy = policy;
+  }
+
+  /** Whether any proxy had connections redirected to it: what those listen on depends on endpoints too. */
+  get captures(): boolean {
+    return this.#captures;
   }
 
   /** The same object again while neither the mesh nor the node changed. */
@@ -96,6 +126,7 @@ export class MeshEmitter {
     this.#mesh = mesh;
     this.#labels = relevantLabels(mesh);
     this.#scopes.clear();
+    this.#inbound = null;
     for (const cache of [
       this.#clusters,
       this.#endpoints,
@@ -110,10 +141,9 @@ export class MeshEmitter {
   }
 
   #resources(mesh: Mesh, node: EmitNode, key: string): ReadonlyMap<string, Resources> {
-    const shared = this.#shared(mesh, node);
-    const decoded = laptopFacts(node.metadata);
-    for (const problem of decoded.problems) this.#note({ proxy: node.id, message: problem });
-    const own = node.kind === 'router' ? this.#router(shared, decoded, node) : this.#sidecar(shared, decoded, node);
+    const facts = captureFacts(node);
+    const shared = this.#shared(mesh, node, facts);
+    const own = facts === null ? this.#called(shared, node) : this.#captured(shared, facts, node);
     const { clusters, endpoints } = this.#complete(shared, own, node.kind === 'router');
     return new Map([
       [CLUSTER, this.#map(`${key} CDS`, own.clusters.size === 0 ? clusters : new Map([...clusters, ...own.clusters]))],
@@ -133,13 +163,21 @@ export class MeshEmitter {
     return kept;
   }
 
-  #shared(mesh: Mesh, node: EmitNode): Shared {
+  /** For a proxy that is called by its address. */
+  #called(shared: Shared, node: EmitNode): Own {
+    const decoded = laptopFacts(node.metadata);
+    for (const problem of decoded.problems) this.#note({ proxy: node.id, message: problem });
+    return node.kind === 'router' ? this.#router(shared, decoded, node) : this.#sidecar(shared, decoded, node);
+  }
+
+  #shared(mesh: Mesh, node: EmitNode, facts: CaptureFacts | null): Shared {
     const labels = new Map([...node.labels].filter(([key]) => this.#labels.has(key)).sort());
     const http2 = speaksHttp2(node);
-    const key = JSON.stringify([node.namespace, [...labels], http2]);
+    const captured = facts?.families ?? null;
+    const key = JSON.stringify([node.namespace, [...labels], http2, captured]);
     let shared = this.#scopes.get(key);
     if (shared === undefined) {
-      shared = this.#share(new Scope(mesh, node.namespace, labels, http2), key);
+      shared = this.#share(new Scope(mesh, node.namespace, labels, { http2, captured, outbound: this.#policy }), key);
       this.#scopes.set(key, shared);
     }
     return shared;
@@ -151,9 +189,9 @@ export class MeshEmitter {
     const shapes: string[] = [];
     for (const service of scope.services.values()) {
       const policy = scope.policyOf(service);
-      const shape = `${this.#shapeOf(service)} ${this.#ids.of(policy)} ${scope.http2}`;
+      const shape = `${this.#shapeOf(service)} ${this.#ids.of(policy)} ${scope.http2} ${scope.captured !== null}`;
       shapes.push(shape, populated(service, policy));
-      for (const entry of this.#clustersOf(service, policy, shape, scope.http2)) {
+      for (const entry of this.#clustersOf(service, policy, shape, scope)) {
         clusters.set(entry.name, entry);
         if (entry.references.length > 0) endpoints.set(entry.name, this.#endpointsOf(entry.name, service, policy));
       }
@@ -166,19 +204,19 @@ export class MeshEmitter {
       ...shapes,
     ];
     const configKey = createHash('sha256').update(parts.join('\n')).digest('base64url');
-    return { scope, configKey, clusters, endpoints };
+    return { scope, configKey, clusters, endpoints, outbound: null };
   }
 
   #clustersOf(
     service: MeshService,
     policy: TrafficPolicyRule | null,
     shape: string,
-    http2: boolean,
+    scope: Scope,
   ): readonly ResourceEntry[] {
     // Endpoints found by DNS are a part of the cluster.
     const key = service.resolution === 'endpoints' ? shape : `${shape} ${this.#ids.of(service)}`;
     return this.#clusters.get(key, () =>
-      serviceClusters(service, policy, http2).map((cluster) => resourceEntry(Cluster, cluster)),
+      serviceClusters(service, policy, scope).map((cluster) => resourceEntry(Cluster, cluster)),
     );
   }
 
@@ -207,19 +245,18 @@ export class MeshEmitter {
         this.#build(this.#listeners, key, Listener, () => httpProxyListener(at)),
       );
     }
-    for (const inbound of facts.inbound) this.#inbound(inbound, scope, own);
+    for (const inbound of facts.inbound) this.#inboundPort(inbound, scope, own);
     if (own.listeners.size === 0 && node.kind === 'sidecar') {
-      const message = 'no listeners: REMORA in the node metadata names none, and capture by iptables is not there yet';
+      const message =
+        'no listeners: the node metadata has neither INTERCEPTION_MODE REDIRECT or TPROXY nor a REMORA that names some';
       this.#note({ proxy: node.id, message });
     }
     return own;
   }
 
-  #inbound(inbound: InboundPort, scope: Scope, own: Own): void {
+  #inboundPort(inbound: InboundPort, scope: Scope, own: Own): void {
     const service = scope.services.get(inbound.service);
-    const limit = scope.mesh.rateLimits.find(
-      ({ target }) => target.kind === 'service' && inbound.service !== '' && target.host === inbound.service,
-    );
+    const limit = serviceLimit(scope, inbound.service);
     const shape = service === undefined ? '' : this.#shapeOf(service);
     const key = `inbound ${JSON.stringify(inbound)}\n${shape}\n${this.#ids.of(limit ?? null)}`;
     put(
@@ -232,8 +269,86 @@ export class MeshEmitter {
     );
     put(
       own.routes,
-      this.#build(this.#routes, key, RouteConfiguration, () => inboundRoutes(inbound, service, limit)),
+      this.#build(this.#routes, key, RouteConfiguration, () => inboundRoutes(inbound.port, service, limit)),
     );
+  }
+
+  /** Everything that a sidecar gets whose pod's connections are redirected to it. */
+  #captured(shared: Shared, facts: CaptureFacts, node: EmitNode): Own {
+    this.#captures = true;
+    const { scope } = shared;
+    const { http2 } = scope;
+    shared.outbound ??= this.#outboundOf(shared, facts);
+    const { listeners, routes, notes } = shared.outbound;
+    for (const message of notes) this.#note({ proxy: node.id, message });
+    const own: Own = { listeners: new Map(listeners), clusters: new Map(), routes: new Map(routes) };
+    const sources = sourcesToApp(facts.families);
+    put(
+      own.clusters,
+      this.#build(this.#apps, `outside ${http2}`, Cluster, () => passthroughCluster(http2)),
+    );
+    put(own.clusters, this.#build(this.#apps, BLACK_HOLE, Cluster, blackHoleCluster));
+    const through = `inbound ${http2} ${sources}`;
+    put(
+      own.clusters,
+      this.#build(this.#apps, through, Cluster, () => inboundPassthroughCluster(sources, http2)),
+    );
+    this.#inbound ??= new InboundIndex(scope.mesh);
+    const ports = this.#inbound.portsAt(facts.addresses);
+    const key = JSON.stringify([
+      facts.families,
+      facts.transparent,
+      ports.map(({ port, protocol }) => [port, protocol]),
+    ]);
+    put(
+      own.listeners,
+      this.#build(this.#listeners, `inbound ${key}`, Listener, () => virtualInbound(facts, ports)),
+    );
+    for (const port of ports) this.#appPort(port, sources, scope, own);
+    return own;
+  }
+
+  #appPort(at: AppPort, sources: readonly string[], scope: Scope, own: Own): void {
+    const { port, protocol, service } = at;
+    const limit = serviceLimit(scope, service.host);
+    const parts = [port, protocol, sources, scope.http2, this.#shapeOf(service), this.#ids.of(limit ?? null)];
+    const key = `app port ${JSON.stringify(parts)}`;
+    put(
+      own.clusters,
+      this.#build(this.#apps, key, Cluster, () => inboundPortCluster(at, sources, scope.http2)),
+    );
+    if (!isHttpPort(protocol)) return;
+    put(
+      own.routes,
+      this.#build(this.#routes, key, RouteConfiguration, () => inboundRoutes(port, service, limit)),
+    );
+  }
+
+  #outboundOf({ scope, configKey }: Shared, { families }: CaptureFacts): Outbound {
+    const plans: OutboundPlans = outboundPlans(scope, families, scope.outbound);
+    const listeners = new Map<string, ResourceEntry>();
+    const routes = new Map<string, ResourceEntry>();
+    const virtual = `virtual ${families} ${scope.outbound}`;
+    put(
+      listeners,
+      this.#build(this.#listeners, virtual, Listener, () => virtualOutbound(families, scope.outbound)),
+    );
+    for (const plan of plans.listeners) {
+      const key = `outbound ${JSON.stringify(plan)}`;
+      put(
+        listeners,
+        this.#build(this.#listeners, key, Listener, () => outboundListener(plan)),
+      );
+    }
+    for (const [port, there] of plans.hosts) {
+      const make = (): RouteConfiguration => portRoutes(scope, port, there);
+      put(routes, this.#build(this.#routes, `port ${port}\n${configKey}`, RouteConfiguration, make));
+    }
+    for (const detected of plans.detected) {
+      const make = (): RouteConfiguration => detectedRoutes(scope, detected);
+      put(routes, this.#build(this.#routes, `detected ${detected.routes}\n${configKey}`, RouteConfiguration, make));
+    }
+    return { listeners, routes, notes: plans.notes };
   }
 
   #router(shared: Shared, { facts }: DecodedFacts, node: EmitNode): Own {
@@ -272,7 +387,8 @@ export class MeshEmitter {
 
   /** Clusters and endpoints for the routes: a stand-in for each that nobody defined; for gateways no more than they name. */
   #complete(shared: Shared, own: Own, onlyNamed: boolean): { clusters: Resources; endpoints: Resources } {
-    const named = new Set([...own.routes.values()].flatMap((entry) => entry.references.map(({ name }) => name)));
+    const naming = [...own.routes.values(), ...own.listeners.values()].flatMap((entry) => entry.references);
+    const named = new Set(naming.filter(({ typeUrl }) => typeUrl === CLUSTER).map(({ name }) => name));
     const missing = [...named].filter((name) => !shared.clusters.has(name) && !own.clusters.has(name));
     if (!onlyNamed && missing.length === 0) return shared;
     const clusters = new Map([...shared.clusters].filter(([name]) => !onlyNamed || named.has(name)));
@@ -297,6 +413,10 @@ export class MeshEmitter {
     }
     return shape;
   }
+}
+
+function serviceLimit({ mesh }: Scope, host: string) {
+  return mesh.rateLimits.find(({ target }) => target.kind === 'service' && host !== '' && target.host === host);
 }
 
 interface Own {

@@ -30,11 +30,7 @@ export const listenerTables = [
     stat_prefix: effective,
     filter_chains: effective,
     filter_chain_matcher: refused('the generic matcher is not supported: use filter_chain_match'),
-    use_original_dst: whenTrue(
-      refused(
-        'connections are handed on by their original destination only where traffic is intercepted, which is not done yet: name the ports to listen on',
-      ),
-    ),
+    use_original_dst: effective,
     default_filter_chain: effective,
     per_connection_buffer_limit_bytes: effective,
     metadata: effective,
@@ -43,7 +39,7 @@ export const listenerTables = [
     listener_filters: effective,
     listener_filters_timeout: effective,
     continue_on_listener_filters_timeout: effective,
-    transparent: whenTrue(refused('transparent sockets (TPROXY) are not possible in Node: redirect instead')),
+    transparent: effective,
     freebind: whenTrue(reported('Node cannot set IP_FREEBIND; the address must exist when the proxy starts')),
     socket_options: effective,
     tcp_fast_open_queue_length: perf,

@@ -69,7 +69,7 @@ export function clusterConfig(overrides: Partial<Cluster> = {}): Cluster {
     protocol: 'HTTP1',
     healthyPanicThreshold: 50,
     tcpKeepalive: null,
-    bindAddress: null,
+    bindAddresses: [],
     origin: '',
     service: null,
     ...overrides,

@@ -121,7 +121,73 @@ describe('MeshEmitter', () => {
   });
 });
 
+/** A pod with an app of its own, beside a service whose instances are called by their addresses. */
+function captured(own: string, db: string): Files {
+  const slice = (service: string, port: string, addresses: string): string => `
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: { name: ${service}-1, namespace: default, labels: { kubernetes.io/service-name: ${service} } }
+addressType: IPv4
+ports: [{ name: ${port.split(':')[0]}, port: ${port.split(':')[1]} }]
+endpoints: [${addresses
+    .split(' ')
+    .map((address) => `{ addresses: [${address}] }`)
+    .join(', ')}]
+`;
+  const service = (name: string, ip: string, port: string): string => `
+apiVersion: v1
+kind: Service
+metadata: { name: ${name}, namespace: default }
+spec: { clusterIP: ${ip}, selector: { app: ${name} }, ports: [{ name: ${port.split(':')[0]}, port: ${port.split(':')[1]} }] }
+`;
+  const parts = [
+    service('own', '10.96.0.1', 'http:8080'),
+    slice('own', 'http:8080', own),
+    service('db', 'None', 'mysql:3306'),
+    slice('db', 'mysql:3306', db),
+  ];
+  return { 'mesh.yaml': parts.join('---') };
+}
+
+describe('MeshEmitter for captured sidecars', () => {
+  const POD = { capture: 'REDIRECT', ips: '10.1.0.7' } as const;
+  const other = { capture: 'REDIRECT', ips: '10.1.0.8' } as const;
+
+  it('touches EDS alone, in all but the pod itself, when a service gets another instance', () => {
+    const mesh = new Mesh(captured('10.1.0.9', '10.1.0.20'));
+    const [mine, theirs] = [mesh.snapshot(POD), mesh.snapshot(other)];
+    mesh.write(captured('10.1.0.9 10.1.0.7', '10.1.0.20'));
+    expect(changed(theirs, mesh.snapshot(other))).toEqual(['EDS']);
+    expect(changed(mine, mesh.snapshot(POD))).toEqual(['LDS', 'RDS', 'CDS', 'EDS']);
+    expect(changedNames(mine, mesh.snapshot(POD), LISTENER)).toEqual(['virtualInbound']);
+  });
+
+  it('touches LDS alone when a headless service gets another instance', () => {
+    const mesh = new Mesh(captured('10.1.0.7', '10.1.0.20'));
+    const before = mesh.snapshot(POD);
+    mesh.write(captured('10.1.0.7', '10.1.0.20 10.1.0.21'));
+    expect(changed(before, mesh.snapshot(POD))).toEqual(['LDS']);
+    expect(changedNames(before, mesh.snapshot(POD), LISTENER)).toEqual(['10.1.0.21_3306']);
+  });
+
+  it('shares what does not depend on the pod', () => {
+    const mesh = new Mesh(captured('10.1.0.7', '10.1.0.20'));
+    const [mine, theirs] = [mesh.snapshot(POD), mesh.snapshot(other)];
+    for (const [name, entry] of resourcesOf(mine, LISTENER)) {
+      if (name !== 'virtualInbound') expect(resourcesOf(theirs, LISTENER).get(name), name).toBe(entry);
+    }
+    expect(inconsistencies(mine)).toEqual([]);
+  });
+});
+
 describe('changeScope', () => {
+  it('is config for another instance where sidecars listen by instance', () => {
+    const mesh = new Mesh(captured('10.1.0.7', '10.1.0.20'));
+    const old = mesh.mesh;
+    mesh.write(captured('10.1.0.7', '10.1.0.20 10.1.0.21'));
+    expect(changeScope(old, mesh.mesh)).toBe('endpoints');
+    expect(changeScope(old, mesh.mesh, true)).toBe('config');
+  });
   const before = () => new Mesh(files(['reviews-90-10']));
   function scopeOf(change: Files) {
     const mesh = before();

@@ -1,0 +1,48 @@
+import { isAddress } from '../names.ts';
+import type { EmitNode } from './scope.ts';
+
+/** What becomes of calls to where no service is known (Istio's MeshConfig outboundTrafficPolicy). */
+export type OutboundPolicy = 'ALLOW_ANY' | 'REGISTRY_ONLY';
+
+/** IP families of a pod. */
+export type Families = '4' | '6' | '46';
+
+/** A sidecar that iptables redirect its pod's connections to. */
+export interface CaptureFacts {
+  /** The pod's own addresses. */
+  readonly addresses: readonly string[];
+  readonly families: Families;
+  /** Inbound connections come by TPROXY: they have the address that the client called. */
+  readonly transparent: boolean;
+}
+
+/** Istio's ports; the rules that `remora iptables` writes lead there. */
+export const OUTBOUND_PORT = 15001;
+export const INBOUND_PORT = 15006;
+
+/**
+ * Connections from these go to the app itself, and iptables leave them alone: the pod's own address would lead to the
+ * proxy again. Istio's; `::6` must be given to the loopback interface.
+ */
+const TO_APP: Readonly<Record<'4' | '6', string>> = { 4: '127.0.0.6', 6: '::6' };
+const WILDCARDS: Readonly<Record<'4' | '6', string>> = { 4: '0.0.0.0', 6: '::' };
+
+/** null: nothing is redirected to it. Who names its ports itself, as on a laptop, is called by them. */
+export function captureFacts(node: EmitNode): CaptureFacts | null {
+  const { interceptionMode: mode = '' } = node;
+  if (node.kind !== 'sidecar' || node.metadata?.REMORA !== undefined) return null;
+  if (mode !== 'REDIRECT' && mode !== 'TPROXY') return null;
+  const addresses = (node.addresses ?? []).filter(isAddress);
+  const six = addresses.some((address) => address.includes(':'));
+  const four = addresses.some((address) => !address.includes(':'));
+  return { addresses, families: six ? (four ? '46' : '6') : '4', transparent: mode === 'TPROXY' };
+}
+
+/** `0.0.0.0` and `::`, as the pod has them. */
+export function wildcards(families: Families): readonly string[] {
+  return [...families].map((family) => WILDCARDS[family as '4' | '6']);
+}
+
+export function sourcesToApp(families: Families): readonly string[] {
+  return [...families].map((family) => TO_APP[family as '4' | '6']);
+}

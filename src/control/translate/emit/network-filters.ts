@@ -1,0 +1,60 @@
+import { pack } from '../../../xds/proto/codec.ts';
+import type { Filter, ListenerFilter } from '../../../xds/proto/gen/envoy/config/listener/v3.ts';
+import { StdoutAccessLog } from '../../../xds/proto/gen/envoy/extensions/access_loggers/stream/v3.ts';
+import { HttpInspector } from '../../../xds/proto/gen/envoy/extensions/filters/listener/http_inspector/v3.ts';
+import { OriginalDst } from '../../../xds/proto/gen/envoy/extensions/filters/listener/original_dst/v3.ts';
+import { TlsInspector } from '../../../xds/proto/gen/envoy/extensions/filters/listener/tls_inspector/v3.ts';
+import { HttpConnectionManager } from '../../../xds/proto/gen/envoy/extensions/filters/network/http_connection_manager/v3.ts';
+import { TcpProxy } from '../../../xds/proto/gen/envoy/extensions/filters/network/tcp_proxy/v3.ts';
+import { CAPTURED_FILTERS, HTTP_FILTERS } from './http-filters.ts';
+
+/** Envoy's default text format. */
+const ACCESS_LOG = [{ name: 'envoy.access_loggers.stdout', typed_config: pack(StdoutAccessLog, {}) }];
+
+const COMMON: HttpConnectionManager = {
+  access_log: ACCESS_LOG,
+  // Nothing else is upgraded, but nothing else is refused by our proxies either (pains row 17).
+  upgrade_configs: [{ upgrade_type: 'websocket' }],
+  // Old clients and health checkers still speak it (pains row 18).
+  http_protocol_options: { accept_http_10: true },
+  // The server's name is the server's (pains row 20).
+  server_header_transformation: 'PASS_THROUGH',
+  // What rules match on is what the upstream sees.
+  normalize_path: true,
+};
+
+/** `named`: requests name where they go; `captured`: their connections say it. */
+export function httpFilter(manager: HttpConnectionManager, by: 'named' | 'captured'): Filter {
+  const http_filters = [...(by === 'named' ? HTTP_FILTERS : CAPTURED_FILTERS)];
+  const typed_config = pack(HttpConnectionManager, { http_filters, ...COMMON, ...manager });
+  return { name: 'envoy.filters.network.http_connection_manager', typed_config };
+}
+
+export function rds(route_config_name: string) {
+  return { config_source: { ads: {}, resource_api_version: 'V3' }, route_config_name } as const;
+}
+
+/** Bytes to a cluster. However long both sides are silent (pains row 24), the kernel's keepalive finds who is gone. */
+export function tcpFilter(cluster: string): Filter {
+  const typed_config = pack(TcpProxy, { stat_prefix: cluster, cluster, idle_timeout: 0, access_log: ACCESS_LOG });
+  return { name: 'envoy.filters.network.tcp_proxy', typed_config };
+}
+
+export const ORIGINAL_DST: ListenerFilter = {
+  name: 'envoy.filters.listener.original_dst',
+  typed_config: pack(OriginalDst, {}),
+};
+export const TLS_INSPECTOR: ListenerFilter = {
+  name: 'envoy.filters.listener.tls_inspector',
+  typed_config: pack(TlsInspector, {}),
+};
+export const HTTP_INSPECTOR: ListenerFilter = {
+  name: 'envoy.filters.listener.http_inspector',
+  typed_config: pack(HttpInspector, {}),
+};
+
+/** What http_inspector finds in clear text. */
+export const HTTP_PROTOCOLS = ['http/1.0', 'http/1.1', 'h2c'];
+
+/** For our proxies: whoever speaks first says what it is, and nobody waits for a time limit (pains row 22). */
+export const DETECTED = { filter_metadata: { remora: { protocol_detection: 'auto' } } } as const;

@@ -1,0 +1,249 @@
+import type { FilterChain, Listener } from '../../../xds/proto/gen/envoy/config/listener/v3.ts';
+import type { MeshService, ServicePort } from '../../mesh/service.ts';
+import { compareText, hostMatches, isAddress } from '../names.ts';
+import { type Families, INBOUND_PORT, OUTBOUND_PORT, type OutboundPolicy, wildcards } from './capture.ts';
+import { socket } from './endpoint.ts';
+import { domainHost, outboundCluster, withPort } from './names.ts';
+import {
+  DETECTED,
+  HTTP_INSPECTOR,
+  HTTP_PROTOCOLS,
+  httpFilter,
+  rds,
+  TLS_INSPECTOR,
+  tcpFilter,
+} from './network-filters.ts';
+import { BLACK_HOLE, PASSTHROUGH } from './outside.ts';
+import { isHttp, isPopulated, type Scope } from './scope.ts';
+
+/** What a listener of the app's own calls is made of; two that say the same are the same. */
+export interface OutboundPlan {
+  readonly name: string;
+  readonly addresses: readonly string[];
+  readonly port: number;
+  /** Route configuration of what is HTTP; '' there is none. */
+  readonly routes: string;
+  /** Its routes are of one service alone, of which nobody knows what it speaks. */
+  readonly detected: boolean;
+  /** TLS by server name, and ranges of addresses, each with its cluster. */
+  readonly names: readonly { readonly host: string; readonly cluster: string }[];
+  readonly ranges: readonly { readonly range: string; readonly cluster: string }[];
+  /** Where everything else goes. */
+  readonly rest: string;
+}
+
+/** A service that HTTP to its own addresses is for, whatever host the request names. */
+export interface DetectedService extends PortOfService {
+  readonly routes: string;
+}
+
+export interface PortOfService {
+  readonly service: MeshService;
+  readonly port: ServicePort;
+}
+
+export interface OutboundPlans {
+  readonly listeners: readonly OutboundPlan[];
+  /** Ports with HTTP by host, and the services there. */
+  readonly hosts: ReadonlyMap<number, readonly PortOfService[]>;
+  readonly detected: readonly DetectedService[];
+  /** What is not captured as somebody may think. */
+  readonly notes: readonly string[];
+}
+
+const RESERVED: ReadonlySet<number> = new Set([OUTBOUND_PORT, INBOUND_PORT]);
+
+/** Everything of a port that has no address of its own: HTTP by host, TLS by server name, ranges. */
+class WildcardPort {
+  /** null: nothing is HTTP there. */
+  http: PortOfService[] | null = null;
+  readonly names: { host: string; cluster: string }[] = [];
+  readonly ranges: { range: string; cluster: string }[] = [];
+}
+
+/** A port of which nobody says what it speaks, at addresses that tell its connections from others. */
+export function isDetected(service: MeshService, port: ServicePort): boolean {
+  return port.protocol === 'auto' && (service.addresses.length > 0 || service.resolution === 'endpoints');
+}
+
+/** Where connections of captured apps go: by the address that was called, else by its port, else outside. */
+export function outboundPlans(scope: Scope, families: Families, policy: OutboundPolicy): OutboundPlans {
+  const planner = new Planner();
+  for (const service of scope.services.values()) for (const port of service.ports) planner.add(service, port);
+  // Hosts that only routing rules know are called at port 80.
+  const unknown = scope.tables('mesh').hosts.keys().filter((host) => !scope.services.has(host));
+  const alone = (host: string): boolean => !scope.services.keys().some((known) => hostMatches(host, known));
+  if (unknown.some(alone)) planner.wildcard(80).http ??= [];
+  return planner.plans(families, policy);
+}
+
+class Planner {
+  readonly #own = new Map<string, OutboundPlan>();
+  readonly #taken = new Set<string>();
+  readonly #wildcards = new Map<number, WildcardPort>();
+  readonly #detected: DetectedService[] = [];
+  readonly #notes: string[] = [];
+
+  add(service: MeshService, port: ServicePort): void {
+    const addresses = service.addresses.filter(isAddress);
+    const ranges = service.addresses.filter((address) => address.includes('/'));
+    const cluster = outboundCluster(port.number, '', service.host);
+    const direct = addresses.length === 0 && ranges.length === 0;
+    const { protocol } = port;
+    if (isHttp(port) && !isDetected(service, port)) {
+      const wildcard = this.wildcard(port.number);
+      wildcard.http ??= [];
+      wildcard.http.push({ service, port });
+      return;
+    }
+    if (addresses.length > 0) this.#addressed(service, port, addresses, port.number, cluster);
+    for (const range of ranges) this.wildcard(port.number).ranges.push({ range, cluster });
+    if (!direct) return;
+    if (protocol === 'tls' || protocol === 'https') {
+      if (this.#reachable(service, port)) this.wildcard(port.number).names.push({ host: service.host, cluster });
+    } else if (service.resolution === 'endpoints') this.#endpoints(service, port, cluster);
+    else {
+      const remedy = 'give it addresses: calls of it pass as those to unknown hosts do';
+      this.#notes.push(`${service.written.object} port ${port.number}: TCP is told apart by addresses only; ${remedy}`);
+    }
+  }
+
+  wildcard(port: number): WildcardPort {
+    let wildcard = this.#wildcards.get(port);
+    if (wildcard === undefined) {
+      wildcard = new WildcardPort();
+      this.#wildcards.set(port, wildcard);
+    }
+    return wildcard;
+  }
+
+  plans(families: Families, policy: OutboundPolicy): OutboundPlans {
+    const addresses = wildcards(families);
+    const rest = policy === 'ALLOW_ANY' ? PASSTHROUGH : BLACK_HOLE;
+    const ports = [...this.#wildcards].sort(([a], [b]) => a - b);
+    const listeners = ports.flatMap(([port, { http, names, ranges }]): OutboundPlan[] => {
+      if (RESERVED.has(port)) {
+        this.#notes.push(`port ${port} is the proxy's own: HTTP services there cannot be called`);
+        return [];
+      }
+      const routes = http === null ? '' : String(port);
+      const name = `${domainHost(addresses[0] ?? '')}_${port}`;
+      return [{ name, addresses, port, routes, detected: false, names: each(names), ranges: eachRange(ranges), rest }];
+    });
+    const served = ports.filter(([port]) => !RESERVED.has(port));
+    const hosts = new Map(served.flatMap(([port, { http }]) => (http === null ? [] : [[port, http] as const])));
+    return {
+      listeners: [...listeners, ...this.#own.values()],
+      hosts,
+      detected: this.#detected,
+      notes: this.#notes,
+    };
+  }
+
+  /** A listener for the service's own addresses. */
+  #addressed(service: MeshService, port: ServicePort, addresses: readonly string[], at: number, cluster: string): void {
+    const free = addresses.filter((address) => !this.#taken.has(withPort(address, at)));
+    const [first] = free;
+    if (first === undefined) {
+      this.#notes.push(`${service.written.object} port ${port.number}: another service has its addresses`);
+      return;
+    }
+    for (const address of free) this.#taken.add(withPort(address, at));
+    const detected = port.protocol === 'auto';
+    const routes = detected ? withPort(service.host, port.number) : '';
+    if (detected && !this.#detected.some((other) => other.routes === routes)) {
+      this.#detected.push({ routes, service, port });
+    }
+    const name = `${domainHost(first)}_${at}`;
+    this.#own.set(name, { name, addresses: free, port: at, routes, detected, names: [], ranges: [], rest: cluster });
+  }
+
+  /** Without an address of its own its instances are called by theirs. */
+  #endpoints(service: MeshService, port: ServicePort, cluster: string): void {
+    const endpoints = service.endpoints.toSorted((a, b) => compareText(a.address, b.address));
+    for (const endpoint of endpoints) {
+      const at = endpoint.ports.get(port.number);
+      if (at !== undefined && isAddress(endpoint.address) && !this.#taken.has(withPort(endpoint.address, at))) {
+        this.#addressed(service, port, [endpoint.address], at, cluster);
+      }
+    }
+  }
+
+  #reachable(service: MeshService, port: ServicePort): boolean {
+    if (service.host === '*') return false;
+    return service.resolution === 'endpoints' || isPopulated(service, port.number, {});
+  }
+}
+
+/** Envoy refuses two chains with one match: the first has it. */
+function each(names: readonly { host: string; cluster: string }[]): { host: string; cluster: string }[] {
+  return names.filter(({ host }, i) => names.findIndex((other) => other.host === host) === i);
+}
+
+function eachRange(ranges: readonly { range: string; cluster: string }[]): { range: string; cluster: string }[] {
+  return ranges.filter(({ range }, i) => ranges.findIndex((other) => other.range === range) === i);
+}
+
+/** Gets what virtualOutbound hands on: it has no socket of its own. */
+export function outboundListener(plan: OutboundPlan): Listener {
+  const { name, addresses, port, routes, detected, names, ranges, rest } = plan;
+  const [first = '', ...more] = addresses;
+  const chains: FilterChain[] = [];
+  for (const { host, cluster } of names) {
+    chains.push({
+      name: withPort(host, port),
+      filter_chain_match: { server_names: [host] },
+      filters: [tcpFilter(cluster)],
+    });
+  }
+  for (const { range, cluster } of ranges) {
+    const [address_prefix = '', bits = ''] = range.split('/');
+    const match = { prefix_ranges: [{ address_prefix, prefix_len: Number(bits) }] };
+    chains.push({ name: `${range}_${port}`, filter_chain_match: match, filters: [tcpFilter(cluster)] });
+  }
+  if (routes !== '') {
+    const manager = { stat_prefix: `outbound_${name}`, rds: rds(routes) };
+    const match = { transport_protocol: 'raw_buffer', application_protocols: HTTP_PROTOCOLS };
+    chains.push({ name, filter_chain_match: match, filters: [httpFilter(manager, 'captured')] });
+  }
+  const other: FilterChain = { name: rest, filters: [tcpFilter(rest)] };
+  const filters = [...(names.length > 0 ? [TLS_INSPECTOR] : []), ...(routes === '' ? [] : [HTTP_INSPECTOR])];
+  return {
+    name,
+    address: socket(first, port),
+    ...(more.length > 0 ? { additional_addresses: more.map((address) => ({ address: socket(address, port) })) } : {}),
+    bind_to_port: false,
+    traffic_direction: 'OUTBOUND',
+    ...(filters.length > 0
+      ? { listener_filters: filters, listener_filters_timeout: 0, continue_on_listener_filters_timeout: true }
+      : {}),
+    ...(chains.length > 0 ? { filter_chains: chains, default_filter_chain: other } : { filter_chains: [other] }),
+    ...(detected ? { metadata: DETECTED } : {}),
+  };
+}
+
+/** Where iptables redirect what the app calls; what nobody is for goes on outside. */
+export function virtualOutbound(families: Families, policy: OutboundPolicy): Listener {
+  const [first = '', ...more] = wildcards(families);
+  return {
+    name: 'virtualOutbound',
+    address: socket(first, OUTBOUND_PORT),
+    ...(more.length > 0
+      ? { additional_addresses: more.map((address) => ({ address: socket(address, OUTBOUND_PORT) })) }
+      : {}),
+    traffic_direction: 'OUTBOUND',
+    use_original_dst: true,
+    filter_chains: [
+      blackHoleChain('virtualOutbound-blackhole', OUTBOUND_PORT),
+      {
+        name: 'virtualOutbound-catchall-tcp',
+        filters: [tcpFilter(policy === 'ALLOW_ANY' ? PASSTHROUGH : BLACK_HOLE)],
+      },
+    ],
+  };
+}
+
+/** Whoever calls a port of ours itself would be passed through to it again, for ever. */
+export function blackHoleChain(name: string, destination_port: number): FilterChain {
+  return { name, filter_chain_match: { destination_port }, filters: [tcpFilter(BLACK_HOLE)] };
+}
