@@ -1,4 +1,4 @@
-import type { ConfigObject, Finding } from '../source/collection.ts';
+import { type ConfigObject, type Finding, objectKey } from '../source/collection.ts';
 import { Findings, findingAt } from '../source/finding.ts';
 import { nearest } from '../source/schema/suggest.ts';
 import type { Decoded, KindName } from './decoded.ts';
@@ -71,7 +71,7 @@ export class DecodedStore {
     const inForce: Decoded[] = [];
     const findings: Finding[] = [];
     for (const object of objects) {
-      const key = keyOf(object);
+      const key = objectKey(object);
       if (entries.has(key)) continue;
       const entry = this.#read(object, this.#entries.get(key));
       entries.set(key, entry);
@@ -93,9 +93,4 @@ export class DecodedStore {
 
 function withLastGood(object: ConfigObject, findings: readonly Finding[]): readonly Finding[] {
   return [...findings, findingAt(object, 'warning', 'last-good-in-force', [], 'its last good version stays in force')];
-}
-
-function keyOf(object: ConfigObject): string {
-  const slash = object.apiVersion.indexOf('/');
-  return `${slash < 0 ? '' : object.apiVersion.slice(0, slash)}|${object.kind}|${object.namespace}|${object.name}`;
 }
