@@ -1,4 +1,4 @@
-import type { ResourceEntry, Resources } from './snapshot.ts';
+import { changedSince, type ResourceEntry, type Resources } from './snapshot.ts';
 import { WHOLE_WORLD } from './type-urls.ts';
 
 export const WILDCARD = '*';
@@ -105,7 +105,10 @@ export class TypeState {
 
   touch(): void {
     this.#levelWith = null;
+    this.revision++;
   }
+  /** Counts up with every change of what is subscribed to. */
+  revision = 0;
 
   /** Everything the client subscribes to that there is. */
   subscribed(resources: Resources): ResourceEntry[] {
@@ -120,10 +123,20 @@ export class TypeState {
 
   /** What the client does not have yet, or has otherwise. */
   additions(resources: Resources): ResourceEntry[] {
-    if (this.#levelWith === resources) return [];
-    return this.subscribed(resources).filter(
-      (entry) => this.asked.has(entry.name) || this.sent.get(entry.name)?.version !== entry.version,
-    );
+    const changed = this.#changed(resources);
+    if (changed?.length === 0) return [];
+    const lacking = (entry: ResourceEntry): boolean =>
+      this.asked.has(entry.name) || this.sent.get(entry.name)?.version !== entry.version;
+    if (changed === null) return this.subscribed(resources).filter(lacking);
+    return [...new Set(changed)].flatMap((name) => {
+      const entry = this.subscribes(name) ? resources.get(name) : undefined;
+      return entry !== undefined && lacking(entry) ? [entry] : [];
+    });
+  }
+
+  /** Names that may differ from what was last level; null when everything is to be looked at. */
+  #changed(resources: Resources): readonly string[] | null {
+    return this.#levelWith === null ? null : changedSince(resources, this.#levelWith);
   }
 
   /** Names the client asked for that do not exist; it need not wait for them. */
@@ -133,7 +146,8 @@ export class TypeState {
 
   /** What the client has that is no more. */
   removals(resources: Resources): string[] {
-    if (this.#levelWith === resources) return [];
+    // Maps that are derived from one another have the same names.
+    if (this.#changed(resources) !== null) return [];
     return [...this.sent.keys()].filter((name) => !resources.has(name));
   }
 

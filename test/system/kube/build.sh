@@ -5,10 +5,11 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-VERSION="$(sed -n 's/^require k8s.io\/kubernetes v//p' go.mod)"
+VERSION="$(sed -n 's/.*k8s.io\/kubernetes v\([0-9.]*\).*/\1/p' go.mod | head -n 1)"
 CACHE="${XDG_CACHE_HOME:-$HOME/.cache}/remora-system/kube-$VERSION"
 OTHER="${KUBE_HOME:-$HOME/.cache/kube-node}/build/bin"
 LOCK="$CACHE/lock"
+[ -n "$VERSION" ] || { echo 'test/system/kube: go.mod names no version of k8s.io/kubernetes' >&2; exit 1; }
 mkdir -p "$CACHE/bin"
 
 fail() {

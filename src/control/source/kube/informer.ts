@@ -118,10 +118,15 @@ export class Informer {
       const page = await reader.get({ path, accept: accept(resource, true) });
       if (run !== this.#run || this.#closed) return null;
       const { items, metadata } = isRecord(page) ? page : {};
-      if (!Array.isArray(items) || !isRecord(metadata) || typeof metadata.resourceVersion !== 'string') {
+      // No items at all are null in some lists.
+      if (
+        !(items === null || Array.isArray(items)) ||
+        !isRecord(metadata) ||
+        typeof metadata.resourceVersion !== 'string'
+      ) {
         throw new KubeError(0, '', `${path}: the answer is not a list`);
       }
-      for (const item of items) {
+      for (const item of items ?? []) {
         const object = kubeObject(item, resource, this.#version);
         if (object !== null) objects.set(keyOf(object), this.#kept(object));
       }

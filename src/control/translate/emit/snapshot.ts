@@ -11,7 +11,9 @@ import {
   type ProxySnapshot,
   type ResourceEntry,
   type Resources,
+  replaceEntries,
   resourceEntry,
+  resourcesOf,
   versionOf,
 } from '../../serve/snapshot.ts';
 import { CLUSTER, ENDPOINT, LISTENER, ROUTE } from '../../serve/type-urls.ts';
@@ -39,17 +41,19 @@ interface Shared {
   /** Changes with anything but addresses of endpoints. */
   readonly configKey: string;
   readonly clusters: Resources;
-  readonly endpoints: Resources;
+  endpoints: Resources;
 }
 
 /** What a proxy had before, so that what did not change stays the same object. */
 interface Emitted {
   readonly mesh: Mesh;
+  readonly shared: Shared;
   readonly snapshot: ProxySnapshot;
 }
 
 type Entries = ReadonlyMap<string, ResourceEntry>;
 const NO_ENTRIES: Entries = new Map();
+const MOST_MOVES = 1000;
 
 /**
  * Makes each proxy's snapshot of a mesh. Pure but for its caches: what does not depend on the proxy is built and
@@ -61,6 +65,7 @@ export class MeshEmitter {
   readonly #note: (note: EmitNote) => void;
   #mesh: Mesh | null = null;
   #labels: ReadonlySet<string> = new Set();
+  #moves = 0;
   readonly #ids = new Ids();
   readonly #shapes = new WeakMap<MeshService, string>();
   readonly #scopes = new Map<string, Shared>();
@@ -82,14 +87,61 @@ export class MeshEmitter {
     const key = JSON.stringify([node.key, node.metadata?.REMORA ?? null]);
     const before = this.#proxies.peek(key);
     if (before?.mesh === mesh) return before.snapshot;
-    const resources = this.#resources(mesh, node, key);
-    const version = [CLUSTER, ENDPOINT, LISTENER, ROUTE]
-      .map((type) => versionOf(resources.get(type) ?? NO_ENTRIES))
-      .join('.');
+    const shared = this.#shared(mesh, node);
+    const made = snapshotOf(this.#resources(shared, node, key));
     // The same in all parts is the same as a whole.
-    const snapshot = before?.snapshot.version === version ? before.snapshot : { version, resources };
-    this.#proxies.set(key, { mesh, snapshot });
+    const snapshot = before?.snapshot.version === made.version ? before.snapshot : made;
+    this.#proxies.set(key, { mesh, shared, snapshot });
     return snapshot;
+  }
+
+  /**
+   * `after` is `before` but for the endpoints of these services, and none of their destinations became empty or got its
+   * first one. Everything that was emitted of `before` is brought up to it, at the cost of these services alone.
+   */
+  moveEndpoints(before: Mesh, after: Mesh, services: readonly MeshService[]): void {
+    // Now and then everything is begun anew, so that what nobody asks for any more is forgotten.
+    if (this.#mesh !== before || ++this.#moves % MOST_MOVES === 0) return;
+    this.#mesh = after;
+    const built = new Map<string, ResourceEntry>();
+    const moved = new Map<Shared, readonly ResourceEntry[]>();
+    for (const shared of this.#scopes.values()) moved.set(shared, this.#moveShared(shared, after, services, built));
+    const maps = new Map<Resources, Resources>();
+    for (const [key, { mesh, shared, snapshot }] of this.#proxies.current()) {
+      const entries = moved.get(shared);
+      if (mesh !== before || entries === undefined) continue;
+      const old = resourcesOf(snapshot, ENDPOINT);
+      const endpoints = maps.get(old) ?? replaceEntries(old, entries);
+      maps.set(old, endpoints);
+      this.#maps.set(`${key} EDS`, endpoints);
+      const next = endpoints === old ? snapshot : snapshotOf(new Map(snapshot.resources).set(ENDPOINT, endpoints));
+      this.#proxies.set(key, { mesh: after, shared, snapshot: next });
+    }
+  }
+
+  #moveShared(
+    shared: Shared,
+    mesh: Mesh,
+    services: readonly MeshService[],
+    built: Map<string, ResourceEntry>,
+  ): readonly ResourceEntry[] {
+    const { scope } = shared;
+    scope.mesh = mesh;
+    const entries: ResourceEntry[] = [];
+    for (const service of services) {
+      if (!scope.moveEndpoints(mesh, service)) continue;
+      const policy = scope.policyOf(service);
+      const shape = `${this.#shapeOf(service)} ${this.#ids.of(policy)} ${scope.http2}`;
+      for (const { name, references } of this.#clustersOf(service, policy, shape, scope.http2)) {
+        if (references.length === 0) continue;
+        const key = `${name} ${this.#ids.of(policy)}`;
+        const entry = built.get(key) ?? endpointsEntry(name, service, policy);
+        built.set(key, entry);
+        entries.push(entry);
+      }
+    }
+    shared.endpoints = replaceEntries(shared.endpoints, entries);
+    return entries;
   }
 
   #begin(mesh: Mesh): void {
@@ -109,8 +161,7 @@ export class MeshEmitter {
     }
   }
 
-  #resources(mesh: Mesh, node: EmitNode, key: string): ReadonlyMap<string, Resources> {
-    const shared = this.#shared(mesh, node);
+  #resources(shared: Shared, node: EmitNode, key: string): ReadonlyMap<string, Resources> {
     const decoded = laptopFacts(node.metadata);
     for (const problem of decoded.problems) this.#note({ proxy: node.id, message: problem });
     const own = node.kind === 'router' ? this.#router(shared, decoded, node) : this.#sidecar(shared, decoded, node);
@@ -183,11 +234,8 @@ export class MeshEmitter {
   }
 
   #endpointsOf(name: string, service: MeshService, policy: TrafficPolicyRule | null): ResourceEntry {
-    return this.#endpoints.get(`${name} ${this.#ids.of(service)} ${this.#ids.of(policy)}`, () => {
-      const parts = parseOutbound(name);
-      const labels = subsetOf(policy, parts?.subset ?? '')?.labels ?? {};
-      return resourceEntry(ClusterLoadAssignment, loadAssignment(name, service, parts?.port ?? 0, labels));
-    });
+    const key = `${name} ${this.#ids.of(service)} ${this.#ids.of(policy)}`;
+    return this.#endpoints.get(key, () => endpointsEntry(name, service, policy));
   }
 
   #sidecar(shared: Shared, { facts }: DecodedFacts, node: EmitNode): Own {
@@ -297,6 +345,17 @@ export class MeshEmitter {
     }
     return shape;
   }
+}
+
+function endpointsEntry(name: string, service: MeshService, policy: TrafficPolicyRule | null): ResourceEntry {
+  const parts = parseOutbound(name);
+  const labels = subsetOf(policy, parts?.subset ?? '')?.labels ?? {};
+  return resourceEntry(ClusterLoadAssignment, loadAssignment(name, service, parts?.port ?? 0, labels));
+}
+
+function snapshotOf(resources: ReadonlyMap<string, Resources>): ProxySnapshot {
+  const types = [CLUSTER, ENDPOINT, LISTENER, ROUTE];
+  return { version: types.map((type) => versionOf(resources.get(type) ?? NO_ENTRIES)).join('.'), resources };
 }
 
 interface Own {

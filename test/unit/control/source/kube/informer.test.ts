@@ -5,7 +5,7 @@ import { KubeError } from '../../../../../src/control/source/kube/client.ts';
 import { Informer, type InformerState } from '../../../../../src/control/source/kube/informer.ts';
 import { RESOURCES } from '../../../../../src/control/source/kube/resource.ts';
 import { manualClock } from '../../../../support/clock.ts';
-import { FakeServer, list, service, settled } from './fake-server.ts';
+import { FakeServer, list, service, settled } from './fixtures.ts';
 
 function setUp(kind = 'Service') {
   const server = new FakeServer();
