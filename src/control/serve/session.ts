@@ -119,7 +119,7 @@ export class Session {
 
   #onDelta(state: TypeState, request: SessionRequest, first: boolean): void {
     this.#settle(state, request);
-    state.editNames(request.subscribe, request.unsubscribe, first);
+    state.editNames(request.subscribe, request.unsubscribe, first, resourcesOf(this.#latest, state.typeUrl));
     if (first) {
       state.mustRespond = state.wildcard;
       for (const name in request.versions) {

@@ -25,6 +25,27 @@ export interface Sent {
   readonly refused: boolean;
 }
 
+/** What most clients have of an entry, the same object for all of them: there are clients times resources of it. */
+interface Common {
+  readonly sent: Sent;
+  readonly accepted: Sent;
+}
+
+const common = new WeakMap<ResourceEntry, Common>();
+
+function commonOf(entry: ResourceEntry): Common {
+  let found = common.get(entry);
+  if (found === undefined) {
+    const { version } = entry;
+    found = {
+      sent: { version, entry, accepted: null, refused: false },
+      accepted: { version, entry, accepted: entry, refused: false },
+    };
+    common.set(entry, found);
+  }
+  return found;
+}
+
 /** How one client stands with one type: what it subscribes to, what it has, what is in flight. */
 export class TypeState {
   readonly typeUrl: string;
@@ -77,18 +98,20 @@ export class TypeState {
   #legacy = false;
 
   /** Adds and takes away names, as delta requests do. */
-  editNames(add: readonly string[], remove: readonly string[], first: boolean): void {
+  editNames(add: readonly string[], remove: readonly string[], first: boolean, known?: Resources): void {
     if (first && add.length === 0 && WHOLE_WORLD.has(this.typeUrl)) this.wildcard = true;
     for (const name of add) {
       if (name === WILDCARD) this.wildcard = true;
-      else this.names.add(name);
+      // The text that everybody else has of it too.
+      else this.names.add(known?.get(name)?.name ?? name);
     }
     for (const name of remove) {
       if (name === WILDCARD) this.wildcard = false;
       else this.names.delete(name);
     }
     if (remove.length > 0) this.#forgetUnsubscribed();
-    this.touch();
+    // An ACK names nothing, and is no reason to compare everything again.
+    if (first || add.length > 0) this.touch();
   }
 
   #forgetUnsubscribed(): void {
@@ -155,7 +178,8 @@ export class TypeState {
   pushed(push: Push, updated: readonly ResourceEntry[], removed: readonly string[]): void {
     for (const entry of updated) {
       const accepted = this.sent.get(entry.name)?.accepted ?? null;
-      this.sent.set(entry.name, { version: entry.version, entry, accepted, refused: false });
+      const first = accepted === null ? commonOf(entry).sent : undefined;
+      this.sent.set(entry.name, first ?? { version: entry.version, entry, accepted, refused: false });
     }
     for (const name of removed) this.sent.delete(name);
     this.asked.clear();
@@ -188,7 +212,9 @@ export class TypeState {
 
   #accept(name: string): void {
     const sent = this.sent.get(name);
-    if (sent !== undefined) this.sent.set(name, { ...sent, accepted: sent.entry, refused: false });
+    if (sent === undefined) return;
+    const { entry, version } = sent;
+    this.sent.set(name, entry === null ? { version, entry, accepted: null, refused: false } : commonOf(entry).accepted);
   }
 
   /** What the client has that is no more, in the form in force there. */

@@ -42,6 +42,8 @@ interface Shared {
   readonly configKey: string;
   readonly clusters: Resources;
   endpoints: Resources;
+  /** `clusters` with proxies' own ones, by what these are. */
+  readonly withOwn: Map<string, Resources>;
 }
 
 /** What a proxy had before, so that what did not change stays the same object. */
@@ -66,6 +68,9 @@ export class MeshEmitter {
   #mesh: Mesh | null = null;
   #labels: ReadonlySet<string> = new Set();
   #moves = 0;
+  readonly #keys = new WeakMap<EmitNode, string>();
+  /** Of a map that was made anew, one with the same content that stays in its place. */
+  readonly #kept = new WeakMap<Resources, Resources>();
   readonly #ids = new Ids();
   readonly #shapes = new WeakMap<MeshService, string>();
   readonly #scopes = new Map<string, Shared>();
@@ -84,7 +89,7 @@ export class MeshEmitter {
   /** The same object again while neither the mesh nor the node changed. */
   emit(mesh: Mesh, node: EmitNode): ProxySnapshot {
     if (mesh !== this.#mesh) this.#begin(mesh);
-    const key = JSON.stringify([node.key, node.metadata?.REMORA ?? null]);
+    const key = this.#keyOf(node);
     const before = this.#proxies.peek(key);
     if (before?.mesh === mesh) return before.snapshot;
     const shared = this.#shared(mesh, node);
@@ -93,6 +98,15 @@ export class MeshEmitter {
     const snapshot = before?.snapshot.version === made.version ? before.snapshot : made;
     this.#proxies.set(key, { mesh, shared, snapshot });
     return snapshot;
+  }
+
+  #keyOf(node: EmitNode): string {
+    let key = this.#keys.get(node);
+    if (key === undefined) {
+      key = JSON.stringify([node.key, node.metadata?.REMORA ?? null]);
+      this.#keys.set(node, key);
+    }
+    return key;
   }
 
   /**
@@ -167,7 +181,7 @@ export class MeshEmitter {
     const own = node.kind === 'router' ? this.#router(shared, decoded, node) : this.#sidecar(shared, decoded, node);
     const { clusters, endpoints } = this.#complete(shared, own, node.kind === 'router');
     return new Map([
-      [CLUSTER, this.#map(`${key} CDS`, own.clusters.size === 0 ? clusters : new Map([...clusters, ...own.clusters]))],
+      [CLUSTER, this.#map(`${key} CDS`, this.#withOwn(shared, clusters, own.clusters))],
       [ENDPOINT, this.#map(`${key} EDS`, endpoints)],
       [LISTENER, this.#map(`${key} LDS`, own.listeners)],
       [ROUTE, this.#map(`${key} RDS`, own.routes)],
@@ -177,11 +191,25 @@ export class MeshEmitter {
   /** The map that was there before when it says the very same: who compares maps sees that nothing changed. */
   #map(key: string, map: Resources): Resources {
     const before = this.#maps.peek(key);
-    const same =
-      before?.size === map.size && [...map].every(([name, { version }]) => before.get(name)?.version === version);
-    const kept = before !== undefined && same ? before : map;
-    this.#maps.set(key, kept);
-    return kept;
+    // Proxies of one scope have the same maps: one comparison does for all.
+    const kept = before === undefined || before === map || this.#kept.get(map) === before ? before : undefined;
+    const result = kept ?? (before !== undefined && sameEntries(before, map) ? before : map);
+    if (result !== map) this.#kept.set(map, result);
+    this.#maps.set(key, result);
+    return result;
+  }
+
+  /** Clusters with those of the proxy itself, which are the same for most. */
+  #withOwn(shared: Shared, clusters: Resources, own: Resources): Resources {
+    if (own.size === 0) return clusters;
+    if (clusters !== shared.clusters) return new Map([...clusters, ...own]);
+    const key = [...own.values()].map((entry) => `${entry.name} ${entry.version}`).join('\n');
+    let map = shared.withOwn.get(key);
+    if (map === undefined) {
+      map = new Map([...clusters, ...own]);
+      shared.withOwn.set(key, map);
+    }
+    return map;
   }
 
   #shared(mesh: Mesh, node: EmitNode): Shared {
@@ -217,7 +245,7 @@ export class MeshEmitter {
       ...shapes,
     ];
     const configKey = createHash('sha256').update(parts.join('\n')).digest('base64url');
-    return { scope, configKey, clusters, endpoints };
+    return { scope, configKey, clusters, endpoints, withOwn: new Map() };
   }
 
   #clustersOf(
@@ -351,6 +379,12 @@ function endpointsEntry(name: string, service: MeshService, policy: TrafficPolic
   const parts = parseOutbound(name);
   const labels = subsetOf(policy, parts?.subset ?? '')?.labels ?? {};
   return resourceEntry(ClusterLoadAssignment, loadAssignment(name, service, parts?.port ?? 0, labels));
+}
+
+function sameEntries(a: Resources, b: Resources): boolean {
+  if (a.size !== b.size) return false;
+  for (const [name, { version }] of b) if (a.get(name)?.version !== version) return false;
+  return true;
 }
 
 function snapshotOf(resources: ReadonlyMap<string, Resources>): ProxySnapshot {
