@@ -273,7 +273,7 @@ const BANNED_WAIVERS: Waivers = {
 /** Packages and modules that cost a sidecar memory or that only one place should know. */
 const MODULES: readonly BannedModule[] = [
   { name: /^undici$/, allowed: /^$/ },
-  { name: /^(node:)?(http|https|http2)$/, allowed: /^src\/(demo|control\/runtime)\// },
+  { name: /^(node:)?(http|https|http2)$/, allowed: /^src\/(demo|control\/runtime|control\/source\/kube)\// },
   { name: /^(node:)?timers(\/promises)?$/, allowed: CLOCK },
   { name: /^re2js$/, allowed: BASE },
   { name: /^commander$/, allowed: CLI },

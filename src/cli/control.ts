@@ -3,6 +3,7 @@ import { Command, Option } from 'commander';
 import { systemClock } from '../base/clock.ts';
 import { ConfigError } from '../base/errors.ts';
 import { LogRoot } from '../base/log.ts';
+import type { KubeAccess } from '../control/source/kube/access.ts';
 import { formatAddress, type SocketAddress } from '../model/address.ts';
 import { checkPaths } from './config-files.ts';
 import { sweepInstances } from './instance.ts';
@@ -12,6 +13,9 @@ import { VERSION } from './version.ts';
 
 interface ControlFlags {
   readonly files: readonly string[];
+  readonly kubeconfig?: string;
+  readonly context?: string;
+  readonly inCluster?: true;
   readonly instances?: string;
   readonly xds: SocketAddress;
   readonly http: SocketAddress;
@@ -24,8 +28,11 @@ const SWEEP_MS = 1000;
 
 export function controlCommand(): Command {
   return new Command('control')
-    .description('the control server: reads Kubernetes and Istio YAML, pushes xDS')
+    .description('the control server: reads Kubernetes and Istio objects from files or a cluster, pushes xDS')
     .option('--files <folder>', 'folder or file of YAML to watch, may be repeated', collect, [])
+    .option('--kubeconfig <file>', 'watch the cluster of this kubeconfig')
+    .option('--context <name>', 'context of the kubeconfig, if not its current one')
+    .option('--in-cluster', 'watch the cluster that this is a pod of')
     .option('--instances <folder>', 'folder where `remora run` announces programs; one is made when absent')
     .option('--xds <address>', 'address of the xDS server', parseAddress, { host: '127.0.0.1', port: 15010 })
     .option('--http <address>', 'address of status and debugging', parseAddress, { host: '127.0.0.1', port: 15014 })
@@ -35,7 +42,7 @@ export function controlCommand(): Command {
         .default('ALLOW_ANY'),
     )
     .option('--log-level <level>', 'log level', 'info')
-    .addHelpText('after', '\nExample:\n  remora control --files my-mesh/')
+    .addHelpText('after', '\nExample:\n  remora control --files my-mesh/\n  remora control --kubeconfig ~/.kube/config')
     .action(runControl);
 }
 
@@ -44,14 +51,24 @@ function collect(value: string, before: readonly string[]): string[] {
 }
 
 async function runControl(flags: ControlFlags): Promise<void> {
-  if (flags.files.length === 0) throw new ConfigError('nothing to watch: name a folder with --files DIR');
+  const cluster = flags.kubeconfig !== undefined || flags.inCluster === true;
+  if (flags.files.length === 0 && !cluster) {
+    throw new ConfigError(
+      'nothing to watch: name a folder with --files DIR, or a cluster with --kubeconfig FILE or --in-cluster',
+    );
+  }
+  if (flags.context !== undefined && flags.kubeconfig === undefined) {
+    throw new ConfigError('--context needs --kubeconfig');
+  }
   checkPaths(flags.files);
   // gRPC, the codec and the translators are heavy: only this verb loads them.
   const { ControlServer } = await import('../control/runtime/server.ts');
   const log = new LogRoot(systemClock, (line) => process.stderr.write(line), logLevel(flags.logLevel)).logger();
+  const kube = cluster ? await kubeAccess(flags) : null;
   const instances = makeInstancesFolder(flags.instances);
   const server = new ControlServer({
     paths: [...flags.files, instances],
+    kube,
     xds: flags.xds,
     http: flags.http,
     clock: systemClock,
@@ -81,4 +98,14 @@ async function runControl(flags: ControlFlags): Promise<void> {
       void server.close().then(() => process.exit(0));
     });
   }
+}
+
+async function kubeAccess(flags: ControlFlags): Promise<KubeAccess> {
+  const { inClusterAccess, kubeconfigAccess } = await import('../control/source/kube/access.ts');
+  if (flags.kubeconfig !== undefined && flags.inCluster === true) {
+    throw new ConfigError('--kubeconfig and --in-cluster exclude each other');
+  }
+  if (flags.kubeconfig !== undefined) return kubeconfigAccess(flags.kubeconfig, flags.context);
+  const { KUBERNETES_SERVICE_HOST: host = '', KUBERNETES_SERVICE_PORT: port = '' } = process.env;
+  return inClusterAccess(host, port);
 }

@@ -1,9 +1,14 @@
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
+import { systemRandom } from '../../base/random.ts';
 import { AdsServer } from '../serve/ads.ts';
 import type { ConnectedProxy } from '../serve/clients.ts';
-import { formatFinding } from '../source/collection.ts';
+import { type ConfigSource, formatFinding } from '../source/collection.ts';
 import { FileSource } from '../source/files/watch.ts';
+import type { KubeAccess } from '../source/kube/access.ts';
+import { KubeClient } from '../source/kube/client.ts';
+import { KubeSource } from '../source/kube/source.ts';
+import { SourceUnion } from '../source/union.ts';
 import type { OutboundPolicy } from '../translate/emit/capture.ts';
 import { StatusServer } from './http.ts';
 import { MeshSnapshotSource } from './snapshot-source.ts';
@@ -11,6 +16,8 @@ import { MeshSnapshotSource } from './snapshot-source.ts';
 export interface ControlOptions {
   /** Folders and files of YAML. */
   readonly paths: readonly string[];
+  /** The API server to watch; null for files alone. */
+  readonly kube?: KubeAccess | null;
   readonly xds: { readonly host: string; readonly port: number };
   readonly http: { readonly host: string; readonly port: number };
   readonly clock: Clock;
@@ -23,18 +30,22 @@ export interface ControlOptions {
 /** One control server. This file is where its parts meet, and the only one. */
 export class ControlServer {
   readonly #options: ControlOptions;
-  readonly #files: FileSource;
+  readonly #source: ConfigSource;
+  readonly #kube: { readonly client: KubeClient; readonly source: KubeSource } | null;
   readonly #snapshots: MeshSnapshotSource;
   readonly #ads: AdsServer;
   readonly #status: StatusServer;
+  #serving = false;
 
   constructor(options: ControlOptions) {
     const { clock, log } = options;
     this.#options = options;
-    // What people wrote, with its places.
-    this.#files = new FileSource({ paths: options.paths, clock, logger: log.child('files') });
+    // What people wrote, with its places, and what runs in the cluster.
+    this.#kube = kubeParts(options);
+    const files = new FileSource({ paths: options.paths, clock, logger: log.child('files') });
+    this.#source = this.#kube === null ? files : new SourceUnion([files, this.#kube.source]);
     // From objects to the mesh, and from the mesh to each proxy's resources.
-    this.#snapshots = new MeshSnapshotSource(this.#files, log.child('mesh'), options.outboundTrafficPolicy);
+    this.#snapshots = new MeshSnapshotSource(this.#source, log.child('mesh'), options.outboundTrafficPolicy);
     // Out to the proxies.
     this.#ads = new AdsServer({
       source: this.#snapshots,
@@ -46,7 +57,8 @@ export class ControlServer {
     });
     // For people and scripts.
     this.#status = new StatusServer({
-      '/ready': () => ({ status: 200, body: 'LIVE\n' }),
+      '/ready': () => (this.#serving ? { status: 200, body: 'LIVE\n' } : { status: 503, body: 'reading config\n' }),
+      '/sources': () => ({ status: 200, body: { kubernetes: this.#kube?.source.health ?? null } }),
       '/findings': () => ({
         status: 200,
         body: this.#snapshots.findings.map((one) => ({ ...one, text: formatFinding(one) })),
@@ -63,12 +75,13 @@ export class ControlServer {
     return { host: this.#options.http.host, port: this.#status.port };
   }
 
-  /** Reads everything once, then serves. */
+  /** Reads everything once, then serves; an API server that is away is waited for. */
   async start(): Promise<void> {
     const { log, http } = this.#options;
+    await this.#status.listen(http.host, http.port);
     await this.#snapshots.start();
     await this.#ads.listen();
-    await this.#status.listen(http.host, http.port);
+    this.#serving = true;
     log.info('serving', { xds: this.#ads.address, http: `${http.host}:${this.#status.port}` });
   }
 
@@ -76,8 +89,15 @@ export class ControlServer {
     await this.#status.close();
     await this.#ads.close();
     await this.#snapshots.close();
-    await this.#files.close();
+    this.#kube?.client.close();
   }
+}
+
+function kubeParts({ kube, clock, log, version }: ControlOptions) {
+  if (kube === undefined || kube === null) return null;
+  const client = new KubeClient({ access: kube, clock, agent: `remora/${version}` });
+  log.info('watching Kubernetes', { server: client.server });
+  return { client, source: new KubeSource({ reader: client, clock, random: systemRandom, log: log.child('kube') }) };
 }
 
 /** A proxy as JSON shows it: labels as an object, without what only caches need. */

@@ -4,7 +4,13 @@ import type { Mesh } from '../mesh/mesh.ts';
 import type { ProxyNode } from '../serve/node.ts';
 import type { ProxySnapshot } from '../serve/snapshot.ts';
 import type { ChangeScope, SnapshotSource } from '../serve/source.ts';
-import { type ConfigSource, type Finding, formatFinding } from '../source/collection.ts';
+import {
+  type ConfigSource,
+  ENDPOINT_KINDS,
+  type Finding,
+  formatFinding,
+  type ObjectChange,
+} from '../source/collection.ts';
 import { DecodedStore } from '../translate/decode.ts';
 import type { OutboundPolicy } from '../translate/emit/capture.ts';
 import { changeScope } from '../translate/emit/change.ts';
@@ -61,7 +67,9 @@ export class MeshSnapshotSource implements SnapshotSource {
   /** Reads everything once; serve proxies only after that, or they are told that there is nothing. */
   async start(): Promise<void> {
     await this.#source.start();
-    this.#unsubscribe = this.#source.onChange(() => this.#refresh());
+    this.#unsubscribe = this.#source.onChange((_scope, changes) => {
+      if (changes === undefined || !this.#follow(changes)) this.#refresh();
+    });
     this.#refresh();
   }
 
@@ -92,6 +100,23 @@ export class MeshSnapshotSource implements SnapshotSource {
     return () => this.#listeners.delete(cb);
   }
 
+  /** Where only slices and pods changed: the cost is that of the change, not of the mesh. False: look at everything. */
+  #follow(changes: readonly ObjectChange[]): boolean {
+    const previous = this.#translation;
+    if (previous === undefined) return false;
+    if (!changes.every(({ before, after }) => ENDPOINT_KINDS.has((after ?? before)?.kind ?? ''))) return false;
+    const decoded = this.#store.follow(changes);
+    const moved = decoded === null ? null : this.#transaction.follow(decoded, previous);
+    if (moved === null) return false;
+    const { translation, services } = moved;
+    this.#translation = translation;
+    const scope = changeScope(previous.mesh, translation.mesh, this.#emitter.captures);
+    if (scope !== 'config') this.#emitter.moveEndpoints(previous.mesh, translation.mesh, services);
+    if (this.#good === previous.mesh) this.#good = translation.mesh;
+    this.#tell(scope, false);
+    return true;
+  }
+
   #refresh(): void {
     const before = this.mesh;
     const { objects, findings } = this.#source.state;
@@ -103,10 +128,13 @@ export class MeshSnapshotSource implements SnapshotSource {
       this.#log.error(`the config cannot be translated, the last mesh is kept: ${messageOf(error)}`);
     }
     this.#report([...all, ...(this.#translation?.findings ?? [])]);
-    const scope = changeScope(before, this.mesh, this.#emitter.captures);
-    if (scope === null) return;
-    // Endpoints do not wait for the weights that they shift; but what somebody wrote goes out as one.
     const written = before.routes !== this.mesh.routes || before.policies !== this.mesh.policies;
+    this.#tell(changeScope(before, this.mesh, this.#emitter.captures), written);
+  }
+
+  /** Endpoints do not wait for the weights that they shift; but what somebody wrote goes out as one. */
+  #tell(scope: ChangeScope | null, written: boolean): void {
+    if (scope === null) return;
     for (const listener of this.#listeners) {
       if (!written) listener('endpoints');
       if (scope === 'config') listener('config');

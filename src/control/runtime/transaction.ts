@@ -1,6 +1,7 @@
 import { type Finding, objectName } from '../source/collection.ts';
 import { findingAt } from '../source/finding.ts';
-import type { Decoded } from '../translate/decoded.ts';
+import type { Decoded, DecodedChange } from '../translate/decoded.ts';
+import { followEndpoints, type MovedEndpoints } from '../translate/istio/endpoints.ts';
 import { type Translation, translate } from '../translate/istio/mesh.ts';
 
 type Objects = ReadonlyMap<string, Decoded>;
@@ -14,7 +15,7 @@ const MOST_ROUNDS = 4;
  * rule whose subsets are still named. After a start there is no former version, and everything is in force as written.
  */
 export class Transaction {
-  #inForce: Objects | null = null;
+  #inForce: Map<string, Decoded> | null = null;
   /** Named subsets that are not there, and did so without a former version. */
   #orphans: ReadonlySet<string> = new Set();
 
@@ -35,8 +36,23 @@ export class Transaction {
     return notes.size === 0 ? result : { ...result, findings: [...asWritten.findings, ...notes.values()] };
   }
 
+  /** The same after changes of slices and pods, which wait for nothing; null: `apply` everything. */
+  follow(changes: readonly DecodedChange[], previous: Translation): MovedEndpoints | null {
+    if (this.#inForce === null) return null;
+    for (const { before, after } of changes) {
+      if (before !== null) this.#inForce.delete(objectName(before.object));
+      if (after !== null) this.#inForce.set(objectName(after.object), after);
+    }
+    return followEndpoints(previous, changes);
+  }
+
   /** Null when nothing more is to be held. */
-  #hold(now: Objects, before: Objects, orphans: ReadonlySet<string>, notes: Map<string, Finding>): Objects | null {
+  #hold(
+    now: Objects,
+    before: Objects,
+    orphans: ReadonlySet<string>,
+    notes: Map<string, Finding>,
+  ): Map<string, Decoded> | null {
     const held = new Map(now);
     for (const name of orphans) {
       const former = before.get(name);
@@ -81,7 +97,7 @@ function subsetsOf(rule: Decoded | undefined): readonly string[] {
   return ((rule as Decoded<'DestinationRule'>).value.subsets ?? []).map(({ name }) => name ?? '');
 }
 
-function byName(objects: readonly Decoded[]): Objects {
+function byName(objects: readonly Decoded[]): Map<string, Decoded> {
   return new Map(objects.map((one) => [objectName(one.object), one]));
 }
 

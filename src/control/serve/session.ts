@@ -3,7 +3,7 @@ import type { Logger } from '../../base/log.ts';
 import type { Status } from '../../xds/proto/gen/google/rpc.ts';
 import type { Wire } from './delta.ts';
 import type { ProxyNode } from './node.ts';
-import { type ProxySnapshot, type ResourceEntry, resourcesOf, versionOf } from './snapshot.ts';
+import { namesOf, type ProxySnapshot, type ResourceEntry, resourcesOf, versionOf } from './snapshot.ts';
 import type { ChangeScope, SnapshotSource } from './source.ts';
 import { MAX_NAMES, TypeState } from './type-state.ts';
 import {
@@ -119,7 +119,7 @@ export class Session {
 
   #onDelta(state: TypeState, request: SessionRequest, first: boolean): void {
     this.#settle(state, request);
-    state.editNames(request.subscribe, request.unsubscribe, first);
+    state.editNames(request.subscribe, request.unsubscribe, first, resourcesOf(this.#latest, state.typeUrl));
     if (first) {
       state.mustRespond = state.wildcard;
       for (const name in request.versions) {
@@ -309,7 +309,10 @@ export class Session {
     const version = versionOf(resources) + (retained.length > 0 && wire.mode === 'sotw' ? `+${retained.length}` : '');
     const bytes = wire.encode({ typeUrl: state.typeUrl, nonce, version, updated, removed, retained }, state, resources);
     const names = updated.map((entry) => entry.name);
+    // What is sent is no longer to be compared; only what is to be removed remains.
+    const level = state.removals(resources).length === 0;
     state.pushed({ nonce, version, at: clock.wall(), names }, updated, removed);
+    if (level) state.level(resources);
     this.#parts.send(bytes);
   }
 
@@ -328,10 +331,29 @@ export class Session {
       const resources = resourcesOf(this.#latest, state.typeUrl);
       if (state.inFlight !== null || state.nacked !== null || state.mustRespond) return;
       if (state.additions(resources).length > 0 || state.removals(resources).length > 0) return;
-      if (state.subscribed(resources).some((entry) => !this.#followed(entry))) return;
     }
+    if (!this.#allFollowed()) return;
     this.applied = this.#latest.version;
   }
+
+  /** Whether everything that was sent was followed; not looked at again until it can be otherwise. */
+  #allFollowed(): boolean {
+    const facts: unknown[] = [];
+    for (const [url, state] of this.types) {
+      const resources = resourcesOf(this.#latest, url);
+      // Endpoints refer to nothing: of them only who is there matters.
+      facts.push(state.revision, url === ENDPOINT ? namesOf(resources) : resources);
+    }
+    const before = this.#followedBy;
+    if (before?.length === facts.length && facts.every((fact, i) => fact === before[i])) return true;
+    for (const [url, state] of this.types) {
+      if (url === ENDPOINT) continue;
+      for (const entry of state.subscribed(resourcesOf(this.#latest, url))) if (!this.#followed(entry)) return false;
+    }
+    this.#followedBy = facts;
+    return true;
+  }
+  #followedBy: readonly unknown[] | null = null;
 }
 
 /** Envoy prints the resource first, name on top, and what is wrong with it last: both ends are kept. */

@@ -83,16 +83,94 @@ export function inconsistencies(snapshot: ProxySnapshot): string[] {
   return problems;
 }
 
-const versions = new WeakMap<Resources, string>();
-
 /** A version for a type as a whole, the same in every process for the same resources. */
 export function versionOf(resources: Resources): string {
-  let version = versions.get(resources);
-  if (version === undefined) {
-    const hash = createHash('sha256');
-    for (const name of [...resources.keys()].sort()) hash.update(`${name}\0${resources.get(name)?.version}\0`);
-    version = hash.digest('base64url').slice(0, 16);
-    versions.set(resources, version);
+  return facts(resources).version;
+}
+
+/** Sums of the entries' hashes, so that a change of one entry costs one entry. */
+const LANES = 4;
+/** How many maps back a client's map is still known. */
+const MOST_STEPS = 32;
+
+/** What is known of a map beside its entries. */
+interface Facts {
+  readonly sum: Uint32Array;
+  readonly version: string;
+  /** The same for all maps that have the same names because one was derived from the other. */
+  readonly names: object;
+  /** The maps that this one was derived from, youngest last, each with the names that changed after it. */
+  readonly steps: readonly { readonly from: object; readonly changed: readonly string[] }[];
+  /** Stands for the map in `steps`, without keeping it. */
+  readonly id: object;
+}
+
+const known = new WeakMap<Resources, Facts>();
+const hashes = new WeakMap<ResourceEntry, Uint32Array>();
+
+function facts(resources: Resources): Facts {
+  let found = known.get(resources);
+  if (found === undefined) {
+    const sum = new Uint32Array(LANES);
+    for (const entry of resources.values()) add(sum, hashOf(entry), 1);
+    found = { sum, version: versionText(sum), names: {}, steps: [], id: {} };
+    known.set(resources, found);
   }
-  return version;
+  return found;
+}
+
+function hashOf(entry: ResourceEntry): Uint32Array {
+  let hash = hashes.get(entry);
+  if (hash === undefined) {
+    const digest = createHash('sha256').update(`${entry.name}\0${entry.version}`).digest();
+    hash = Uint32Array.from({ length: LANES }, (_, i) => digest.readUInt32LE(i * 4));
+    hashes.set(entry, hash);
+  }
+  return hash;
+}
+
+function add(sum: Uint32Array, hash: Uint32Array, sign: 1 | -1): void {
+  for (let i = 0; i < LANES; i++) sum[i] = (sum[i] ?? 0) + sign * (hash[i] ?? 0);
+}
+
+function versionText(sum: Uint32Array): string {
+  return Buffer.from(sum.buffer).toString('base64url').slice(0, 16);
+}
+
+/**
+ * The map with some entries in the place of those of the same name. Who had the map before need not compare the two:
+ * `changedSince` knows what differs.
+ */
+export function replaceEntries(resources: Resources, entries: readonly ResourceEntry[]): Resources {
+  const before = facts(resources);
+  const replaced = new Map(resources);
+  const sum = before.sum.slice();
+  const changed: string[] = [];
+  for (const entry of entries) {
+    const old = resources.get(entry.name);
+    if (old === undefined || old.version === entry.version) continue;
+    replaced.set(entry.name, entry);
+    add(sum, hashOf(old), -1);
+    add(sum, hashOf(entry), 1);
+    changed.push(entry.name);
+  }
+  if (changed.length === 0) return resources;
+  const steps = [...before.steps.slice(1 - MOST_STEPS), { from: before.id, changed }];
+  known.set(replaced, { sum, version: versionText(sum), names: before.names, steps, id: {} });
+  return replaced;
+}
+
+/** Names of the entries in which `now` differs from the map that it was derived from; null when it was not, or long ago. */
+export function changedSince(now: Resources, before: Resources): readonly string[] | null {
+  if (now === before) return [];
+  const steps = known.get(now)?.steps ?? [];
+  const id = known.get(before)?.id;
+  const at = id === undefined ? -1 : steps.findIndex(({ from }) => from === id);
+  if (at < 0) return null;
+  return at === steps.length - 1 ? (steps[at]?.changed ?? []) : steps.slice(at).flatMap(({ changed }) => changed);
+}
+
+/** The same object for as long as the names in a map stay the same, where that can be told. */
+export function namesOf(resources: Resources): object {
+  return facts(resources).names;
 }

@@ -1,4 +1,4 @@
-import type { ResourceEntry, Resources } from './snapshot.ts';
+import { changedSince, type ResourceEntry, type Resources } from './snapshot.ts';
 import { WHOLE_WORLD } from './type-urls.ts';
 
 export const WILDCARD = '*';
@@ -23,6 +23,27 @@ export interface Sent {
   readonly accepted: ResourceEntry | null;
   /** `entry` was NACKed. */
   readonly refused: boolean;
+}
+
+/** What most clients have of an entry, the same object for all of them: there are clients times resources of it. */
+interface Common {
+  readonly sent: Sent;
+  readonly accepted: Sent;
+}
+
+const common = new WeakMap<ResourceEntry, Common>();
+
+function commonOf(entry: ResourceEntry): Common {
+  let found = common.get(entry);
+  if (found === undefined) {
+    const { version } = entry;
+    found = {
+      sent: { version, entry, accepted: null, refused: false },
+      accepted: { version, entry, accepted: entry, refused: false },
+    };
+    common.set(entry, found);
+  }
+  return found;
 }
 
 /** How one client stands with one type: what it subscribes to, what it has, what is in flight. */
@@ -77,18 +98,20 @@ export class TypeState {
   #legacy = false;
 
   /** Adds and takes away names, as delta requests do. */
-  editNames(add: readonly string[], remove: readonly string[], first: boolean): void {
+  editNames(add: readonly string[], remove: readonly string[], first: boolean, known?: Resources): void {
     if (first && add.length === 0 && WHOLE_WORLD.has(this.typeUrl)) this.wildcard = true;
     for (const name of add) {
       if (name === WILDCARD) this.wildcard = true;
-      else this.names.add(name);
+      // The text that everybody else has of it too.
+      else this.names.add(known?.get(name)?.name ?? name);
     }
     for (const name of remove) {
       if (name === WILDCARD) this.wildcard = false;
       else this.names.delete(name);
     }
     if (remove.length > 0) this.#forgetUnsubscribed();
-    this.touch();
+    // An ACK names nothing, and is no reason to compare everything again.
+    if (first || add.length > 0) this.touch();
   }
 
   #forgetUnsubscribed(): void {
@@ -105,7 +128,10 @@ export class TypeState {
 
   touch(): void {
     this.#levelWith = null;
+    this.revision++;
   }
+  /** Counts up with every change of what is subscribed to. */
+  revision = 0;
 
   /** Everything the client subscribes to that there is. */
   subscribed(resources: Resources): ResourceEntry[] {
@@ -120,10 +146,20 @@ export class TypeState {
 
   /** What the client does not have yet, or has otherwise. */
   additions(resources: Resources): ResourceEntry[] {
-    if (this.#levelWith === resources) return [];
-    return this.subscribed(resources).filter(
-      (entry) => this.asked.has(entry.name) || this.sent.get(entry.name)?.version !== entry.version,
-    );
+    const changed = this.#changed(resources);
+    if (changed?.length === 0) return [];
+    const lacking = (entry: ResourceEntry): boolean =>
+      this.asked.has(entry.name) || this.sent.get(entry.name)?.version !== entry.version;
+    if (changed === null) return this.subscribed(resources).filter(lacking);
+    return [...new Set(changed)].flatMap((name) => {
+      const entry = this.subscribes(name) ? resources.get(name) : undefined;
+      return entry !== undefined && lacking(entry) ? [entry] : [];
+    });
+  }
+
+  /** Names that may differ from what was last level; null when everything is to be looked at. */
+  #changed(resources: Resources): readonly string[] | null {
+    return this.#levelWith === null ? null : changedSince(resources, this.#levelWith);
   }
 
   /** Names the client asked for that do not exist; it need not wait for them. */
@@ -133,7 +169,8 @@ export class TypeState {
 
   /** What the client has that is no more. */
   removals(resources: Resources): string[] {
-    if (this.#levelWith === resources) return [];
+    // Maps that are derived from one another have the same names.
+    if (this.#changed(resources) !== null) return [];
     return [...this.sent.keys()].filter((name) => !resources.has(name));
   }
 
@@ -141,7 +178,8 @@ export class TypeState {
   pushed(push: Push, updated: readonly ResourceEntry[], removed: readonly string[]): void {
     for (const entry of updated) {
       const accepted = this.sent.get(entry.name)?.accepted ?? null;
-      this.sent.set(entry.name, { version: entry.version, entry, accepted, refused: false });
+      const first = accepted === null ? commonOf(entry).sent : undefined;
+      this.sent.set(entry.name, first ?? { version: entry.version, entry, accepted, refused: false });
     }
     for (const name of removed) this.sent.delete(name);
     this.asked.clear();
@@ -174,7 +212,9 @@ export class TypeState {
 
   #accept(name: string): void {
     const sent = this.sent.get(name);
-    if (sent !== undefined) this.sent.set(name, { ...sent, accepted: sent.entry, refused: false });
+    if (sent === undefined) return;
+    const { entry, version } = sent;
+    this.sent.set(name, entry === null ? { version, entry, accepted: null, refused: false } : commonOf(entry).accepted);
   }
 
   /** What the client has that is no more, in the form in force there. */

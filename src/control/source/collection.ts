@@ -57,11 +57,23 @@ export interface ConfigState {
 /** What a change may touch: endpoints are pushed at once, the rest is debounced. */
 export type ChangeScope = 'endpoints' | 'config';
 
+/** One object that came (`before` is null), went (`after` is null) or is otherwise now. */
+export interface ObjectChange {
+  readonly before: ConfigObject | null;
+  readonly after: ConfigObject | null;
+}
+
+/** `changes` is all that differs from the state before, where the source can tell; findings are then the same. */
+export type ChangeListener = (scope: ChangeScope, changes?: readonly ObjectChange[]) => void;
+
+/** Kinds that say nothing but where a service's instances are. */
+export const ENDPOINT_KINDS: ReadonlySet<string> = new Set(['EndpointSlice', 'Endpoints', 'Pod']);
+
 export interface ConfigSource {
   readonly state: ConfigState;
   /** Reads everything once, then watches. */
   start(): Promise<void>;
-  onChange(listener: (scope: ChangeScope) => void): () => void;
+  onChange(listener: ChangeListener): () => void;
   close(): Promise<void>;
 }
 
@@ -70,9 +82,17 @@ export function objectName(object: Pick<ConfigObject, 'kind' | 'namespace' | 'na
   return `${object.kind} ${object.namespace === '' ? '' : `${object.namespace}/`}${object.name}`;
 }
 
-/** `reviews.yaml:12 VirtualService default/reviews spec.http[0].weight: message`, as every command prints it. */
+/** What makes two objects the same one, whatever version of its API it was written in. */
+export function objectKey(object: Pick<ConfigObject, 'apiVersion' | 'kind' | 'namespace' | 'name'>): string {
+  const slash = object.apiVersion.indexOf('/');
+  return `${slash < 0 ? '' : object.apiVersion.slice(0, slash)}|${object.kind}|${object.namespace}|${object.name}`;
+}
+
+/** `reviews.yaml:12 VirtualService default/reviews spec.http[0].weight: message`, as every command prints it; on a cluster without the place. */
 export function formatFinding(finding: Finding): string {
-  const place = finding.file === '' ? '' : `${finding.file}${finding.line > 0 ? `:${finding.line}` : ''}`;
+  // On a cluster the object's name is its place.
+  const known = finding.line === 0 && finding.object.endsWith(` ${finding.file}`);
+  const place = finding.file === '' || known ? '' : `${finding.file}${finding.line > 0 ? `:${finding.line}` : ''}`;
   return [place, finding.object, finding.field === '' ? '' : `${finding.field}:`, finding.message]
     .filter(Boolean)
     .join(' ');

@@ -1,7 +1,7 @@
-import type { ConfigObject, Finding } from '../source/collection.ts';
+import { type ConfigObject, type Finding, type ObjectChange, objectKey } from '../source/collection.ts';
 import { Findings, findingAt } from '../source/finding.ts';
 import { nearest } from '../source/schema/suggest.ts';
-import type { Decoded, KindName } from './decoded.ts';
+import type { Decoded, DecodedChange, KindName } from './decoded.ts';
 import { KINDS, OUR_GROUPS, UNREAD_KINDS } from './kinds.ts';
 
 /** The objects that are in force, by kind, and what was wrong with others. */
@@ -71,7 +71,7 @@ export class DecodedStore {
     const inForce: Decoded[] = [];
     const findings: Finding[] = [];
     for (const object of objects) {
-      const key = keyOf(object);
+      const key = objectKey(object);
       if (entries.has(key)) continue;
       const entry = this.#read(object, this.#entries.get(key));
       entries.set(key, entry);
@@ -80,6 +80,25 @@ export class DecodedStore {
     }
     this.#entries = entries;
     return { objects: inForce, findings };
+  }
+
+  /** The same for a few objects; what is in force otherwise now. null when there is something to say about them. */
+  follow(changes: readonly ObjectChange[]): readonly DecodedChange[] | null {
+    const decoded: DecodedChange[] = [];
+    let silent = true;
+    for (const { before, after } of changes) {
+      const object = after ?? before;
+      if (object === null) continue;
+      const key = objectKey(object);
+      const old = this.#entries.get(key);
+      const entry = after === null ? undefined : this.#read(after, old);
+      if (entry === undefined) this.#entries.delete(key);
+      else this.#entries.set(key, entry);
+      silent &&= (old?.findings.length ?? 0) === 0 && (entry?.findings.length ?? 0) === 0;
+      const [was, is] = [old?.good ?? null, entry?.good ?? null];
+      if (was !== is) decoded.push({ before: was, after: is });
+    }
+    return silent ? decoded : null;
   }
 
   #read(object: ConfigObject, before: Entry | undefined): Entry {
@@ -93,9 +112,4 @@ export class DecodedStore {
 
 function withLastGood(object: ConfigObject, findings: readonly Finding[]): readonly Finding[] {
   return [...findings, findingAt(object, 'warning', 'last-good-in-force', [], 'its last good version stays in force')];
-}
-
-function keyOf(object: ConfigObject): string {
-  const slash = object.apiVersion.indexOf('/');
-  return `${slash < 0 ? '' : object.apiVersion.slice(0, slash)}|${object.kind}|${object.namespace}|${object.name}`;
 }

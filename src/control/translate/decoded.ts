@@ -19,6 +19,7 @@ export interface KindValues {
   Endpoints: EndpointsValue;
   Pod: PodValue;
   Namespace: object;
+  Node: object;
 }
 export type KindName = keyof KindValues;
 
@@ -27,4 +28,10 @@ export interface Decoded<K extends KindName = KindName> {
   readonly kind: K;
   readonly object: ConfigObject;
   readonly value: KindValues[K];
+}
+
+/** An object in force that came (`before` is null), went (`after` is null) or is otherwise now. */
+export interface DecodedChange {
+  readonly before: Decoded | null;
+  readonly after: Decoded | null;
 }

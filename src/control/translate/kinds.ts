@@ -12,7 +12,7 @@ import { checkGateway } from './istio/gateway.ts';
 import { checkResiliencePolicy } from './istio/resilience-policy.ts';
 import { checkServiceEntry, checkWorkloadEntry } from './istio/service-entry.ts';
 import { checkVirtualService } from './istio/virtual-service-check.ts';
-import { endpointSlice, endpoints, namespace, pod, service } from './kubernetes/fields.ts';
+import { endpointSlice, endpoints, namespace, node, pod, service } from './kubernetes/fields.ts';
 
 interface Kind {
   readonly group: string;
@@ -65,6 +65,7 @@ export const KINDS: Readonly<Record<KindName, Kind>> = {
   Endpoints: kubernetes(endpoints, '', ['v1']),
   Pod: kubernetes(pod, '', ['v1']),
   Namespace: kubernetes(namespace, '', ['v1']),
+  Node: kubernetes(node, '', ['v1']),
 };
 
 /**

@@ -8,7 +8,9 @@ import {
   type ConfigObject,
   type ConfigSource,
   type ConfigState,
+  ENDPOINT_KINDS,
   type Finding,
+  objectKey,
   objectName,
 } from '../collection.ts';
 import { type FileMark, scan } from './scan.ts';
@@ -29,7 +31,6 @@ export interface FileSourceOptions {
 const MOST_LOOKS = 40;
 /** Notices of one change come in bunches. */
 const BUNCH_MS = 5;
-const ENDPOINT_KINDS = new Set(['EndpointSlice', 'Endpoints', 'Pod']);
 
 interface FileEntry {
   mark: string;
@@ -180,7 +181,7 @@ export class FileSource implements ConfigSource {
       const entry = this.#files.get(path);
       findings.push(...(entry?.findings ?? []));
       for (const object of entry?.objects ?? []) {
-        const key = keyOf(object);
+        const key = objectKey(object);
         const other = objects.get(key);
         if (other === undefined) objects.set(key, object);
         else findings.push(duplicate(object, other));
@@ -249,13 +250,8 @@ function nextEntry(
 
 /** The same objects as before where nothing about them changed. */
 function reuse(objects: readonly ConfigObject[], before: readonly ConfigObject[]): readonly ConfigObject[] {
-  const known = new Map(before.map((object) => [`${keyOf(object)}|${object.resourceVersion}`, object]));
-  return objects.map((object) => known.get(`${keyOf(object)}|${object.resourceVersion}`) ?? object);
-}
-
-function keyOf(object: ConfigObject): string {
-  const slash = object.apiVersion.indexOf('/');
-  return `${slash < 0 ? '' : object.apiVersion.slice(0, slash)}|${object.kind}|${object.namespace}|${object.name}`;
+  const known = new Map(before.map((object) => [`${objectKey(object)}|${object.resourceVersion}`, object]));
+  return objects.map((object) => known.get(`${objectKey(object)}|${object.resourceVersion}`) ?? object);
 }
 
 function fileFinding(file: string, severity: Finding['severity'], code: string, message: string): Finding {

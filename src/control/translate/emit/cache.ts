@@ -27,6 +27,11 @@ export class Generations<T> {
     return before;
   }
 
+  /** Of this generation only. */
+  current(): Iterable<readonly [string, T]> {
+    return this.#now;
+  }
+
   set(key: string, value: T): void {
     this.#now.set(key, value);
   }

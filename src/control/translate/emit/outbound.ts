@@ -71,7 +71,10 @@ export function outboundPlans(scope: Scope, families: Families, policy: Outbound
   const planner = new Planner();
   for (const service of scope.services.values()) for (const port of service.ports) planner.add(service, port);
   // Hosts that only routing rules know are called at port 80.
-  const unknown = scope.tables('mesh').hosts.keys().filter((host) => !scope.services.has(host));
+  const unknown = scope
+    .tables('mesh')
+    .hosts.keys()
+    .filter((host) => !scope.services.has(host));
   const alone = (host: string): boolean => !scope.services.keys().some((known) => hostMatches(host, known));
   if (unknown.some(alone)) planner.wildcard(80).http ??= [];
   return planner.plans(families, policy);

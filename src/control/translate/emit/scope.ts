@@ -44,7 +44,7 @@ export type ScopeOptions = Partial<Pick<Scope, 'http2' | 'captured' | 'outbound'
  * emitted for them but their own listeners follows from it.
  */
 export class Scope {
-  readonly mesh: Mesh;
+  mesh: Mesh;
   readonly namespace: string;
   readonly labels: ReadonlyMap<string, string>;
   /** False for proxies that refuse a cluster which asks for HTTP/2. */
@@ -52,8 +52,7 @@ export class Scope {
   /** Families of pods whose connections are redirected to the proxy; null: the proxy is called by name. */
   readonly captured: CaptureFacts['families'] | null;
   readonly outbound: OutboundPolicy;
-  /** Visible services, by host. */
-  readonly services: ReadonlyMap<string, MeshService>;
+  readonly #services: Map<string, MeshService>;
   readonly #policies = new Map<MeshService, TrafficPolicyRule | null>();
   readonly #tables = new Map<string, TableIndex>();
 
@@ -69,7 +68,23 @@ export class Scope {
     this.outbound = outbound;
     this.namespace = namespace;
     this.labels = labels;
-    this.services = new Map([...mesh.services].filter(([, service]) => visibleTo(service.exportTo, namespace)));
+    this.#services = new Map([...mesh.services].filter(([, service]) => visibleTo(service.exportTo, namespace)));
+  }
+
+  /** Visible services, by host. */
+  get services(): ReadonlyMap<string, MeshService> {
+    return this.#services;
+  }
+
+  /** `mesh` is the same but for the endpoints of this service; whether it is visible. */
+  moveEndpoints(mesh: Mesh, service: MeshService): boolean {
+    this.mesh = mesh;
+    const before = this.#services.get(service.host);
+    if (before === undefined) return false;
+    this.#policies.set(service, this.policyOf(before));
+    this.#policies.delete(before);
+    this.#services.set(service.host, service);
+    return true;
   }
 
   /** The DestinationRule for calls to a service: the caller's namespace comes first, then the service's, then the root. */

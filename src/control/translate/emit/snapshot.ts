@@ -11,7 +11,9 @@ import {
   type ProxySnapshot,
   type ResourceEntry,
   type Resources,
+  replaceEntries,
   resourceEntry,
+  resourcesOf,
   versionOf,
 } from '../../serve/snapshot.ts';
 import { CLUSTER, ENDPOINT, LISTENER, ROUTE } from '../../serve/type-urls.ts';
@@ -51,9 +53,11 @@ interface Shared {
   /** Changes with anything but addresses of endpoints. */
   readonly configKey: string;
   readonly clusters: Resources;
-  readonly endpoints: Resources;
+  endpoints: Resources;
   /** Of captured proxies, made when the first asks. */
   outbound: Outbound | null;
+  /** `clusters` with proxies' own ones, by what these are. */
+  readonly withOwn: Map<string, Resources>;
 }
 
 /** What captured proxies of one scope share: listeners and routes of their apps' calls. */
@@ -66,11 +70,13 @@ interface Outbound {
 /** What a proxy had before, so that what did not change stays the same object. */
 interface Emitted {
   readonly mesh: Mesh;
+  readonly shared: Shared;
   readonly snapshot: ProxySnapshot;
 }
 
 type Entries = ReadonlyMap<string, ResourceEntry>;
 const NO_ENTRIES: Entries = new Map();
+const MOST_MOVES = 1000;
 
 /**
  * Makes each proxy's snapshot of a mesh. Pure but for its caches: what does not depend on the proxy is built and
@@ -83,6 +89,10 @@ export class MeshEmitter {
   readonly #policy: OutboundPolicy;
   #mesh: Mesh | null = null;
   #labels: ReadonlySet<string> = new Set();
+  #moves = 0;
+  readonly #keys = new WeakMap<EmitNode, string>();
+  /** Of a map that was made anew, one with the same content that stays in its place. */
+  readonly #kept = new WeakMap<Resources, Resources>();
   readonly #ids = new Ids();
   readonly #shapes = new WeakMap<MeshService, string>();
   readonly #scopes = new Map<string, Shared>();
@@ -109,17 +119,75 @@ export class MeshEmitter {
   /** The same object again while neither the mesh nor the node changed. */
   emit(mesh: Mesh, node: EmitNode): ProxySnapshot {
     if (mesh !== this.#mesh) this.#begin(mesh);
-    const key = JSON.stringify([node.key, node.metadata?.REMORA ?? null]);
+    const key = this.#keyOf(node);
     const before = this.#proxies.peek(key);
     if (before?.mesh === mesh) return before.snapshot;
-    const resources = this.#resources(mesh, node, key);
-    const version = [CLUSTER, ENDPOINT, LISTENER, ROUTE]
-      .map((type) => versionOf(resources.get(type) ?? NO_ENTRIES))
-      .join('.');
+    const facts = captureFacts(node);
+    const shared = this.#shared(mesh, node, facts);
+    const made = snapshotOf(this.#resources(shared, node, facts, key));
     // The same in all parts is the same as a whole.
-    const snapshot = before?.snapshot.version === version ? before.snapshot : { version, resources };
-    this.#proxies.set(key, { mesh, snapshot });
+    const snapshot = before?.snapshot.version === made.version ? before.snapshot : made;
+    this.#proxies.set(key, { mesh, shared, snapshot });
     return snapshot;
+  }
+
+  #keyOf(node: EmitNode): string {
+    let key = this.#keys.get(node);
+    if (key === undefined) {
+      key = JSON.stringify([node.key, node.metadata?.REMORA ?? null]);
+      this.#keys.set(node, key);
+    }
+    return key;
+  }
+
+  /**
+   * `after` is `before` but for the endpoints of these services, and none of their destinations became empty or got its
+   * first one. Everything that was emitted of `before` is brought up to it, at the cost of these services alone.
+   */
+  moveEndpoints(before: Mesh, after: Mesh, services: readonly MeshService[]): void {
+    // Now and then everything is begun anew, so that what nobody asks for any more is forgotten.
+    if (this.#mesh !== before || ++this.#moves % MOST_MOVES === 0) return;
+    this.#mesh = after;
+    const built = new Map<string, ResourceEntry>();
+    const moved = new Map<Shared, readonly ResourceEntry[]>();
+    for (const shared of this.#scopes.values()) moved.set(shared, this.#moveShared(shared, after, services, built));
+    const maps = new Map<Resources, Resources>();
+    for (const [key, { mesh, shared, snapshot }] of this.#proxies.current()) {
+      const entries = moved.get(shared);
+      if (mesh !== before || entries === undefined) continue;
+      const old = resourcesOf(snapshot, ENDPOINT);
+      const endpoints = maps.get(old) ?? replaceEntries(old, entries);
+      maps.set(old, endpoints);
+      this.#maps.set(`${key} EDS`, endpoints);
+      const next = endpoints === old ? snapshot : snapshotOf(new Map(snapshot.resources).set(ENDPOINT, endpoints));
+      this.#proxies.set(key, { mesh: after, shared, snapshot: next });
+    }
+  }
+
+  #moveShared(
+    shared: Shared,
+    mesh: Mesh,
+    services: readonly MeshService[],
+    built: Map<string, ResourceEntry>,
+  ): readonly ResourceEntry[] {
+    const { scope } = shared;
+    scope.mesh = mesh;
+    const entries: ResourceEntry[] = [];
+    for (const service of services) {
+      if (!scope.moveEndpoints(mesh, service)) continue;
+      const policy = scope.policyOf(service);
+      const shapes: string[] = [];
+const shape = `${this.#shapeOf(service)} ${this.#ids.of(policy)} ${scope.http2} ${scope.captured !== null}`;
+      for (const { name, references } of this.#clustersOf(service, policy, shape, scope)) {
+        if (references.length === 0) continue;
+        const key = `${name} ${this.#ids.of(policy)}`;
+        const entry = built.get(key) ?? endpointsEntry(name, service, policy);
+        built.set(key, entry);
+        entries.push(entry);
+      }
+    }
+    shared.endpoints = replaceEntries(shared.endpoints, entries);
+    return entries;
   }
 
   #begin(mesh: Mesh): void {
@@ -140,13 +208,11 @@ export class MeshEmitter {
     }
   }
 
-  #resources(mesh: Mesh, node: EmitNode, key: string): ReadonlyMap<string, Resources> {
-    const facts = captureFacts(node);
-    const shared = this.#shared(mesh, node, facts);
+  #resources(shared: Shared, node: EmitNode, facts: CaptureFacts | null, key: string): ReadonlyMap<string, Resources> {
     const own = facts === null ? this.#called(shared, node) : this.#captured(shared, facts, node);
     const { clusters, endpoints } = this.#complete(shared, own, node.kind === 'router');
     return new Map([
-      [CLUSTER, this.#map(`${key} CDS`, own.clusters.size === 0 ? clusters : new Map([...clusters, ...own.clusters]))],
+      [CLUSTER, this.#map(`${key} CDS`, this.#withOwn(shared, clusters, own.clusters))],
       [ENDPOINT, this.#map(`${key} EDS`, endpoints)],
       [LISTENER, this.#map(`${key} LDS`, own.listeners)],
       [ROUTE, this.#map(`${key} RDS`, own.routes)],
@@ -156,11 +222,25 @@ export class MeshEmitter {
   /** The map that was there before when it says the very same: who compares maps sees that nothing changed. */
   #map(key: string, map: Resources): Resources {
     const before = this.#maps.peek(key);
-    const same =
-      before?.size === map.size && [...map].every(([name, { version }]) => before.get(name)?.version === version);
-    const kept = before !== undefined && same ? before : map;
-    this.#maps.set(key, kept);
-    return kept;
+    // Proxies of one scope have the same maps: one comparison does for all.
+    const kept = before === undefined || before === map || this.#kept.get(map) === before ? before : undefined;
+    const result = kept ?? (before !== undefined && sameEntries(before, map) ? before : map);
+    if (result !== map) this.#kept.set(map, result);
+    this.#maps.set(key, result);
+    return result;
+  }
+
+  /** Clusters with those of the proxy itself, which are the same for most. */
+  #withOwn(shared: Shared, clusters: Resources, own: Resources): Resources {
+    if (own.size === 0) return clusters;
+    if (clusters !== shared.clusters) return new Map([...clusters, ...own]);
+    const key = [...own.values()].map((entry) => `${entry.name} ${entry.version}`).join('\n');
+    let map = shared.withOwn.get(key);
+    if (map === undefined) {
+      map = new Map([...clusters, ...own]);
+      shared.withOwn.set(key, map);
+    }
+    return map;
   }
 
   /** For a proxy that is called by its address. */
@@ -204,7 +284,7 @@ export class MeshEmitter {
       ...shapes,
     ];
     const configKey = createHash('sha256').update(parts.join('\n')).digest('base64url');
-    return { scope, configKey, clusters, endpoints, outbound: null };
+    return { scope, configKey, clusters, endpoints, outbound: null, withOwn: new Map() };
   }
 
   #clustersOf(
@@ -221,11 +301,8 @@ export class MeshEmitter {
   }
 
   #endpointsOf(name: string, service: MeshService, policy: TrafficPolicyRule | null): ResourceEntry {
-    return this.#endpoints.get(`${name} ${this.#ids.of(service)} ${this.#ids.of(policy)}`, () => {
-      const parts = parseOutbound(name);
-      const labels = subsetOf(policy, parts?.subset ?? '')?.labels ?? {};
-      return resourceEntry(ClusterLoadAssignment, loadAssignment(name, service, parts?.port ?? 0, labels));
-    });
+    const key = `${name} ${this.#ids.of(service)} ${this.#ids.of(policy)}`;
+    return this.#endpoints.get(key, () => endpointsEntry(name, service, policy));
   }
 
   #sidecar(shared: Shared, { facts }: DecodedFacts, node: EmitNode): Own {
@@ -417,6 +494,23 @@ export class MeshEmitter {
 
 function serviceLimit({ mesh }: Scope, host: string) {
   return mesh.rateLimits.find(({ target }) => target.kind === 'service' && host !== '' && target.host === host);
+}
+
+function endpointsEntry(name: string, service: MeshService, policy: TrafficPolicyRule | null): ResourceEntry {
+  const parts = parseOutbound(name);
+  const labels = subsetOf(policy, parts?.subset ?? '')?.labels ?? {};
+  return resourceEntry(ClusterLoadAssignment, loadAssignment(name, service, parts?.port ?? 0, labels));
+}
+
+function sameEntries(a: Resources, b: Resources): boolean {
+  if (a.size !== b.size) return false;
+  for (const [name, { version }] of b) if (a.get(name)?.version !== version) return false;
+  return true;
+}
+
+function snapshotOf(resources: ReadonlyMap<string, Resources>): ProxySnapshot {
+  const types = [CLUSTER, ENDPOINT, LISTENER, ROUTE];
+  return { version: types.map((type) => versionOf(resources.get(type) ?? NO_ENTRIES)).join('.'), resources };
 }
 
 interface Own {

@@ -18,6 +18,16 @@ export class Memo {
     this.#now.set(key, { inputs, output });
     return output;
   }
+
+  /** What was got for the key this time or last; undefined for one that is not known. */
+  peek(key: string): unknown {
+    return (this.#now.get(key) ?? this.#before.get(key))?.output;
+  }
+
+  /** As if `output` had been made from `inputs` this time. */
+  put(key: string, inputs: readonly unknown[], output: unknown): void {
+    this.#now.set(key, { inputs, output });
+  }
 }
 
 interface Entry {

@@ -6,9 +6,10 @@ import type { TrafficPolicyRule } from '../../mesh/traffic-policy.ts';
 import { type Finding, objectName } from '../../source/collection.ts';
 import { findingAt } from '../../source/finding.ts';
 import type { Decoded, KindName } from '../decoded.ts';
-import { mirrorEndpoints, SERVICE_NAME, sliceEndpoints } from '../kubernetes/endpoint-slice.ts';
-import { PodIndex, podWorkload } from '../kubernetes/pod.ts';
-import { meshService, serviceHost, servicePorts } from '../kubernetes/service.ts';
+import { EndpointIndex, keyOf } from '../kubernetes/endpoint-index.ts';
+import { NodeIndex } from '../kubernetes/node.ts';
+import { podWorkload } from '../kubernetes/pod.ts';
+import { serviceHost } from '../kubernetes/service.ts';
 import { compareAge, compareText, DOMAIN, hostMatches, visibleTo } from '../names.ts';
 import { delegatedRules, delegateOf } from './delegate.ts';
 import { trafficPolicies } from './destination-rule.ts';
@@ -25,6 +26,12 @@ export interface Translation {
   readonly findings: readonly Finding[];
   /** For the next translation. */
   readonly memo: Memo;
+  readonly index: EndpointIndex;
+  /** Changes of pods may be more than a change of endpoints: entries select some. */
+  readonly selectsPods: boolean;
+  readonly entryWorkloads: readonly Workload[];
+  /** Hosts that others are aliases of. */
+  readonly aliased: ReadonlySet<string>;
 }
 
 /**
@@ -35,7 +42,16 @@ export function translate(objects: readonly Decoded[], previous?: Translation): 
   const memo = new Memo(previous?.memo);
   const by = new ByKind(objects);
   const findings: Finding[] = [];
-  const services = translateServices(by, memo, findings);
+  const nodes = memo.get('nodes', by.all('Node'), () => new NodeIndex(by.all('Node')));
+  const index = new EndpointIndex(
+    by.all('Service'),
+    by.all('EndpointSlice'),
+    by.all('Endpoints'),
+    by.all('Pod'),
+    nodes,
+  );
+  const aliased = new Set<string>();
+  const services = translateServices(by, index, memo, findings, aliased);
   const policies = memo.get('policies', by.all('DestinationRule'), () => trafficPolicies(by.all('DestinationRule')));
   const gateways = memo.get('gateways', by.all('Gateway'), () => by.all('Gateway').flatMap(gatewayServers));
   const routes = translateRoutes(by, policies.policies, gateways, memo);
@@ -54,7 +70,9 @@ export function translate(objects: readonly Decoded[], previous?: Translation): 
       domain: DOMAIN,
     };
   });
-  return { mesh, findings, memo };
+  const selectsPods = by.all('ServiceEntry').some(({ value }) => value.workloadSelector !== undefined);
+  const entryWorkloads = by.all('WorkloadEntry').map(entryWorkload);
+  return { mesh, findings, memo, index, selectsPods, entryWorkloads, aliased };
 }
 
 /** Objects of each kind, oldest first, so that nothing depends on the order of files. */
@@ -74,48 +92,30 @@ class ByKind {
   }
 }
 
-function translateServices(by: ByKind, memo: Memo, findings: Finding[]): ReadonlyMap<string, MeshService> {
-  const pods = new PodIndex(by.all('Pod'));
-  const slices = Map.groupBy(
-    by.all('EndpointSlice'),
-    (slice) => `${slice.object.namespace}/${slice.object.labels[SERVICE_NAME] ?? ''}`,
-  );
-  const endpoints = new Map(by.all('Endpoints').map((one) => [`${one.object.namespace}/${one.object.name}`, one]));
+function translateServices(
+  by: ByKind,
+  index: EndpointIndex,
+  memo: Memo,
+  findings: Finding[],
+  aliased: Set<string>,
+): ReadonlyMap<string, MeshService> {
   const services = new Map<string, MeshService>();
   for (const service of by.all('Service')) {
-    const key = `${service.object.namespace}/${service.object.name}`;
-    const own = slices.get(key) ?? [];
-    const older = own.length === 0 ? endpoints.get(key) : undefined;
-    const sources = older === undefined ? own : memo.get(`mirror ${key}`, [older], () => mirrorEndpoints(older));
-    const inputs = [service, ...sources, ...sources.flatMap((slice) => podsBehind(slice, pods))];
-    const made = memo.get(`service ${key}`, inputs, () => {
-      const found = sliceEndpoints(
-        sources,
-        servicePorts(service),
-        pods,
-        service.value.spec.publishNotReadyAddresses ?? false,
-      );
-      return { service: meshService(service, found.endpoints), findings: found.findings };
-    });
+    const key = keyOf(service);
+    const parts = index.parts(key);
+    if (parts === undefined) continue;
+    const made = memo.get(`service ${key}`, parts.inputs, parts.make);
     services.set(serviceHost(service), made.service);
     findings.push(...made.findings);
   }
   for (const entry of by.all('ServiceEntry')) addServiceEntry(entry, by, memo, services, findings);
-  resolveAliases(services, memo);
+  resolveAliases(services, memo, aliased);
   const sorted = [...services].sort(([a], [b]) => compareText(a, b));
   return memo.get(
     'services',
     sorted.map(([, service]) => service),
     () => new Map(sorted),
   );
-}
-
-function podsBehind(slice: Decoded<'EndpointSlice'>, pods: PodIndex): readonly (Decoded<'Pod'> | undefined)[] {
-  return (slice.value.endpoints ?? []).map(({ targetRef, addresses }) => {
-    const name = targetRef?.name;
-    if (name !== undefined) return pods.named(targetRef?.namespace || slice.object.namespace, name);
-    return pods.at(addresses[0] ?? '');
-  });
 }
 
 function addServiceEntry(
@@ -144,11 +144,12 @@ function addServiceEntry(
 }
 
 /** An ExternalName that names a service of the mesh is that service by another name. */
-function resolveAliases(services: Map<string, MeshService>, memo: Memo): void {
+function resolveAliases(services: Map<string, MeshService>, memo: Memo, aliased: Set<string>): void {
   for (const [host, service] of services) {
     const target = service.external && service.resolution === 'dns' ? service.endpoints[0]?.address : undefined;
     const real = target === undefined || target === host ? undefined : services.get(target);
-    if (real === undefined || !service.written.object.startsWith('Service ')) continue;
+    if (target === undefined || real === undefined || !service.written.object.startsWith('Service ')) continue;
+    aliased.add(target);
     const alias = memo.get(`alias ${host}`, [service, real], (): MeshService => {
       const ports = service.ports.length === 0 ? real.ports : service.ports;
       return { ...service, ports, resolution: real.resolution, external: real.external, endpoints: real.endpoints };

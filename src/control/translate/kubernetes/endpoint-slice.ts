@@ -5,6 +5,7 @@ import { show } from '../../source/schema/type.ts';
 import type { Decoded } from '../decoded.ts';
 import { compareText, isAddress } from '../names.ts';
 import type { EndpointSliceValue } from './fields.ts';
+import type { NodeIndex } from './node.ts';
 import { localityOf, type PodIndex } from './pod.ts';
 
 type EndpointSlice = Decoded<'EndpointSlice'>;
@@ -13,10 +14,15 @@ type Endpoints = Decoded<'Endpoints'>;
 /** The label that ties a slice to its Service. */
 export const SERVICE_NAME = 'kubernetes.io/service-name';
 
-interface Context {
-  readonly ports: readonly ServicePort[];
+/** What stands beside the slices. */
+interface Surroundings {
   readonly pods: PodIndex;
+  readonly nodes: NodeIndex;
   readonly publishNotReady: boolean;
+}
+
+interface Context extends Surroundings {
+  readonly ports: readonly ServicePort[];
   readonly findings: Finding[];
 }
 
@@ -24,10 +30,9 @@ interface Context {
 export function sliceEndpoints(
   slices: readonly EndpointSlice[],
   ports: readonly ServicePort[],
-  pods: PodIndex,
-  publishNotReady: boolean,
+  surroundings: Surroundings,
 ): { readonly endpoints: readonly ServiceEndpoint[]; readonly findings: readonly Finding[] } {
-  const context: Context = { ports, pods, publishNotReady, findings: [] };
+  const context: Context = { ...surroundings, ports, findings: [] };
   const found = new Map<string, ServiceEndpoint>();
   const ordered = slices.toSorted((a, b) => compareText(a.object.name, b.object.name));
   for (const slice of ordered) {
@@ -95,7 +100,7 @@ function addEndpoint(
   endpoint: NonNullable<EndpointSliceValue['endpoints']>[number],
   ports: ReadonlyMap<number, number>,
   namespace: string,
-  { pods, publishNotReady }: Context,
+  { pods, nodes, publishNotReady }: Context,
   found: Map<string, ServiceEndpoint>,
 ): void {
   // All addresses of an endpoint are the same instance; the first is used, as Kubernetes' own proxy does.
@@ -114,7 +119,11 @@ function addEndpoint(
     labels: pod?.object.labels ?? {},
     health,
     weight: 1,
-    locality: localityOf(pod?.object.labels ?? {}, endpoint.zone),
+    locality: localityOf(
+      pod?.object.labels ?? {},
+      endpoint.zone,
+      nodes.labels(endpoint.nodeName ?? pod?.value.spec?.nodeName),
+    ),
     workload:
       pod === undefined
         ? named
@@ -140,6 +149,8 @@ export function mirrorEndpoints({ object, value }: Endpoints): readonly Endpoint
     const endpoint = (ready: boolean) => (entry: NonNullable<typeof subset.addresses>[number]) => ({
       addresses: [entry.ip],
       conditions: { ready },
+      ...(entry.nodeName === undefined ? {} : { nodeName: entry.nodeName }),
+      ...(entry.hostname === undefined ? {} : { hostname: entry.hostname }),
       ...(entry.targetRef === undefined ? {} : { targetRef: entry.targetRef }),
     });
     const endpoints = [

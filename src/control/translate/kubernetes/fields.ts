@@ -66,7 +66,9 @@ export const endpointSlice = message(
               ),
             ),
             targetRef: effective(targetRef),
+            nodeName: effective(string),
             zone: effective(string),
+            hostname: effective(string),
           },
           open,
         ),
@@ -81,7 +83,16 @@ export const endpointSlice = message(
   open,
 );
 
-const endpointAddress = message('EndpointAddress', { ip: required(ipAddress), targetRef: effective(targetRef) }, open);
+const endpointAddress = message(
+  'EndpointAddress',
+  {
+    ip: required(ipAddress),
+    nodeName: effective(string),
+    hostname: effective(string),
+    targetRef: effective(targetRef),
+  },
+  open,
+);
 
 export const endpoints = message(
   'Endpoints',
@@ -125,6 +136,7 @@ export const pod = message(
         'PodSpec',
         {
           serviceAccountName: effective(string),
+          nodeName: effective(string),
           containers: effective(list(message('Container', { ports: effective(list(containerPort)) }, open))),
         },
         open,
@@ -146,6 +158,7 @@ export const pod = message(
 );
 
 export const namespace = message('Namespace', {}, open);
+export const node = message('Node', {}, open);
 
 export type ServiceValue = Read<typeof service>;
 export type EndpointSliceValue = Read<typeof endpointSlice>;
