@@ -183,6 +183,11 @@ const MATRIX: Matrix = {
     'control/mesh',
     { to: 'control/translate', why: 'mistakes are found on what the translation made of the objects' },
   ],
+  'control/injector': [
+    'base',
+    'control/source',
+    { to: 'control/analyze', only: /\/examine\.ts$/, why: 'the validating webhook says what `remora analyze` says' },
+  ],
   'control/serve': ['base', 'protocol/http', 'xds/proto'],
   'control/runtime': [
     'base',
@@ -191,6 +196,7 @@ const MATRIX: Matrix = {
     'control/mesh',
     'control/translate',
     'control/analyze',
+    'control/injector',
     'control/serve',
   ],
 
@@ -199,6 +205,8 @@ const MATRIX: Matrix = {
     'model',
     'cli/demo',
     'cli/explain',
+    'cli/iptables',
+    { to: 'control/injector', why: '`remora inject` injects without a server' },
     { to: 'proxy/runtime', why: 'the proxy’s assembly' },
     { to: 'control/runtime', why: 'the control server’s assembly' },
     { to: 'control/analyze', why: '`remora analyze`' },
@@ -222,6 +230,7 @@ const MATRIX: Matrix = {
     'xds/bootstrap',
   ],
   'cli/demo': ['base', 'cli'],
+  'cli/iptables': ['base', 'cli'],
 };
 
 const EDGE_WAIVERS: Waivers = {};
@@ -260,7 +269,7 @@ const MODULES: readonly BannedModule[] = [
   { name: /^(node:)?timers(\/promises)?$/, allowed: CLOCK },
   { name: /^re2js$/, allowed: BASE },
   { name: /^commander$/, allowed: CLI },
-  { name: /^yaml$/, allowed: /^src\/(cli|control\/source|xds\/bootstrap)\// },
+  { name: /^yaml$/, allowed: /^src\/(cli|control\/(source|injector)|xds\/bootstrap)\// },
   { name: /^@grpc\/grpc-js$/, allowed: /^src\/(xds\/client\/grpc-[a-z]+|control\/serve\/(ads|session))\.ts$/ },
   { name: /^prom-client$/, allowed: /^src\/proxy\/(admin|telemetry)\// },
   { name: /^protobufjs/, allowed: /^src\/xds\/proto\/(generate\.ts$|generator\/)/ },
@@ -272,6 +281,7 @@ const MODULES: readonly BannedModule[] = [
 const MODULE_WAIVERS: Waivers = {
   'src/xds/resources/*: node:net': 'isIP alone: no sockets',
   'src/xds/bootstrap/*: node:net': 'isIP alone: no sockets',
+  'src/control/injector/*: node:net': 'isIP alone: no sockets',
 };
 
 const TEST_WAIVERS: Waivers = {
@@ -343,7 +353,7 @@ describe('the matrix', () => {
     expect(outside.flatMap(imported).filter((to) => /^xds/.test(to) && to !== 'xds/proto')).toEqual([]);
   });
   it('lets nothing import the command line', () =>
-    expect(importers('cli')).toEqual(['cli', 'cli/explain', 'cli/demo']));
+    expect(importers('cli')).toEqual(['cli', 'cli/explain', 'cli/demo', 'cli/iptables']));
   it('leaves base, demo and dashboard alone', () => {
     expect([...imported('base'), ...imported('demo'), ...imported('dashboard')]).toEqual([]);
     expect([...importers('demo'), ...importers('dashboard')]).toEqual([]);

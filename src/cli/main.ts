@@ -9,6 +9,7 @@ import { VERSION } from './version.ts';
 const VERBS: Readonly<Record<string, () => Promise<Command>>> = {
   proxy: async () => (await import('./proxy.ts')).proxyCommand(),
   control: async () => (await import('./control.ts')).controlCommand(),
+  inject: async () => (await import('./inject.ts')).injectCommand(),
   run: async () => (await import('./run.ts')).runCommand(),
   gateway: async () => (await import('./gateway.ts')).gatewayCommand(),
   demo: async () => (await import('./demo/index.ts')).demoCommand(),
