@@ -58,7 +58,12 @@ export class AdminServer {
     server.maxConnections = MAX_CONNECTIONS;
     this.#server = server;
     return new Promise((resolve, reject) => {
-      server.once('error', (error) => reject(bindError(this.#options.name, address, error)));
+      server.once('error', (error) => {
+        // `::` is every address of both families, and a machine without IPv6 has only the other.
+        const v4 = address.host === '::' && ['EAFNOSUPPORT', 'EADDRNOTAVAIL'].includes(errorCode(error) ?? '');
+        if (v4) this.listen({ ...address, host: '0.0.0.0' }).then(resolve, reject);
+        else reject(bindError(this.#options.name, address, error));
+      });
       server.listen({ host: address.host, port: address.port }, () => {
         server.removeAllListeners('error');
         server.on('error', (error) => this.#options.log.error(`${this.#options.name}: ${messageOf(error)}`));

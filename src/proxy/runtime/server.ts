@@ -15,6 +15,7 @@ import { RequestMetrics } from '../telemetry/metrics/istio.ts';
 import { StatStore } from '../telemetry/metrics/store.ts';
 import { systemResolver } from '../upstream/dns.ts';
 import { standardBalancers } from '../upstream/lb/standard.ts';
+import type { AppOptions } from './admin.ts';
 import { SnapshotApplier } from './apply.ts';
 import { ProxyEnvironment } from './environment.ts';
 import { StaticRuntime } from './runtime-values.ts';
@@ -38,6 +39,8 @@ export interface ProxyOptions {
   readonly health?: SocketAddress;
   /** Where `/stats/prometheus` is served, for a scraper; absent: nowhere. */
   readonly prometheus?: SocketAddress;
+  /** The application in the same pod, whose probes and metrics go by this proxy; absent: none. */
+  readonly app?: AppOptions;
   /** Ends the process in good order (`POST /quitquitquit`). */
   readonly quit?: () => void;
 }
@@ -166,7 +169,12 @@ export class Proxy {
       discovery: () => this.#discovery,
       quit: this.#options.quit ?? (() => {}),
     });
-    for (const { server, at } of admin.adminServers(view, { admin: bootstrap.admin, health, prometheus }, this.env)) {
+    for (const { server, at } of admin.adminServers(
+      view,
+      { admin: bootstrap.admin, health, prometheus },
+      this.env,
+      this.#options.app,
+    )) {
       const address = await server.listen(at);
       this.#admin.push({ server, address });
       log.info('listening', { listener: server.name, address: formatAddress(address) });
