@@ -11,6 +11,7 @@ const VERBS: Readonly<Record<string, () => Promise<Command>>> = {
   control: async () => (await import('./control.ts')).controlCommand(),
   inject: async () => (await import('./inject.ts')).injectCommand(),
   run: async () => (await import('./run.ts')).runCommand(),
+  iptables: async () => (await import('./iptables/index.ts')).iptablesCommand(),
   wait: async () => (await import('./wait.ts')).waitCommand(),
   drain: async () => (await import('./drain.ts')).drainCommand(),
   gateway: async () => (await import('./gateway.ts')).gatewayCommand(),
