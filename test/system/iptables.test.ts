@@ -24,10 +24,7 @@ const inside = (namespace: string, ...args: string[]): Promise<string> =>
 const remora = (...flags: string[]): Promise<string> => inside(POD, ...REMORA, ...flags);
 
 async function serving(namespace: string, verb: 'serve' | 'dns', ...specs: string[]): Promise<Program> {
-  // The proxy answers DNS as its own user: its answers are told by that.
-  const user =
-    verb === 'dns' && namespace === POD ? ['setpriv', '--reuid', '1337', '--regid', '1337', '--clear-groups'] : [];
-  const args = ['netns', 'exec', namespace, ...user, 'python3', PEER, verb, ...specs];
+  const args = ['netns', 'exec', namespace, 'python3', PEER, verb, ...specs];
   const program = new Program(`${verb} in ${namespace}`, 'ip', args);
   await until(`${verb} in ${namespace}`, () => {
     if (!program.alive) throw new Error(program.stderr);
@@ -82,7 +79,8 @@ beforeAll(async () => {
   }
   await Promise.all([
     serving(POD, 'serve', 'outbound:15001', 'app:8080', 'app:8081', 'health:15021'),
-    serving(POD, 'dns', 'dns-proxy:15053'),
+    // As the proxy's user: its answers are told by that.
+    serving(POD, 'dns', `dns-proxy:15053:${PROXY}`),
     serving(WORLD, 'serve', 'world:9000', 'world:3306'),
     serving(WORLD, 'dns', 'dns-server:53'),
   ]);

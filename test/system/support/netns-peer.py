@@ -1,6 +1,6 @@
 # Peers in network namespaces, for iptables.test.ts.
 #   serve NAME:PORT[:transparent] …        TCP on [::], answers each connection with NAME and its own local address
-#   dns NAME:PORT …                        UDP, likewise
+#   dns NAME:PORT[:UID] …                  UDP, likewise; as that user on loopback, as the proxy does
 #   ask UID GID HOST PORT [SOURCE] [udp]   prints the answer, or the error's name
 import os, select, socket, sys
 
@@ -9,16 +9,23 @@ def serve(specs, kind):
     servers = {}
     for spec in specs:
         name, port, *more = spec.split(":")
-        server = socket.socket(socket.AF_INET6, kind)
-        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        if more:
-            server.setsockopt(socket.SOL_IP, 19, 1)  # IP_TRANSPARENT
-            server.setsockopt(socket.IPPROTO_IPV6, 75, 1)  # IPV6_TRANSPARENT
-        server.bind(("::", int(port)))
-        if kind == socket.SOCK_STREAM:
-            server.listen(64)
-        servers[server] = name
+        # A socket belongs to who made it.
+        if more and kind == socket.SOCK_DGRAM:
+            os.setuid(int(more[0]))
+        # Answers to redirected datagrams have to leave from loopback.
+        for host in ["127.0.0.1", "::1"] if more and kind == socket.SOCK_DGRAM else ["::"]:
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            server = socket.socket(family, kind)
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if host == "::":
+                server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            if more and kind == socket.SOCK_STREAM:
+                server.setsockopt(socket.SOL_IP, 19, 1)  # IP_TRANSPARENT
+                server.setsockopt(socket.IPPROTO_IPV6, 75, 1)  # IPV6_TRANSPARENT
+            server.bind((host, int(port)))
+            if kind == socket.SOCK_STREAM:
+                server.listen(64)
+            servers[server] = name
     print("ready", flush=True)
     while True:
         for server in select.select(list(servers), [], [])[0]:
