@@ -187,6 +187,7 @@ const MATRIX: Matrix = {
     'base',
     'control/source',
     { to: 'control/analyze', only: /\/examine\.ts$/, why: 'the validating webhook says what `remora analyze` says' },
+    { to: 'control/translate', only: /\/decode\.ts$/, why: 'the same, for one object' },
   ],
   'control/serve': ['base', 'protocol/http', 'xds/proto'],
   'control/runtime': [

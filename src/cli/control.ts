@@ -15,6 +15,9 @@ interface ControlFlags {
   readonly instances?: string;
   readonly xds: SocketAddress;
   readonly http: SocketAddress;
+  readonly webhook?: SocketAddress;
+  readonly webhookCertificates: string;
+  readonly injectSettings?: string;
   readonly logLevel: string;
 }
 
@@ -28,6 +31,9 @@ export function controlCommand(): Command {
     .option('--instances <folder>', 'folder where `remora run` announces programs; one is made when absent')
     .option('--xds <address>', 'address of the xDS server', parseAddress, { host: '127.0.0.1', port: 15010 })
     .option('--http <address>', 'address of status and debugging', parseAddress, { host: '127.0.0.1', port: 15014 })
+    .option('--webhook <address>', 'address of the admission webhooks, 0.0.0.0:15017 in a cluster', parseAddress)
+    .option('--webhook-certificates <folder>', 'tls.crt and tls.key of the webhooks', '/etc/remora/webhook')
+    .option('--inject-settings <file>', 'what injection writes where a pod says nothing else')
     .option('--log-level <level>', 'log level', 'info')
     .addHelpText('after', '\nExample:\n  remora control --files my-mesh/')
     .action(runControl);
@@ -35,6 +41,11 @@ export function controlCommand(): Command {
 
 function collect(value: string, before: readonly string[]): string[] {
   return [...before, value];
+}
+
+async function webhookOf({ webhookCertificates: certificates, injectSettings }: ControlFlags, at: SocketAddress) {
+  const { settingsFrom } = await import('./inject.ts');
+  return { ...at, certificates, settings: settingsFrom(injectSettings) };
 }
 
 async function runControl(flags: ControlFlags): Promise<void> {
@@ -51,6 +62,7 @@ async function runControl(flags: ControlFlags): Promise<void> {
     clock: systemClock,
     log,
     version: VERSION,
+    ...(flags.webhook === undefined ? {} : { webhook: await webhookOf(flags, flags.webhook) }),
   });
   await server.start();
   const retract = publishMesh({

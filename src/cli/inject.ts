@@ -3,6 +3,7 @@ import { text as textOf } from 'node:stream/consumers';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { ConfigError, errorCode, messageOf } from '../base/errors.ts';
 import { injectManifest } from '../control/injector/manifest.ts';
+import { readSettings } from '../control/injector/read-settings.ts';
 import { defaultSettings, type InjectionSettings } from '../control/injector/settings.ts';
 import { formatFinding } from '../control/source/collection.ts';
 import { VERSION } from './version.ts';
@@ -11,6 +12,7 @@ interface InjectFlags {
   readonly filename: string;
   readonly namespace: string;
   readonly systemNamespace: string;
+  readonly settings?: string;
   readonly image?: string;
   readonly imagePullPolicy?: InjectionSettings['imagePullPolicy'];
   readonly control?: string;
@@ -24,6 +26,7 @@ export function injectCommand(): Command {
     .requiredOption('-f, --filename <file>', 'YAML or JSON, - for stdin')
     .option('-n, --namespace <name>', 'namespace of objects that name none', 'default')
     .option('--system-namespace <name>', 'namespace of the control server', 'remora-system')
+    .option('--settings <file>', 'what is written where a pod says nothing else; that of the control server')
     .option('--image <name>', 'image of the proxy')
     .addOption(
       new Option('--image-pull-policy <policy>', 'when to pull it').choices(['Always', 'IfNotPresent', 'Never']),
@@ -60,10 +63,16 @@ function readManifest(path: string): string {
   }
 }
 
+/** The defaults of this build, with what a file says over them. */
+export function settingsFrom(file: string | undefined, namespace?: string): InjectionSettings {
+  const defaults = defaultSettings(VERSION, namespace);
+  return file === undefined ? defaults : readSettings(readManifest(file), file, defaults);
+}
+
 function settingsOf(flags: InjectFlags): InjectionSettings {
   return {
-    ...defaultSettings(VERSION, flags.systemNamespace),
-    nativeSidecar: flags.nativeSidecar,
+    ...settingsFrom(flags.settings, flags.systemNamespace),
+    ...(flags.nativeSidecar ? {} : { nativeSidecar: false }),
     ...(flags.image === undefined ? {} : { image: flags.image }),
     ...(flags.imagePullPolicy === undefined ? {} : { imagePullPolicy: flags.imagePullPolicy }),
     ...(flags.control === undefined ? {} : { control: flags.control }),

@@ -6,6 +6,7 @@ import { formatFinding } from '../source/collection.ts';
 import { FileSource } from '../source/files/watch.ts';
 import { StatusServer } from './http.ts';
 import { MeshSnapshotSource } from './snapshot-source.ts';
+import { type WebhookOptions, WebhookServer } from './webhook.ts';
 
 export interface ControlOptions {
   /** Folders and files of YAML. */
@@ -15,6 +16,8 @@ export interface ControlOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly version: string;
+  /** What the API server asks; absent: nothing. */
+  readonly webhook?: Pick<WebhookOptions, 'host' | 'port' | 'certificates' | 'settings'>;
 }
 
 /** One control server. This file is where its parts meet, and the only one. */
@@ -24,6 +27,7 @@ export class ControlServer {
   readonly #snapshots: MeshSnapshotSource;
   readonly #ads: AdsServer;
   readonly #status: StatusServer;
+  readonly #webhook: WebhookServer | null;
 
   constructor(options: ControlOptions) {
     const { clock, log } = options;
@@ -41,6 +45,12 @@ export class ControlServer {
       port: options.xds.port,
       identifier: `remora/${options.version}`,
     });
+    // For the API server: new pods, and config before it is stored.
+    const { webhook } = options;
+    this.#webhook =
+      webhook === undefined
+        ? null
+        : new WebhookServer({ ...webhook, state: () => this.#files.state, clock, log: log.child('webhook') });
     // For people and scripts.
     this.#status = new StatusServer({
       '/ready': () => ({ status: 200, body: 'LIVE\n' }),
@@ -53,6 +63,10 @@ export class ControlServer {
     });
   }
 
+  /** 0 without one, and while it has no certificate. */
+  get webhookPort(): number {
+    return this.#webhook?.port ?? 0;
+  }
   get xdsAddress(): { host: string; port: number } {
     return { host: this.#options.xds.host, port: this.#ads.port };
   }
@@ -66,10 +80,12 @@ export class ControlServer {
     await this.#snapshots.start();
     await this.#ads.listen();
     await this.#status.listen(http.host, http.port);
+    await this.#webhook?.start();
     log.info('serving', { xds: this.#ads.address, http: `${http.host}:${this.#status.port}` });
   }
 
   async close(): Promise<void> {
+    await this.#webhook?.close();
     await this.#status.close();
     await this.#ads.close();
     await this.#snapshots.close();
