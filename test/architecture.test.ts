@@ -206,6 +206,7 @@ const MATRIX: Matrix = {
     'model',
     'cli/demo',
     'cli/explain',
+    'cli/install',
     'cli/iptables',
     { to: 'control/injector', why: '`remora inject` injects without a server' },
     { to: 'proxy/runtime', why: 'the proxy’s assembly' },
@@ -232,6 +233,15 @@ const MATRIX: Matrix = {
   ],
   'cli/demo': ['base', 'cli'],
   'cli/iptables': ['base', 'cli'],
+  'cli/install': [
+    'base',
+    'cli',
+    {
+      to: 'control/injector',
+      only: /\/settings\.ts$/,
+      why: 'namespaces that are never injected are those of the webhook’s selectors',
+    },
+  ],
 };
 
 const EDGE_WAIVERS: Waivers = {};
@@ -354,7 +364,7 @@ describe('the matrix', () => {
     expect(outside.flatMap(imported).filter((to) => /^xds/.test(to) && to !== 'xds/proto')).toEqual([]);
   });
   it('lets nothing import the command line', () =>
-    expect(importers('cli')).toEqual(['cli', 'cli/explain', 'cli/demo', 'cli/iptables']));
+    expect(importers('cli')).toEqual(['cli', 'cli/explain', 'cli/demo', 'cli/iptables', 'cli/install']));
   it('leaves base, demo and dashboard alone', () => {
     expect([...imported('base'), ...imported('demo'), ...imported('dashboard')]).toEqual([]);
     expect([...importers('demo'), ...importers('dashboard')]).toEqual([]);

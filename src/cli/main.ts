@@ -12,6 +12,7 @@ const VERBS: Readonly<Record<string, () => Promise<Command>>> = {
   inject: async () => (await import('./inject.ts')).injectCommand(),
   run: async () => (await import('./run.ts')).runCommand(),
   iptables: async () => (await import('./iptables/index.ts')).iptablesCommand(),
+  install: async () => (await import('./install/index.ts')).installCommand(),
   wait: async () => (await import('./wait.ts')).waitCommand(),
   drain: async () => (await import('./drain.ts')).drainCommand(),
   gateway: async () => (await import('./gateway.ts')).gatewayCommand(),
