@@ -1,7 +1,7 @@
 /** The page a visitor sees, rendered from what details and reviews answer. */
 import type { IncomingHttpHeaders } from 'node:http';
 import { decodeDetails, decodeReviews } from './answers.ts';
-import { type CallResult, type ForwardedHeaders, forwardedHeaders, get } from './call.ts';
+import { type CallResult, type ForwardedHeaders, forwardedHeaders, get, type TimeLimit } from './call.ts';
 import { type CallRow, introPage, type Product, productPage } from './page.ts';
 import {
   type Answer,
@@ -23,7 +23,8 @@ export interface ProductpageOptions extends ServiceOptions {
   readonly details?: string;
   readonly reviews?: string;
   readonly ratings?: string;
-  readonly timeoutMs?: number;
+  /** Stands in for the clock in tests. */
+  readonly timeLimit?: TimeLimit;
 }
 
 // Istio's sample gives each call 3 s, and quietly asks reviews a second time. Here it is one call of 3 s: trying again
@@ -46,14 +47,13 @@ const PRODUCT: Product = {
 
 export async function startProductpage(options: ProductpageOptions = {}): Promise<RunningService> {
   const sessions = createSessions();
-  const timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
   const urls = {
     details: `${options.details ?? 'http://details:9080'}/details/`,
     reviews: `${options.reviews ?? 'http://reviews:9080'}/reviews/`,
     ratings: `${options.ratings ?? 'http://ratings:9080'}/ratings/`,
   };
   const ask = (service: keyof typeof urls, id: number, headers: ForwardedHeaders) =>
-    get(urls[service] + id, headers, timeoutMs);
+    get(urls[service] + id, headers, TIMEOUT_MS, options.timeLimit);
 
   async function front(request: ServiceRequest): Promise<Answer> {
     const user = sessions.read(request.headers.cookie);

@@ -1,11 +1,13 @@
 /** Two reviews of a book: v1 without stars, v2 with black ones, v3 with red ones, which it asks of ratings. */
-import { type ForwardedHeaders, forwardedHeaders, get, isObject, parseJson } from './call.ts';
+import { type CallResult, forwardedHeaders, get, isObject, parseJson, type TimeLimit } from './call.ts';
 import { byRoute, identify, json, main, productId, type RunningService, serve } from './service.ts';
 import { type SicknessOptions, withSickness } from './sickness.ts';
 
 export interface ReviewsOptions extends SicknessOptions {
   /** Base URL of ratings. */
   readonly ratings?: string;
+  /** Stands in for the clock in tests. */
+  readonly timeLimit?: TimeLimit;
 }
 
 const REVIEWS = [
@@ -38,7 +40,8 @@ export async function startReviews(options: ReviewsOptions = {}): Promise<Runnin
         const id = String(productId(text));
         const base = { id, podname: identity.pod, clustername: options.cluster ?? 'local' };
         if (color === undefined) return json(200, { ...base, reviews: REVIEWS });
-        const stars = await askRatings(`${ratingsUrl}/ratings/${id}`, forwardedHeaders(request.headers), timeoutMs);
+        const headers = forwardedHeaders(request.headers);
+        const stars = starsIn(await get(`${ratingsUrl}/ratings/${id}`, headers, timeoutMs, options.timeLimit));
         const reviews = REVIEWS.map((review) => ({ ...review, rating: rating(stars[review.reviewer], color) }));
         return json(200, { ...base, reviews });
       },
@@ -47,8 +50,7 @@ export async function startReviews(options: ReviewsOptions = {}): Promise<Runnin
   return serve(identity, options, withSickness(identity, options, handler));
 }
 
-async function askRatings(url: string, headers: ForwardedHeaders, timeoutMs: number): Promise<Record<string, unknown>> {
-  const result = await get(url, headers, timeoutMs);
+function starsIn(result: CallResult): Record<string, unknown> {
   const value = result.status === 200 ? parseJson(result.body) : undefined;
   return isObject(value) && isObject(value.ratings) ? value.ratings : {};
 }

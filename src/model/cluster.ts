@@ -1,5 +1,6 @@
 import type { SocketAddress } from './address.ts';
 import type { LoadAssignment } from './endpoint.ts';
+import type { AutoSni, TransportSocketMatch, UpstreamTlsConfig } from './tls.ts';
 
 /** envoy.config.cluster.v3.Cluster, resolved. */
 export interface Cluster {
@@ -28,6 +29,11 @@ export interface Cluster {
   readonly origin: string;
   /** Istio's labels of the destination, from `istio` filter metadata (`services: [{host, name, namespace}]`). */
   readonly service: { readonly host: string; readonly name: string; readonly namespace: string } | null;
+  /** Absent: plain TCP. */
+  readonly tls?: UpstreamTlsConfig;
+  /** The first that an endpoint's metadata fits decides in place of `tls`; absent: none. */
+  readonly socketMatches?: readonly TransportSocketMatch[];
+  readonly autoSni?: AutoSni;
 }
 
 export type ClusterDiscovery =

@@ -75,6 +75,8 @@ export interface HttpConnectionManager {
   readonly upgrades: readonly ManagerUpgrade[];
   /** null: no Proxy-Status header. */
   readonly proxyStatus: ProxyStatus | null;
+  /** Absent: SANITIZE. */
+  readonly clientCert?: ClientCertForwarding;
   readonly localReply: LocalReplyConfig;
   readonly accessLog: readonly AccessLog[];
   readonly accessLogFlush: AccessLogFlush;
@@ -85,9 +87,6 @@ export type OriginalIpDetection =
   | {
       readonly kind: 'xff';
       readonly trustedHops: number;
-      /** Peers that may say who the client is: the last address that is not theirs; null: any peer, by `trustedHops`. */
-      readonly trustedRanges: readonly CidrRange[] | null;
-      readonly skipAppend: boolean;
     }
   | {
       readonly kind: 'header';
@@ -171,6 +170,19 @@ export function routesShape(routes: HttpConnectionManager['routes']): unknown {
 
 function shapeOf(source: RouteSource): unknown {
   return source.kind === 'rds' ? source : { kind: 'inline' };
+}
+
+/** What becomes of `x-forwarded-client-cert`. (…HttpConnectionManager.ForwardClientCertDetails) */
+export interface ClientCertForwarding {
+  readonly mode: 'FORWARD_ONLY' | 'APPEND_FORWARD' | 'SANITIZE_SET' | 'ALWAYS_FORWARD_ONLY';
+  /** What is said of the client besides the hash of its certificate, where the mode says anything. */
+  readonly details: {
+    readonly subject: boolean;
+    readonly cert: boolean;
+    readonly chain: boolean;
+    readonly dns: boolean;
+    readonly uri: boolean;
+  };
 }
 
 /** envoy.extensions.filters.http.router.v3.Router */

@@ -1,4 +1,4 @@
-import type { Clock, TimerHandle } from '../../src/base/clock.ts';
+import { type Clock, systemClock, type TimerHandle } from '../../src/base/clock.ts';
 
 /** A clock that stands still until a test moves it. */
 export interface ManualClock extends Clock {
@@ -8,6 +8,14 @@ export interface ManualClock extends Clock {
   stall(ms: number): void;
   /** Timers that have not fired. */
   readonly pending: number;
+}
+
+/** Waits of a debounce are at most so long; what is longer is a deadline. */
+const DEBOUNCE_MS = 100;
+
+/** The platform's clock, on which debounces take no time: for tests of very many changes, each of which waits for one. */
+export function promptClock(): Clock {
+  return { ...systemClock, after: (ms, fn) => systemClock.after(ms > DEBOUNCE_MS ? ms : 0, fn) };
 }
 
 interface Timer {

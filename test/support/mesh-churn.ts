@@ -1,5 +1,6 @@
 import v8 from 'node:v8';
 import vm from 'node:vm';
+import { promptClock } from './clock.ts';
 import { type Mesh, mesh, PORT, until } from './mesh.ts';
 import {
   destinationRule,
@@ -17,7 +18,7 @@ import {
 
 /** gateway → productpage → reviews v1 and v2, with a spare instance of v2 that comes and goes. */
 export async function churnMesh(): Promise<Mesh> {
-  const made = await mesh()
+  const made = await mesh(promptClock())
     .yaml('services.yaml', file(service('productpage'), service('reviews')))
     .yaml('gateway.yaml', gateway())
     .yaml('edge.yaml', edge('productpage'))

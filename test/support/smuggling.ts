@@ -5,103 +5,64 @@
  * The parser's unit test runs them all; the integration test sends them through the whole proxy.
  */
 
-export interface ForwardedRequest {
-  readonly method: string;
-  readonly path: string;
-  readonly authority: string;
-  readonly body: string;
-}
+import { CHUNKED, Corpus, EMPTY_CHUNKED, post, request, SMUGGLED, type SmugglingCase } from './smuggling-case.ts';
+import { DESYNC_CASES } from './smuggling-desync.ts';
 
-export type SmugglingVerdict =
-  | {
-      readonly kind: 'refuse';
-      readonly status: number /** Requests before the refused one that are in order. */;
-      readonly before: number;
-    }
-  | { readonly kind: 'forward'; readonly requests: readonly ForwardedRequest[] };
+const corpus = new Corpus();
 
-export interface SmugglingCase {
-  readonly name: string;
-  readonly group: string;
-  /** Octets as latin1 characters. */
-  readonly bytes: string;
-  readonly verdict: SmugglingVerdict;
-}
-
-const cases: SmugglingCase[] = [];
-let group = '';
-
-function refuse(name: string, bytes: string, status = 400, before = 0): void {
-  cases.push({ name, group, bytes, verdict: { kind: 'refuse', status, before } });
-}
-
-function forward(name: string, bytes: string, ...requests: ForwardedRequest[]): void {
-  cases.push({ name, group, bytes, verdict: { kind: 'forward', requests } });
-}
-
-function request(method: string, path: string, body = '', authority = 'a'): ForwardedRequest {
-  return { method, path, authority, body };
-}
-
-/** A POST to `/` at host `a` with these header lines. */
-function post(lines: string, body = ''): string {
-  return `POST / HTTP/1.1\r\nHost: a\r\n${lines}\r\n\r\n${body}`;
-}
-
-const SMUGGLED = 'GET /admin HTTP/1.1\r\nHost: a\r\n\r\n';
-const CHUNKED = 'Transfer-Encoding: chunked';
-const EMPTY_CHUNKED = '0\r\n\r\n';
-
-group = 'CL.TE and TE.CL';
-refuse('CL.TE', post(`Content-Length: 6\r\n${CHUNKED}`, '0\r\n\r\nG'));
-refuse('TE.CL', post(`${CHUNKED}\r\nContent-Length: 4`, '5c\r\nGPOST / HTTP/1.1\r\n\r\n0\r\n\r\n'));
-refuse('CL.TE that agrees', post(`Content-Length: 5\r\n${CHUNKED}`, EMPTY_CHUNKED));
-refuse('Content-Length: 0 beside chunked', post(`Content-Length: 0\r\n${CHUNKED}`, EMPTY_CHUNKED));
-refuse('CL.TE with a whole request behind', post(`Content-Length: 5\r\n${CHUNKED}`, `${EMPTY_CHUNKED}${SMUGGLED}`));
-refuse('CL.TE on GET', `GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n${CHUNKED}\r\n\r\n${EMPTY_CHUNKED}`);
-refuse(
+corpus.group('CL.TE and TE.CL');
+corpus.refuse('CL.TE', post(`Content-Length: 6\r\n${CHUNKED}`, '0\r\n\r\nG'));
+corpus.refuse('TE.CL', post(`${CHUNKED}\r\nContent-Length: 4`, '5c\r\nGPOST / HTTP/1.1\r\n\r\n0\r\n\r\n'));
+corpus.refuse('CL.TE that agrees', post(`Content-Length: 5\r\n${CHUNKED}`, EMPTY_CHUNKED));
+corpus.refuse('Content-Length: 0 beside chunked', post(`Content-Length: 0\r\n${CHUNKED}`, EMPTY_CHUNKED));
+corpus.refuse(
+  'CL.TE with a whole request behind',
+  post(`Content-Length: 5\r\n${CHUNKED}`, `${EMPTY_CHUNKED}${SMUGGLED}`),
+);
+corpus.refuse('CL.TE on GET', `GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n${CHUNKED}\r\n\r\n${EMPTY_CHUNKED}`);
+corpus.refuse(
   'CL.TE where Connection nominates Content-Length',
   post(`Connection: content-length\r\nContent-Length: 5\r\n${CHUNKED}`, EMPTY_CHUNKED),
 );
-refuse(
+corpus.refuse(
   'CL.TE where Connection nominates Transfer-Encoding',
   post(`Connection: transfer-encoding\r\nContent-Length: 5\r\n${CHUNKED}`, EMPTY_CHUNKED),
 );
-refuse('chunked in HTTP/1.0', `POST / HTTP/1.0\r\nHost: a\r\n${CHUNKED}\r\n\r\n${EMPTY_CHUNKED}`);
-refuse(
+corpus.refuse('chunked in HTTP/1.0', `POST / HTTP/1.0\r\nHost: a\r\n${CHUNKED}\r\n\r\n${EMPTY_CHUNKED}`);
+corpus.refuse(
   'chunked and a length in HTTP/1.0',
   `POST / HTTP/1.0\r\nHost: a\r\nContent-Length: 5\r\n${CHUNKED}\r\n\r\n${EMPTY_CHUNKED}`,
 );
-forward('chunked alone', post(CHUNKED, '3\r\nabc\r\n0\r\n\r\n'), request('POST', '/', 'abc'));
-forward(
+corpus.forward('chunked alone', post(CHUNKED, '3\r\nabc\r\n0\r\n\r\n'), request('POST', '/', 'abc'));
+corpus.forward(
   'chunked, then another request',
   post(CHUNKED, `3\r\nabc\r\n0\r\n\r\n${SMUGGLED}`),
   request('POST', '/', 'abc'),
   request('GET', '/admin'),
 );
-forward(
+corpus.forward(
   'a length, then another request',
   post('Content-Length: 3', `abc${SMUGGLED}`),
   request('POST', '/', 'abc'),
   request('GET', '/admin'),
 );
-forward(
+corpus.forward(
   'a body that looks like a request',
   post(`Content-Length: ${SMUGGLED.length}`, SMUGGLED),
   request('POST', '/', SMUGGLED),
 );
-forward(
+corpus.forward(
   'a chunk that looks like a request',
   post(CHUNKED, `${SMUGGLED.length.toString(16)}\r\n${SMUGGLED}\r\n0\r\n\r\n`),
   request('POST', '/', SMUGGLED),
 );
-forward(
+corpus.forward(
   'GET with a body',
   `GET / HTTP/1.1\r\nHost: a\r\nContent-Length: ${SMUGGLED.length}\r\n\r\n${SMUGGLED}`,
   request('GET', '/', SMUGGLED),
 );
 
-group = 'TE.TE obfuscations';
+corpus.group('TE.TE obfuscations');
 for (const [name, line, status] of [
   ['unknown coding xchunked', 'Transfer-Encoding: xchunked', 501],
   ['space before the colon', 'Transfer-Encoding : chunked', 400],
@@ -143,22 +104,26 @@ for (const [name, line, status] of [
   ['an escape of the name', 'Transfer%2dEncoding : chunked', 400],
   ['missing colon', 'Transfer-Encoding chunked', 400],
 ] as const) {
-  refuse(`Transfer-Encoding ${name}`, post(line, EMPTY_CHUNKED), status);
+  corpus.refuse(`Transfer-Encoding ${name}`, post(line, EMPTY_CHUNKED), status);
 }
-refuse('TE.TE with a length', post(`Content-Length: 4\r\n${CHUNKED}\r\nTransfer-encoding: cow`, EMPTY_CHUNKED));
-forward('chunked in capitals', post('TRANSFER-ENCODING: CHUNKED', '1\r\nx\r\n0\r\n\r\n'), request('POST', '/', 'x'));
-forward(
+corpus.refuse('TE.TE with a length', post(`Content-Length: 4\r\n${CHUNKED}\r\nTransfer-encoding: cow`, EMPTY_CHUNKED));
+corpus.forward(
+  'chunked in capitals',
+  post('TRANSFER-ENCODING: CHUNKED', '1\r\nx\r\n0\r\n\r\n'),
+  request('POST', '/', 'x'),
+);
+corpus.forward(
   'Transfer_Encoding is another header',
   post('Transfer_Encoding: chunked\r\nContent-Length: 5', EMPTY_CHUNKED),
   request('POST', '/', EMPTY_CHUNKED),
 );
-forward(
+corpus.forward(
   'Transfer-Encoding-X is another header',
   post('Transfer-Encoding-X: chunked\r\nContent-Length: 1', 'x'),
   request('POST', '/', 'x'),
 );
 
-group = 'Content-Length';
+corpus.group('Content-Length');
 for (const [name, line] of [
   ['twice, differing', 'Content-Length: 5\r\nContent-Length: 6'],
   ['twice, the same', 'Content-Length: 5\r\nContent-Length: 5'],
@@ -190,22 +155,26 @@ for (const [name, line] of [
   ['behind a bare CR', 'X: y\rContent-Length: 5'],
   ['behind a bare LF', 'X: y\nContent-Length: 5'],
 ] as const) {
-  refuse(`Content-Length ${name}`, post(line, 'hello'));
+  corpus.refuse(`Content-Length ${name}`, post(line, 'hello'));
 }
-forward('Content-Length with spaces around', post('Content-Length:   5  ', 'hello'), request('POST', '/', 'hello'));
-forward(
+corpus.forward(
+  'Content-Length with spaces around',
+  post('Content-Length:   5  ', 'hello'),
+  request('POST', '/', 'hello'),
+);
+corpus.forward(
   'POST without a length has no body',
   `POST / HTTP/1.1\r\nHost: a\r\n\r\n${SMUGGLED}`,
   request('POST', '/'),
   request('GET', '/admin'),
 );
-forward(
+corpus.forward(
   'Content_Length is another header',
   post('Content_Length: 5\r\nContent-Length: 1', 'x'),
   request('POST', '/', 'x'),
 );
 
-group = 'chunks';
+corpus.group('chunks');
 for (const [name, body] of [
   ['size with 0x', '0x3\r\nabc\r\n0\r\n\r\n'],
   ['size with a plus', '+3\r\nabc\r\n0\r\n\r\n'],
@@ -244,15 +213,19 @@ for (const [name, body] of [
   ['trailer with a bare LF', '0\r\nX: a\n\r\n'],
   ['trailer with NUL', '0\r\nX: \x00\r\n\r\n'],
 ] as const) {
-  refuse(`chunk: ${name}`, post(CHUNKED, body));
+  corpus.refuse(`chunk: ${name}`, post(CHUNKED, body));
 }
-forward('chunk: extension', post(CHUNKED, '3;a=b;c="d;\\"e"\r\nabc\r\n0;x\r\n\r\n'), request('POST', '/', 'abc'));
-forward(
+corpus.forward(
+  'chunk: extension',
+  post(CHUNKED, '3;a=b;c="d;\\"e"\r\nabc\r\n0;x\r\n\r\n'),
+  request('POST', '/', 'abc'),
+);
+corpus.forward(
   'chunk: leading zeros and capitals',
   post(CHUNKED, '00A\r\n0123456789\r\n000\r\n\r\n'),
   request('POST', '/', '0123456789'),
 );
-forward(
+corpus.forward(
   'chunk: trailers that would change framing or routing are dropped',
   post(
     CHUNKED,
@@ -261,10 +234,10 @@ forward(
   request('POST', '/', 'abc'),
   request('GET', '/admin'),
 );
-refuse('chunk: more behind the end than a request', post(CHUNKED, '3\r\nabc\r\n0\r\n\r\nabc\r\n'), 400, 1);
-refuse('chunk: too many extension bytes', post(CHUNKED, `3;a=${'b'.repeat(17_000)}\r\nabc\r\n0\r\n\r\n`), 413);
+corpus.refuse('chunk: more behind the end than a request', post(CHUNKED, '3\r\nabc\r\n0\r\n\r\nabc\r\n'), 400, 1);
+corpus.refuse('chunk: too many extension bytes', post(CHUNKED, `3;a=${'b'.repeat(17_000)}\r\nabc\r\n0\r\n\r\n`), 413);
 
-group = 'lines and octets';
+corpus.group('lines and octets');
 for (const [name, bytes] of [
   ['bare LF behind the request line', 'GET / HTTP/1.1\nHost: a\r\n\r\n'],
   ['bare LF everywhere', 'GET / HTTP/1.1\nHost: a\n\n'],
@@ -289,11 +262,15 @@ for (const [name, bytes] of [
   ['parenthesis in a name', 'GET / HTTP/1.1\r\nHost: a\r\nX(y): z\r\n\r\n'],
   ['a request line as a header', 'GET / HTTP/1.1\r\nHost: a\r\nGET /admin HTTP/1.1\r\n\r\n'],
 ] as const) {
-  refuse(name, bytes);
+  corpus.refuse(name, bytes);
 }
-forward('tab and obs-text inside a value', 'GET / HTTP/1.1\r\nHost: a\r\nX: a\tb\xe9\r\n\r\n', request('GET', '/'));
+corpus.forward(
+  'tab and obs-text inside a value',
+  'GET / HTTP/1.1\r\nHost: a\r\nX: a\tb\xe9\r\n\r\n',
+  request('GET', '/'),
+);
 
-group = 'request line';
+corpus.group('request line');
 for (const [name, bytes, status] of [
   ['two spaces behind the method', 'GET  / HTTP/1.1\r\nHost: a\r\n\r\n', 400],
   ['two spaces behind the target', 'GET /  HTTP/1.1\r\nHost: a\r\n\r\n', 400],
@@ -325,12 +302,12 @@ for (const [name, bytes, status] of [
   ['bare CR before the method', '\rGET / HTTP/1.1\r\nHost: a\r\n\r\n', 400],
   ['nine empty lines before', `${'\r\n'.repeat(9)}GET / HTTP/1.1\r\nHost: a\r\n\r\n`, 400],
 ] as const) {
-  refuse(`request line: ${name}`, bytes, status);
+  corpus.refuse(`request line: ${name}`, bytes, status);
 }
-forward('request line: an empty line before', `\r\n${SMUGGLED}`, request('GET', '/admin'));
-forward('request line: a method of ours', 'REPORT /x HTTP/1.1\r\nHost: a\r\n\r\n', request('REPORT', '/x'));
+corpus.forward('request line: an empty line before', `\r\n${SMUGGLED}`, request('GET', '/admin'));
+corpus.forward('request line: a method of ours', 'REPORT /x HTTP/1.1\r\nHost: a\r\n\r\n', request('REPORT', '/x'));
 
-group = 'Host';
+corpus.group('Host');
 for (const [name, bytes] of [
   ['none', 'GET / HTTP/1.1\r\n\r\n'],
   ['two that differ', 'GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n'],
@@ -361,26 +338,34 @@ for (const [name, bytes] of [
   ['space before its colon', 'GET / HTTP/1.1\r\nHost : a\r\n\r\n'],
   ['folded', 'GET / HTTP/1.1\r\nHost:\r\n a\r\n\r\n'],
 ] as const) {
-  refuse(`Host: ${name}`, bytes);
+  corpus.refuse(`Host: ${name}`, bytes);
 }
-forward('Host: with a port', 'GET / HTTP/1.1\r\nHost: a:80\r\n\r\n', request('GET', '/', '', 'a:80'));
-forward('Host: IPv6', 'GET / HTTP/1.1\r\nHost: [::1]:80\r\n\r\n', request('GET', '/', '', '[::1]:80'));
-forward(
+corpus.forward('Host: with a port', 'GET / HTTP/1.1\r\nHost: a:80\r\n\r\n', request('GET', '/', '', 'a:80'));
+corpus.forward('Host: IPv6', 'GET / HTTP/1.1\r\nHost: [::1]:80\r\n\r\n', request('GET', '/', '', '[::1]:80'));
+corpus.forward(
   'Host: never removed by Connection',
   'GET / HTTP/1.1\r\nHost: a\r\nConnection: host\r\n\r\n',
   request('GET', '/'),
 );
-forward(
+corpus.forward(
   'Content-Length: never removed by Connection',
   post('Connection: content-length\r\nContent-Length: 3', 'abc'),
   request('POST', '/', 'abc'),
 );
 
-group = 'absolute form';
-forward('absolute target wins over Host', 'GET http://b/x HTTP/1.1\r\nHost: a\r\n\r\n', request('GET', '/x', '', 'b'));
-forward('absolute target without a path', 'GET http://a HTTP/1.1\r\nHost: a\r\n\r\n', request('GET', '/'));
-forward('absolute target with a query only', 'GET http://a?x=1 HTTP/1.1\r\nHost: a\r\n\r\n', request('GET', '/?x=1'));
-forward('absolute target in capitals', 'GET HTTP://a/x HTTP/1.1\r\nHost: a\r\n\r\n', request('GET', '/x'));
+corpus.group('absolute form');
+corpus.forward(
+  'absolute target wins over Host',
+  'GET http://b/x HTTP/1.1\r\nHost: a\r\n\r\n',
+  request('GET', '/x', '', 'b'),
+);
+corpus.forward('absolute target without a path', 'GET http://a HTTP/1.1\r\nHost: a\r\n\r\n', request('GET', '/'));
+corpus.forward(
+  'absolute target with a query only',
+  'GET http://a?x=1 HTTP/1.1\r\nHost: a\r\n\r\n',
+  request('GET', '/?x=1'),
+);
+corpus.forward('absolute target in capitals', 'GET HTTP://a/x HTTP/1.1\r\nHost: a\r\n\r\n', request('GET', '/x'));
 for (const [name, target] of [
   ['user', 'http://u@b/'],
   ['user and password', 'http://u:p@b/'],
@@ -396,10 +381,10 @@ for (const [name, target] of [
   ['authority form for GET', 'a:80'],
   ['a target behind two slashes of no scheme', '://a/'],
 ] as const) {
-  refuse(`absolute target: ${name}`, `GET ${target} HTTP/1.1\r\nHost: a\r\n\r\n`);
+  corpus.refuse(`absolute target: ${name}`, `GET ${target} HTTP/1.1\r\nHost: a\r\n\r\n`);
 }
 
-group = 'CONNECT';
+corpus.group('CONNECT');
 for (const [name, bytes] of [
   ['without a port', 'CONNECT a HTTP/1.1\r\nHost: a\r\n\r\n'],
   ['with a path', 'CONNECT /x HTTP/1.1\r\nHost: a\r\n\r\n'],
@@ -407,25 +392,25 @@ for (const [name, bytes] of [
   ['with a body', `CONNECT a:443 HTTP/1.1\r\nHost: a\r\nContent-Length: ${SMUGGLED.length}\r\n\r\n${SMUGGLED}`],
   ['with chunks', `CONNECT a:443 HTTP/1.1\r\nHost: a\r\n${CHUNKED}\r\n\r\n${EMPTY_CHUNKED}`],
 ] as const) {
-  refuse(`CONNECT ${name}`, bytes);
+  corpus.refuse(`CONNECT ${name}`, bytes);
 }
 
-group = 'pipelines';
-refuse('a bad request behind a good one', `${SMUGGLED}GET / HTTP/1.1\r\n\r\n`, 400, 1);
-refuse('garbage behind a body', post('Content-Length: 3', 'abc\x00\x01\x02'), 400, 1);
-forward(
+corpus.group('pipelines');
+corpus.refuse('a bad request behind a good one', `${SMUGGLED}GET / HTTP/1.1\r\n\r\n`, 400, 1);
+corpus.refuse('garbage behind a body', post('Content-Length: 3', 'abc\x00\x01\x02'), 400, 1);
+corpus.forward(
   'nothing is read behind Connection: close',
   `GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n${SMUGGLED}`,
   request('GET', '/'),
 );
-forward('nothing is read behind HTTP/1.0', `GET / HTTP/1.0\r\nHost: a\r\n\r\n${SMUGGLED}`, request('GET', '/'));
-forward(
+corpus.forward('nothing is read behind HTTP/1.0', `GET / HTTP/1.0\r\nHost: a\r\n\r\n${SMUGGLED}`, request('GET', '/'));
+corpus.forward(
   'Connection: Keep-Alive, Close closes',
   `GET / HTTP/1.1\r\nHost: a\r\nConnection: Keep-Alive, Close\r\n\r\n${SMUGGLED}`,
   request('GET', '/'),
 );
-refuse('Connection nominates too much', `GET / HTTP/1.1\r\nHost: a\r\nConnection: ${'x,'.repeat(50)}\r\n\r\n`);
-refuse('a head beyond 60 KiB', `GET / HTTP/1.1\r\nHost: a\r\nX: ${'y'.repeat(61 * 1024)}\r\n\r\n`, 431);
-refuse('more than 100 headers', `GET / HTTP/1.1\r\nHost: a\r\n${'X: y\r\n'.repeat(100)}\r\n`, 431);
+corpus.refuse('Connection nominates too much', `GET / HTTP/1.1\r\nHost: a\r\nConnection: ${'x,'.repeat(50)}\r\n\r\n`);
+corpus.refuse('a head beyond 60 KiB', `GET / HTTP/1.1\r\nHost: a\r\nX: ${'y'.repeat(61 * 1024)}\r\n\r\n`, 431);
+corpus.refuse('more than 100 headers', `GET / HTTP/1.1\r\nHost: a\r\n${'X: y\r\n'.repeat(100)}\r\n`, 431);
 
-export const SMUGGLING_CASES: readonly SmugglingCase[] = cases;
+export const SMUGGLING_CASES: readonly SmugglingCase[] = [...corpus.cases, ...DESYNC_CASES];

@@ -124,17 +124,18 @@ function targetPart(page: Page, target: TargetExplanation, split: boolean, { clu
   for (const says of clusters[cluster] ?? []) page.row('limits', says);
 }
 
-function wayOf({ upstream, timeouts, retries }: TargetExplanation): object {
-  return { upstream, timeouts, retries };
+function wayOf({ upstream, timeouts, retries, redirects }: TargetExplanation): object {
+  return { upstream, timeouts, retries, redirects };
 }
 
 /** How it is sent. */
-function wayPart(page: Page, { upstream, timeouts, retries }: TargetExplanation): void {
+function wayPart(page: Page, { upstream, timeouts, retries, redirects }: TargetExplanation): void {
   page.row('sent as', `${upstream.authority}${upstream.path}`);
-  const { routeMs, perTryMs, connectMs, idleMs } = timeouts;
+  const { routeMs, perTryMs, perTryIdleMs, connectMs, idleMs } = timeouts;
+  const silent = perTryIdleMs === 0 ? '' : `, one try without a byte ${duration(perTryIdleMs)}`;
   page.row(
     'timeouts',
-    `whole answer ${duration(routeMs)}, one try ${duration(perTryMs)}, connecting ${duration(connectMs)}, idle ${duration(idleMs)}`,
+    `whole answer ${duration(routeMs)}, one try ${duration(perTryMs)}${silent}, connecting ${duration(connectMs)}, idle ${duration(idleMs)}`,
   );
   page.row(
     'retries',
@@ -142,6 +143,7 @@ function wayPart(page: Page, { upstream, timeouts, retries }: TargetExplanation)
       ? 'none, but of what was provably not processed'
       : `up to ${retries.max}, on ${retries.on.join(', ')}`,
   );
+  if (redirects !== '') page.row('redirects', redirects);
 }
 
 function endpointText(endpoint: EndpointDescription, paint: Paint): string {

@@ -48,6 +48,7 @@ export function gatewayManifests(values: Values, kind: 'ingress' | 'egress'): Js
                   '--health=[::]:15021',
                   '--prometheus=[::]:15090',
                   '--last-good=/var/lib/istio/data/last-good',
+                  '--termination-grace-period-s=45',
                   `--log-level=${values.logLevel}`,
                 ],
                 env: [

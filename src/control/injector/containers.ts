@@ -12,6 +12,8 @@ export interface ContainerInput {
   readonly mode: InterceptionMode;
   readonly native: boolean;
   readonly healthPort: number;
+  /** How long the pod's end may take. */
+  readonly graceS: number;
   /** The application's containers. */
   readonly containers: readonly Readonly<Record<string, unknown>>[];
   readonly probers: Readonly<Record<string, Prober>>;
@@ -90,6 +92,9 @@ export function proxyContainer(input: ContainerInput): Json {
       `--health=[::]:${healthPort}`,
       `--prometheus=[::]:${ports.prometheus}`,
       '--last-good=/var/lib/istio/data/last-good',
+      `--termination-grace-period-s=${input.graceS}`,
+      // A native sidecar is told to end when the application has: nobody is left to accept for.
+      ...(native ? ['--termination-accept-s=0'] : []),
       ...(options.config.drainDurationS === undefined ? [] : [`--drain-time-s=${options.config.drainDurationS}`]),
     ],
     env: environment(input, workload),

@@ -73,6 +73,7 @@ export function injectPod(pod: unknown, context: PodContext): Injection {
     mode,
     native,
     healthPort,
+    graceS: graceOf(spec.terminationGracePeriodSeconds),
     containers,
     probers: probes.probers,
     scrape: scrape.app,
@@ -237,6 +238,11 @@ function scraped(
       'prometheus.io/path': '/stats/prometheus',
     },
   };
+}
+
+/** Kubernetes' default where the pod says nothing. */
+function graceOf(seconds: unknown): number {
+  return typeof seconds === 'number' && Number.isInteger(seconds) && seconds >= 0 && seconds < 1_000_000 ? seconds : 30;
 }
 
 function meshLabels(labels: Texts, workload: Workload): Texts {

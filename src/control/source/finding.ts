@@ -1,6 +1,15 @@
 import { type ConfigObject, type Finding, objectName, type Severity } from './collection.ts';
 import { formatPath, type Path, type Sink } from './schema/type.ts';
 
+/** What a message repeats of a file may be long. */
+const MAX_MESSAGE = 500;
+
+/** Cut, and without line ends or other controls: messages go to a terminal and to logs. */
+export function oneLine(message: string): string {
+  const short = message.length > MAX_MESSAGE ? `${message.slice(0, MAX_MESSAGE)}…` : message;
+  return short.replace(/\p{Cc}/gu, ' ');
+}
+
 /** A finding about a field of an object, with the line it is written on. */
 export function findingAt(
   object: ConfigObject,
@@ -14,7 +23,7 @@ export function findingAt(
     code,
     object: objectName(object),
     field: formatPath(path),
-    message,
+    message: oneLine(message),
     file: object.origin.where,
     line: object.origin.lineOf(path),
   };

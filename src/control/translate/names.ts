@@ -67,7 +67,4 @@ export function labelsMatch(
   return Object.entries(selector).every(([key, value]) => labels[key] === value);
 }
 
-/** An IPv4 or IPv6 address, by its characters; names have letters beyond `f` or no colon and digits only never. */
-export function isAddress(text: string): boolean {
-  return /^\d{1,3}(\.\d{1,3}){3}$/.test(text) || (text.includes(':') && /^[0-9a-fA-F:.%]+$/.test(text));
-}
+export { isAddress } from '../source/schema/scalar.ts';

@@ -1,7 +1,7 @@
 import { RemoraError } from '../../base/errors.ts';
 import type { Headers } from '../http/headers.ts';
 import { Framing, type RequestHead, type ResponseHead } from '../http/message.ts';
-import { CR, HEX_VALUE, HOST_NAME, HTAB, octetsAre, TOKEN } from './octets.ts';
+import { CR, HEX_VALUE, HOST_NAME, HTAB, octetsAre, SP, TOKEN } from './octets.ts';
 
 /**
  * The rules that decide where a message ends and whom it is for, in one place: request smuggling
@@ -156,7 +156,7 @@ export class HeadNotes {
         return;
       case 16:
         if (first === 0x70 && octetsAre(bytes, nameStart, 'proxy-connection')) {
-          if (valueIs(bytes, start, end, 'close')) this.close = true;
+          if (listNames(bytes, start, end, 'close')) this.close = true;
           this.#hop(line, Hop.Drop);
         }
         return;
@@ -197,6 +197,10 @@ export class HeadNotes {
       if (length > Number.MAX_SAFE_INTEGER) throw new ParseError('bad_content_length', 'Content-Length is too large.');
     }
     if (start === end) throw new ParseError('bad_content_length', 'Content-Length is empty.');
+    // The grammar has them, but there are servers that then read octal. Responses are let be: some servers pad theirs.
+    if (this.#isRequest && end - start > 1 && bytes[start] === 0x30) {
+      throw new ParseError('bad_content_length', 'Content-Length has a leading zero.');
+    }
     this.contentLength = length;
   }
 
@@ -266,6 +270,20 @@ function refuseTabs(bytes: Uint8Array, from: number, start: number, end: number,
 
 function valueIs(bytes: Uint8Array, start: number, end: number, text: string): boolean {
   return end - start === text.length && octetsAre(bytes, start, text);
+}
+
+/** Whether a comma-separated list has this item, in any case. */
+function listNames(bytes: Uint8Array, start: number, end: number, item: string): boolean {
+  let at = start;
+  while (at < end) {
+    while (at < end && (bytes[at] === 0x2c || bytes[at] === SP || bytes[at] === HTAB)) at++;
+    const from = at;
+    while (at < end && bytes[at] !== 0x2c) at++;
+    let to = at;
+    while (to > from && (bytes[to - 1] === SP || bytes[to - 1] === HTAB)) to--;
+    if (valueIs(bytes, from, to, item)) return true;
+  }
+  return false;
 }
 
 /** A well-formed list of codings that we do not implement (501) rather than nonsense (400). */

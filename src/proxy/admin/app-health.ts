@@ -37,7 +37,8 @@ async function probe({ action, timeoutMs }: AppProber, address: AppAddress, cloc
     else {
       const call = { address, port, tls: action.tls, path: action.path, headers: action.headers, timeoutMs };
       const { status } = await follow({ ...call, maxBodyBytes: 0 }, clock);
-      return textReply(status < 400 ? '' : `the application answered ${status}\n`, status);
+      // A kubelet takes everything below 400 for a success.
+      if (status >= 400) return textReply(`the application answered ${status}\n`, status);
     }
     return textReply('');
   } catch (error) {

@@ -11,7 +11,7 @@ import { missingTable } from '../http/replies.ts';
 import { checkRequest } from '../http/request-check.ts';
 import { applyRequestPolicy } from '../http/request-policy.ts';
 import { routeFilterConfigs } from '../http/route-filter-configs.ts';
-import { explainRoute, type RouteTrace } from '../router/explain.ts';
+import { describeRedirects, explainRoute, type RouteTrace } from '../router/explain.ts';
 import type { CompiledForward, CompiledRoute } from '../router/route.ts';
 import type { ClusterTarget } from '../router/weighted.ts';
 import { StreamInfo } from '../telemetry/stream-info.ts';
@@ -84,11 +84,14 @@ export interface TargetExplanation {
   readonly timeouts: {
     readonly routeMs: number;
     readonly perTryMs: number;
+    readonly perTryIdleMs: number;
     readonly idleMs: number;
     readonly connectMs: number;
   };
   /** Null: none but of what was provably not processed. */
   readonly retries: { readonly on: readonly string[]; readonly max: number } | null;
+  /** What becomes of redirects that the upstream answers; '' when they are passed on. */
+  readonly redirects: string;
   /** Why it cannot be forwarded; '' when it can. */
   readonly refused: string;
   readonly state: ClusterExplanation | null;
@@ -200,7 +203,8 @@ function prepare({ manager, direction }: ExplainTarget, wire: Buffer, from: stri
   const { head, parser } = readRequest(wire);
   const info = new StreamInfo();
   info.request = head;
-  info.connection = { ...info.connection, directRemote: { host: from, port: 0 }, direction };
+  const client = { host: from, port: 0 };
+  info.connection = { ...info.connection, directRemote: client, remote: client, direction };
   const refusal = checkRequest(head, manager);
   if (refusal !== null) {
     return { head, info, parser, internal: false, refusal: `Refused with ${refusal.status}: ${refusal.reason}` };
@@ -254,10 +258,12 @@ function explainTarget(
     timeouts: {
       routeMs: plan.timeoutMs,
       perTryMs: plan.perTryTimeoutMs,
+      perTryIdleMs: plan.perTryIdleMs,
       idleMs: action.config.idleTimeoutMs ?? manager.config.streamIdleTimeoutMs,
       connectMs: cluster?.config.connectTimeoutMs ?? 0,
     },
     retries: plan.retry === null ? null : { on: retryOn(plan, head), max: plan.maxRetries },
+    redirects: describeRedirects(action.config.internalRedirects),
     refused: refusal === null ? '' : `${refusal.status}: ${refusal.reason}`,
     state: cluster === undefined ? null : describe(cluster),
     warnings: warningsOf(plan, cluster, target),

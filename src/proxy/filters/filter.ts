@@ -5,7 +5,7 @@ import type { TimerWheel } from '../../base/timer-wheel.ts';
 import type { Headers } from '../../protocol/http/headers.ts';
 import type { RequestHead, ResponseHead } from '../../protocol/http/message.ts';
 import type { Problems } from '../../xds/proto/codec.ts';
-import type { StatStore } from '../telemetry/metrics/store.ts';
+import type { Stats } from '../telemetry/metrics/store.ts';
 import type { StreamInfo } from '../telemetry/stream-info.ts';
 
 /** What a head hook answers. */
@@ -16,6 +16,11 @@ export const FilterResult = {
   Wait: 1,
   /** The filter has called `stream.reply()`. */
   Replied: 2,
+  /**
+   * Hold a request's head until all of its body is there: the filter's `onRequestData` keeps what comes, answering null,
+   * and gives it back at the end. Filters behind it see nothing before. For heads with a body only.
+   */
+  Gather: 3,
 } as const;
 export type FilterResult = (typeof FilterResult)[keyof typeof FilterResult];
 
@@ -75,6 +80,8 @@ export interface Heir {
  * ran for it.
  */
 export interface HttpFilter<R = unknown> extends Partial<Heir> {
+  /** Its data hooks pass on the very bytes that came: a declared Content-Length stays true. */
+  readonly keepsBody?: boolean;
   onRequestHead?(stream: FilterStream, route: R | null): FilterResult;
   /** Gives back the bytes to pass on: the same buffer, another, or null to pass nothing. */
   onRequestData?(stream: FilterStream, chunk: Buffer, end: boolean, route: R | null): Buffer | null;
@@ -109,7 +116,8 @@ export interface FilterContext {
   readonly clock: Clock;
   readonly wheel: TimerWheel;
   readonly random: Random;
-  readonly stats: StatStore;
+  /** Its series live as long as the filter does; for what outlives it (config that managers share) ask `stats.root`. */
+  readonly stats: Stats;
   readonly log: Logger;
   /** Numeric or boolean runtime value (layered_runtime), or the default. */
   readonly runtime: RuntimeValues;

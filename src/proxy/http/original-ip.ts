@@ -1,7 +1,6 @@
 import { isIP, isIPv4 } from 'node:net';
 import type { OriginalIpDetection } from '../../model/http-connection-manager.ts';
 import type { RequestHead } from '../../protocol/http/message.ts';
-import { AddressRanges } from './addresses.ts';
 
 /** What one detector found; reused, since it is read at once. */
 export const detected = {
@@ -9,13 +8,11 @@ export const detected = {
   address: '',
   /** The address may make the caller internal. */
   trusted: false,
-  /** The peer is to be added to X-Forwarded-For, whoever the client is. */
-  append: false,
   /** Status to refuse the request with; 0: it goes on. */
   rejectStatus: 0,
 };
 
-type Detector = (head: RequestHead, peer: string) => void;
+type Detector = (head: RequestHead) => void;
 
 /** Who the client is by `original_ip_detection_extensions`: the first that knows, or refuses, decides. */
 export class OriginalIp {
@@ -26,31 +23,21 @@ export class OriginalIp {
   }
 
   /** Fills {@link detected}. */
-  detect(head: RequestHead, peer: string): void {
-    detected.append = false;
+  detect(head: RequestHead): void {
     for (const detector of this.#detectors) {
       detected.address = '';
       detected.trusted = false;
       detected.rejectStatus = 0;
-      detector(head, peer);
+      detector(head);
       if (detected.address !== '' || detected.rejectStatus > 0) return;
     }
   }
 }
 
-function compileXff({ trustedHops, trustedRanges, skipAppend }: OriginalIpDetection & { kind: 'xff' }): Detector {
-  const ranges = trustedRanges === null ? null : new AddressRanges(trustedRanges);
-  return (head, peer) => {
-    if (ranges !== null && !ranges.contains(peer)) {
-      // What a stranger says of addresses counts for nothing, and those behind us see who it was.
-      detected.append = true;
-      return;
-    }
-    if (!skipAppend) detected.append = true;
+function compileXff({ trustedHops }: OriginalIpDetection & { kind: 'xff' }): Detector {
+  return (head) => {
     const forwardedFor = head.headers.getJoined('x-forwarded-for');
-    if (forwardedFor === undefined) return;
-    if (ranges === null) fromEnd(forwardedFor, trustedHops);
-    else lastUntrusted(forwardedFor, ranges);
+    if (forwardedFor !== undefined) fromEnd(forwardedFor, trustedHops);
   };
 }
 
@@ -66,21 +53,6 @@ function fromEnd(forwardedFor: string, skip: number): void {
   if (isIP(address) === 0) return;
   detected.address = address;
   detected.trusted = comma < 0 && skip === 0;
-}
-
-/** Envoy's getLastNonTrustedAddressFromXFF: the first address of all when every one is trusted. */
-function lastUntrusted(forwardedFor: string, ranges: AddressRanges): void {
-  for (const entry of forwardedFor.split(',').reverse()) {
-    const address = entry.trim();
-    if (address === '') continue;
-    if (isIP(address) === 0) {
-      detected.address = '';
-      return;
-    }
-    detected.address = address;
-    if (!ranges.contains(address)) return;
-  }
-  detected.trusted = detected.address !== '';
 }
 
 function compileHeader({ header, trusted, rejectStatus }: OriginalIpDetection & { kind: 'header' }): Detector {

@@ -66,6 +66,26 @@ export function streamTimeoutReply(details: string, ms: number, requestEnded: bo
   };
 }
 
+export function overloadedReply(): LocalReply {
+  return {
+    status: 503,
+    body: 'envoy overloaded',
+    details: 'overload',
+    flags: ResponseFlag.OverloadManagerTerminated,
+    reason: 'The proxy has more to do than it can: the overload manager sheds requests (stats overload.*).',
+  };
+}
+
+export function faultReply(): LocalReply {
+  return {
+    status: 500,
+    body: '',
+    details: 'internal_error',
+    flags: 0,
+    reason: 'The proxy itself failed on this request; its log says where.',
+  };
+}
+
 export function zeroWeightsReply(info: StreamInfo): LocalReply {
   const origin = info.route?.origin ?? '';
   return {

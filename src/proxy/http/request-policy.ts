@@ -3,6 +3,7 @@ import type { Headers } from '../../protocol/http/headers.ts';
 import type { RequestHead } from '../../protocol/http/message.ts';
 import type { LocalReply } from '../filters/filter.ts';
 import type { StreamInfo } from '../telemetry/stream-info.ts';
+import { applyClientCert } from './client-cert.ts';
 import type { ConnectionManager } from './connection-manager.ts';
 import { asMapped, detected } from './original-ip.ts';
 import { originalIpReply } from './replies.ts';
@@ -36,7 +37,14 @@ const STEERING_HEADERS = [
 ] as const;
 
 /** What one pass over the header lines found; reused, since it is read at once. */
-const found = { forwardedFor: -1, forwardedProto: -1, requestId: -1, envoy: false, underscore: false };
+const found = {
+  forwardedFor: -1,
+  forwardedProto: -1,
+  requestId: -1,
+  clientCert: false,
+  envoy: false,
+  underscore: false,
+};
 
 /**
  * Prepares a head for routing. Answers true when the caller is trusted (internal), so that `x-envoy-*`
@@ -49,7 +57,7 @@ export function applyRequestPolicy(
 ): boolean | LocalReply {
   const { config } = manager;
   const { headers } = head;
-  const peer = info.connection.directRemote.host;
+  const peer = info.connection.remote.host;
   const options = manager.requestOptions;
   if (options !== null) {
     info.remote = peer;
@@ -71,11 +79,10 @@ export function applyRequestPolicy(
     }
     if (found.forwardedProto < 0 || config.xffNumTrustedHops === 0) headers.set('x-forwarded-proto', head.scheme);
   } else if (options?.originalIp) {
-    options.originalIp.detect(head, peer);
+    options.originalIp.detect(head);
     if (detected.rejectStatus > 0) return originalIpReply(detected.rejectStatus);
     info.remote = detected.address || peer;
     internal = detected.trusted && manager.internal.contains(detected.address);
-    if (detected.append) appendForwardedFor(headers, forwardedFor, peer);
     if (found.forwardedProto < 0) headers.add('x-forwarded-proto', head.scheme);
   } else {
     info.remote = forwardedFor === undefined ? peer : hopFromEnd(forwardedFor, config.xffNumTrustedHops, peer);
@@ -101,6 +108,9 @@ export function applyRequestPolicy(
       headers.set('x-request-id', uuid(manager.env.random));
     }
   }
+  if (found.clientCert || config.clientCert !== undefined) {
+    applyClientCert(headers, found.clientCert, config.clientCert, info.connection.tls);
+  }
   if (config.via !== '') headers.add('via', config.via);
   return internal;
 }
@@ -120,6 +130,7 @@ function scan(head: RequestHead): void {
   found.forwardedFor = -1;
   found.forwardedProto = -1;
   found.requestId = -1;
+  found.clientCert = false;
   found.envoy = false;
   const { headers } = head;
   const { raw, offsets, count } = headers;
@@ -136,6 +147,9 @@ function scan(head: RequestHead): void {
         break;
       case 17:
         if (headers.lineIs(i, 'x-forwarded-proto')) found.forwardedProto = i;
+        break;
+      case 23:
+        if (headers.lineIs(i, 'x-forwarded-client-cert')) found.clientCert = true;
         break;
       default:
     }

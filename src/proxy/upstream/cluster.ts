@@ -6,6 +6,7 @@ import type { Cluster } from '../../model/cluster.ts';
 import type { LoadAssignment } from '../../model/endpoint.ts';
 import type { StatStore } from '../telemetry/metrics/store.ts';
 import type { ClusterInfo } from '../telemetry/stream-info.ts';
+import type { TlsContexts } from '../tls/contexts.ts';
 import { CircuitBreaker } from './circuit-breaker.ts';
 import { type ClusterDescription, describeEndpoint } from './describe.ts';
 import { forwardDestination, originalDestination } from './destination.ts';
@@ -17,6 +18,7 @@ import { Membership } from './membership.ts';
 import { OnDemandEndpoints } from './on-demand-endpoints.ts';
 import { clearEjection, OutlierDetector } from './outlier.ts';
 import { ClusterStats } from './stats.ts';
+import { ClusterTls, tlsPrint } from './tls.ts';
 
 /** What clusters need of the process they run in. */
 export interface UpstreamEnvironment {
@@ -26,6 +28,7 @@ export interface UpstreamEnvironment {
   readonly stats: StatStore;
   readonly log: Logger;
   /** By kind: `standardBalancers` of lb/standard.ts. */
+  readonly tls: TlsContexts;
   readonly balancers: { get(kind: string): BalancerType | undefined };
   readonly resolve: Resolver;
 }
@@ -47,10 +50,13 @@ export type AttemptFailure =
 export class UpstreamCluster implements ClusterInfo {
   readonly name: string;
   readonly config: Cluster;
+  readonly altStatName: string;
   readonly service: ClusterInfo['service'];
   readonly stats: ClusterStats;
   readonly breakers: { readonly DEFAULT: CircuitBreaker; readonly HIGH: CircuitBreaker };
   readonly outlier: OutlierDetector | null;
+  /** How its endpoints are connected to; null: plain TCP. */
+  readonly tls: ClusterTls | null;
   /** The assignment in force; null before the first. */
   assignment: LoadAssignment | null = null;
   readonly #env: UpstreamEnvironment;
@@ -66,6 +72,7 @@ export class UpstreamCluster implements ClusterInfo {
   constructor(config: Cluster, env: UpstreamEnvironment, predecessor: UpstreamCluster | null = null) {
     this.config = config;
     this.name = config.name;
+    this.altStatName = config.statName;
     this.service = config.service;
     this.#env = env;
     this.#predecessor = predecessor;
@@ -81,6 +88,8 @@ export class UpstreamCluster implements ClusterInfo {
         HIGH: new CircuitBreaker('high', config.circuitBreakers.high, this.stats),
       };
     }
+    this.stats.retain();
+    this.tls = this.#makeTls(predecessor);
     this.#members = new Membership(this.#balancerFactory(), config.healthyPanicThreshold, this.stats, env.random);
     this.outlier =
       config.outlierDetection === null || isOnDemand(config)
@@ -152,11 +161,9 @@ export class UpstreamCluster implements ClusterInfo {
 
   // === results ===
 
-  /** The head of a response came, `ms` after the request went out. */
-  recordResponse(endpoint: UpstreamEndpoint, status: number, ms: number): void {
-    const { stats, outlier } = this;
-    stats.countStatus(status);
-    stats.store.observe(stats.upstreamRqTime, ms);
+  /** The head of a response came. */
+  recordResponse(endpoint: UpstreamEndpoint, status: number): void {
+    const { outlier } = this;
     if (status >= 500) endpoint.errors++;
     else endpoint.successes++;
     if (outlier === null) return;
@@ -168,14 +175,12 @@ export class UpstreamCluster implements ClusterInfo {
   recordFailure(endpoint: UpstreamEndpoint, failure: AttemptFailure): void {
     if (failure === 'overflow' || failure === 'drained') return;
     endpoint.errors++;
-    this.stats.countStatus(failure === 'protocol-error' ? 502 : 503);
     this.outlier?.recordLocalOriginFailure(endpoint);
   }
 
   /** An attempt, or the whole request while it was waiting for this endpoint, ran out of time. */
   recordTimeout(endpoint: UpstreamEndpoint): void {
     endpoint.errors++;
-    this.stats.countStatus(504);
     this.outlier?.recordLocalOriginFailure(endpoint);
   }
 
@@ -222,9 +227,12 @@ export class UpstreamCluster implements ClusterInfo {
     this.#closed = true;
     this.#predecessor = null;
     this.#dns?.close();
+    this.tls?.release();
     this.outlier?.close();
     for (const endpoint of this.#onDemand?.close() ?? []) retire(endpoint);
     for (const endpoint of this.#members.endpoints()) retire(endpoint);
+    const { DEFAULT, HIGH } = this.breakers;
+    this.stats.release(() => DEFAULT.inUse || HIGH.inUse);
     this.#notifyWarm();
   }
 
@@ -259,6 +267,8 @@ export class UpstreamCluster implements ClusterInfo {
   #discover(predecessor: UpstreamCluster | null): void {
     const { discovery } = this.config;
     const same = predecessor !== null && fingerprint(predecessor.config.discovery) === fingerprint(discovery);
+    // What is inherited counts in the stats that it was made with.
+    const sameStats = predecessor !== null && predecessor.stats === this.stats;
     switch (discovery.kind) {
       case 'STATIC':
         this.updateAssignment(discovery.assignment);
@@ -269,7 +279,7 @@ export class UpstreamCluster implements ClusterInfo {
       case 'STRICT_DNS':
       case 'LOGICAL_DNS': {
         const publish = (assignment: LoadAssignment): void => this.updateAssignment(assignment);
-        const inherited = same ? predecessor.#dns : null;
+        const inherited = same && sameStats ? predecessor.#dns : null;
         if (inherited === null) {
           this.#dns = new DnsDiscovery(
             discovery.assignment,
@@ -290,7 +300,7 @@ export class UpstreamCluster implements ClusterInfo {
       }
       case 'ORIGINAL_DST':
       case 'DYNAMIC_FORWARD_PROXY': {
-        const inherited = same ? predecessor.#onDemand : null;
+        const inherited = same && sameStats ? predecessor.#onDemand : null;
         if (inherited !== null && connectionPrint(predecessor!.config) === connectionPrint(this.config)) {
           this.#onDemand = inherited;
           predecessor!.#onDemand = null;
@@ -302,6 +312,21 @@ export class UpstreamCluster implements ClusterInfo {
         this.#warmed();
       }
     }
+  }
+
+  /** The predecessor's when the config is the same: it has sessions, and secrets that have come. */
+  #makeTls(predecessor: UpstreamCluster | null): ClusterTls | null {
+    const { tls = null, socketMatches = [], statName } = this.config;
+    if (tls === null && socketMatches.every((match) => match.tls === null)) return null;
+    const before = predecessor?.tls ?? null;
+    if (
+      before !== null &&
+      predecessor!.config.statName === statName &&
+      tlsPrint(predecessor!.config) === tlsPrint(this.config)
+    ) {
+      return before.retain();
+    }
+    return new ClusterTls(tls, socketMatches, statName, this.#env.tls);
   }
 
   #balancerFactory(): () => Balancer {
@@ -349,5 +374,11 @@ function retire(endpoint: UpstreamEndpoint): void {
  * not in it, because pools ask the newest config for those.
  */
 function connectionPrint(config: Cluster): string {
-  return fingerprint([config.protocol, config.tcpKeepalive, config.bindAddress]);
+  return fingerprint([
+    config.protocol,
+    config.tcpKeepalive,
+    config.bindAddress,
+    config.autoSni ?? null,
+    tlsPrint(config),
+  ]);
 }

@@ -13,7 +13,7 @@ import {
   type YAMLParseError,
 } from 'yaml';
 import { messageOf } from '../../base/errors.ts';
-import type { Problem, Problems } from '../proto/codec.ts';
+import { oneLine, type Problem, type Problems } from '../proto/codec.ts';
 
 /** A problem with the place in the file that it is about; 0 when it is about the file as a whole. */
 export interface LocatedProblem extends Problem {
@@ -114,16 +114,22 @@ export function readDocument(text: string, problems: LocatedProblem[]): ConfigDo
   const fail = (reason: string, offset: number): undefined => {
     const { line, col } = lines.linePos(offset);
     const deep = reason.startsWith('Maximum call stack size');
-    problems.push({ path: '', reason: deep ? 'nested too deeply' : reason, line, column: col });
+    problems.push({ path: '', reason: deep ? 'nested too deeply' : oneLine(reason), line, column: col });
     return undefined;
   };
   try {
     if (tooDeep(text)) return fail(`nested deeper than ${MAX_DEPTH}`, 0);
-    const root = parseDocument(text, { lineCounter: lines, prettyErrors: false, merge: true, logLevel: 'error' });
-    for (const { code, message, pos } of firstOfEachLine(root.errors, lines)) {
-      fail(code === 'DUPLICATE_KEY' ? `${keyAt(text, pos[0])} stands twice in one map` : message, pos[0]);
-    }
-    if (root.errors.length > 0) return undefined;
+    const root = parseDocument(text, {
+      lineCounter: lines,
+      prettyErrors: false,
+      merge: true,
+      // Looked for below: the parser compares every key with every other.
+      uniqueKeys: false,
+      logLevel: 'error',
+    });
+    for (const { message, pos } of firstOfEachLine(root.errors, lines)) fail(message, pos[0]);
+    for (const offset of duplicateKeys(root)) fail(`${keyAt(text, offset)} stands twice in one map`, offset);
+    if (problems.length > 0) return undefined;
     if (countAliases(root) > MAX_ALIASES) return fail(`more than ${MAX_ALIASES} aliases`, 0);
     const value: unknown = root.toJS({ maxAliasCount: MAX_ALIASES });
     if (countNodes(value, MAX_NODES) > MAX_NODES) return fail('aliases blow the file up beyond all measure', 0);
@@ -140,6 +146,24 @@ function firstOfEachLine(errors: readonly YAMLParseError[], lines: LineCounter):
     const { line } = lines.linePos(pos[0]);
     return seen.has(line) ? false : seen.add(line).size <= 20;
   });
+}
+
+/** Where maps have a key again; up to 20. Merge keys may repeat. */
+function duplicateKeys(root: Document.Parsed): number[] {
+  const found: number[] = [];
+  visit(root, {
+    Map(_, { items }) {
+      const seen = new Set<string>();
+      for (const { key } of items) {
+        const name = keyText(key);
+        if (name === '<<' || !isScalar(key)) continue;
+        if (seen.has(name)) found.push(key.range?.[0] ?? 0);
+        seen.add(name);
+      }
+      return found.length >= 20 ? visit.BREAK : undefined;
+    },
+  });
+  return found.slice(0, 20);
 }
 
 function keyAt(text: string, offset: number): string {

@@ -18,7 +18,7 @@ import { Writer } from './writer.ts';
 
 export type { Any, JsonObject, JsonValue } from './any.ts';
 export { type MessageType, typeUrl } from './message-type.ts';
-export { type Problem, Problems } from './problems.ts';
+export { oneLine, type Problem, Problems } from './problems.ts';
 
 /** How strictly to read. */
 export interface ReadOptions {

@@ -6,6 +6,8 @@ export interface Problem {
 }
 
 const CAPACITY = 100;
+/** Characters of a reason: it goes to logs, and back to the server. */
+const MAX_REASON = 1000;
 
 /** Collects every problem of a decoding, up to 100: a hostile message must not be able to fill memory with them. */
 export class Problems {
@@ -20,7 +22,7 @@ export class Problems {
   }
 
   add(path: string, reason: string): void {
-    if (!this.full) this.list.push({ path, reason });
+    if (!this.full) this.list.push({ path, reason: oneLine(reason) });
   }
 }
 
@@ -75,6 +77,12 @@ export class Path {
     }
     return text;
   }
+}
+
+/** Reasons repeat what they are about: cut, and without line ends or other controls. */
+export function oneLine(reason: string): string {
+  const short = reason.length > MAX_REASON ? `${reason.slice(0, MAX_REASON)}…` : reason;
+  return short.replace(/\p{Cc}/gu, (control) => `\\u${control.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 
 /** Nesting beyond this is hostile. */

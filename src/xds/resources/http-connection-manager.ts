@@ -1,4 +1,5 @@
 import type {
+  ClientCertForwarding,
   HeaderMutation,
   LocalReplyConfig,
   LocalReplyFormat,
@@ -93,6 +94,7 @@ export function decodeManager(m: hcm.HttpConnectionManager, path: string, s: Dec
     stripHostPort: m.strip_any_host_port === true ? 'ANY' : m.strip_matching_host_port === true ? 'MATCHING' : 'NONE',
     stripTrailingHostDot: m.strip_trailing_host_dot ?? false,
 
+    ...decodeClientCert(m),
     upgrades: decodeUpgrades(m.upgrade_configs, `${path}.upgrade_configs`, s),
     proxyStatus: m.proxy_status_config === undefined ? null : decodeProxyStatus(m.proxy_status_config),
     localReply: decodeLocalReply(m.local_reply_config, `${path}.local_reply_config`, s),
@@ -166,6 +168,19 @@ function decodeProxyStatus(config: hcm.HttpConnectionManager_ProxyStatusConfig):
     name: config.use_node_id === true ? 'node' : literal === undefined ? 'server' : 'literal',
     literal: literal ?? '',
   };
+}
+
+function decodeClientCert(m: hcm.HttpConnectionManager): { clientCert?: ClientCertForwarding } {
+  const mode = m.forward_client_cert_details ?? 'SANITIZE';
+  if (mode === 'SANITIZE') return {};
+  const {
+    subject = false,
+    cert = false,
+    chain = false,
+    dns = false,
+    uri = false,
+  } = m.set_current_client_cert_details ?? {};
+  return { clientCert: { mode, details: { subject, cert, chain, dns, uri } } };
 }
 
 function runtimeFlag(s: Decoding, key: string): boolean {

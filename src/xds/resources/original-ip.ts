@@ -4,7 +4,6 @@ import type { TypedExtensionConfig } from '../proto/gen/envoy/config/core/v3.ts'
 import { CustomHeaderConfig } from '../proto/gen/envoy/extensions/http/original_ip_detection/custom_header/v3.ts';
 import { XffConfig } from '../proto/gen/envoy/extensions/http/original_ip_detection/xff/v3.ts';
 import type { HttpStatus } from '../proto/gen/envoy/type/v3.ts';
-import { decodeCidrs } from './address.ts';
 import type { Decoding } from './decoding.ts';
 
 /** `original_ip_detection_extensions`: what says who the client is, in the order in which they are asked. */
@@ -25,7 +24,7 @@ function decodeOne({ typed_config: any }: TypedExtensionConfig, path: string, s:
   if (opened === undefined) return null;
   if (opened.typeName === XffConfig.typeName) {
     s.check(XffConfig, opened.message, path);
-    return decodeXff(opened.message as XffConfig, path, s);
+    return { kind: 'xff', trustedHops: (opened.message as XffConfig).xff_num_trusted_hops ?? 0 };
   }
   if (opened.typeName === CustomHeaderConfig.typeName) {
     s.check(CustomHeaderConfig, opened.message, path);
@@ -33,21 +32,6 @@ function decodeOne({ typed_config: any }: TypedExtensionConfig, path: string, s:
   }
   s.error(path, `${opened.typeName} is not in this version: use XffConfig or CustomHeaderConfig`);
   return null;
-}
-
-function decodeXff(xff: XffConfig, path: string, s: Decoding): OriginalIpDetection {
-  const trustedHops = xff.xff_num_trusted_hops ?? 0;
-  const trusted = xff.xff_trusted_cidrs;
-  if (trusted !== undefined && trustedHops > 0) {
-    s.error(`${path}.xff_trusted_cidrs`, 'only one of it and xff_num_trusted_hops may be set');
-  }
-  const cidrs = decodeCidrs(trusted?.cidrs, `${path}.xff_trusted_cidrs.cidrs`, s);
-  return {
-    kind: 'xff',
-    trustedHops,
-    trustedRanges: cidrs.length === 0 ? null : cidrs,
-    skipAppend: xff.skip_xff_append ?? true,
-  };
 }
 
 function decodeCustomHeader(custom: CustomHeaderConfig): OriginalIpDetection {

@@ -79,7 +79,10 @@ function judge(test: FuzzCase, ours: Recorder, theirs: LlhttpPeer): Outcome {
   }
   if (more < 0) {
     if (ours.messages.at(-1)?.keepAlive === false) {
-      return { kind: 'ours stricter', why: 'Proxy-Connection: close, and close beside keep-alive, end the connection' };
+      return {
+        kind: 'ours stricter',
+        why: 'Proxy-Connection: close, and close beside keep-alive, end the connection (RFC 9112 section 9.3: close wins)',
+      };
     }
     return { kind: 'FAIL', why: `we delivered ${ours.messages.length} messages, llhttp ${theirs.messages.length}` };
   }

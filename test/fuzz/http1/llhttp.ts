@@ -42,6 +42,9 @@ export interface LlhttpMessage {
   upgrade: boolean;
 }
 
+/** Parsers that finished, for the next case: `initialize` makes them as new, as node:http's own free list relies on. */
+const free: NodeParser[] = [];
+
 /** One llhttp parser; collects messages when `record` is set. */
 export class LlhttpPeer {
   readonly messages: LlhttpMessage[] = [];
@@ -60,7 +63,7 @@ export class LlhttpPeer {
   constructor(type: 'request' | 'response', record: boolean, methods: string[] = []) {
     this.#methods = methods;
     this.#isResponse = type === 'response';
-    this.#parser = new HTTPParser();
+    this.#parser = free.pop() ?? new HTTPParser();
     this.#parser.initialize(type === 'request' ? HTTPParser.REQUEST : HTTPParser.RESPONSE, {}, 60 * 1024);
     const parser = this.#parser;
     if (!record) {
@@ -143,8 +146,8 @@ export class LlhttpPeer {
     if (result !== undefined) this.error = (result as Error & { code: string }).code;
   }
 
-  /** Frees the native parser. */
+  /** Gives the native parser back. */
   close(): void {
-    this.#parser.close();
+    free.push(this.#parser);
   }
 }

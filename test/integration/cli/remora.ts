@@ -19,8 +19,8 @@ export class Remora {
   readonly #watchers = new Set<() => void>();
 
   /** `home` takes the place of the machine's temporary folder, so that no other mesh is met. */
-  constructor(args: readonly string[], home: string, stdin?: string) {
-    const env = { ...process.env, TMPDIR: home, NO_COLOR: '1' };
+  constructor(args: readonly string[], home: string, stdin?: string, more: Readonly<Record<string, string>> = {}) {
+    const env = { ...process.env, TMPDIR: home, NO_COLOR: '1', ...more };
     this.#child = spawn(process.execPath, [ENTRY, ...args], { env, stdio: ['pipe', 'pipe', 'pipe'] });
     this.#child.stdin?.on('error', () => {});
     this.#child.stdin?.end(stdin ?? '');
@@ -48,6 +48,13 @@ export class Remora {
     });
     if (match !== null) return match;
     throw new Error(`remora ended without saying ${pattern}:\n${this.stdout}\n${this.stderr}`);
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.#child.kill(signal);
+  }
+  get pid(): number {
+    return this.#child.pid ?? 0;
   }
 
   stop(signal: 'SIGINT' | 'SIGTERM' = 'SIGTERM'): Promise<Ended> {

@@ -154,7 +154,7 @@ function withListeners(p: TestProxy, ...made: ReturnType<ReturnType<typeof proxy
 
 test('a listener that is removed accepts no more, ends idle connections, and lets a request finish', async () => {
   const server = await scripted();
-  const p = await proxy().cluster('a', server.port).start();
+  const p = await proxy().drain(0).cluster('a', server.port).start();
   const [idle, busy] = [await p.client(), await p.client()];
   busy.get();
   const connection = await server.accept();

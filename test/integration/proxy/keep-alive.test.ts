@@ -165,3 +165,25 @@ test('an upstream connection is used again by another client', async () => {
   expect(server.connections).toBe(1);
   await eventually(() => p.stat('http.main.downstream_cx_active') === 0);
 });
+
+test('a client that asks again does not disturb the response that its last upstream connection now carries', async () => {
+  const server = await scripted();
+  const p = await proxy().cluster('a', server.port).start();
+  const [first, second] = [await p.client(), await p.client()];
+  first.get('/1');
+  const connection = await server.accept();
+  await connection.head();
+  connection.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
+  expect((await first.response()).body).toBe('ok');
+  second.get('/2');
+  await connection.head();
+  connection.write('HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nha');
+  await second.until((received) => received.endsWith('ha'));
+  first.get('/3');
+  await server.accept();
+  connection.write('lf');
+  expect((await second.response()).body).toBe('half');
+  // The connection is free again only if the response was seen to end.
+  second.get('/4');
+  expect(await connection.head()).toContain('/4');
+});

@@ -22,10 +22,7 @@ test('extensions find the client, or refuse a request that does not say', async 
       original_ip_detection_extensions: [
         {
           name: 'xff',
-          typed_config: {
-            '@type': `${IP}.xff.v3.XffConfig`,
-            xff_trusted_cidrs: { cidrs: [{ address_prefix: '127.0.0.0', prefix_len: 8 }] },
-          },
+          typed_config: { '@type': `${IP}.xff.v3.XffConfig`, xff_num_trusted_hops: 1 },
         },
         {
           name: 'header',

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { Framing } from '../../../src/protocol/http/message.ts';
 import { RequestParser } from '../../../src/protocol/http1/parser.ts';
 import { eventually, proxy, scripted, turns } from '../../support/proxy.ts';
 import { SMUGGLING_CASES } from '../../support/smuggling.ts';
@@ -25,15 +26,18 @@ function answering(connection: RawConnection, seen: Seen[], errors: string[]): v
       if (/[^\t\x20-\xff\r\n]/.test(headers.raw)) errors.push('control octets');
       if (/(?<!\r)\n|\r(?!\n)|\n[ \t]/.test(headers.raw)) errors.push('bare CR, bare LF or a folded line');
       present = { method: head.method, path: head.path, authority: head.authority, body: '' };
+      // A tunnel has no end.
+      if (head.framing !== Framing.Tunnel) return;
+      seen.push(present);
+      connection.write('HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n');
     },
     onData(chunk, start, end) {
       present!.body += chunk.toString('latin1', start, end);
     },
     onTrailers() {},
     onEnd() {
-      const status = present!.method === 'CONNECT' ? '403 Forbidden' : '200 OK';
       seen.push(present!);
-      connection.write(`HTTP/1.1 ${status}\r\nContent-Length: 0\r\n\r\n`);
+      connection.write('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n');
     },
     onError(error) {
       if (error.code !== 'truncated') errors.push(`${error.code}: ${error.reason}`);
@@ -56,6 +60,9 @@ describe.each(['whole', 'octet by octet'] as const)('sent %s', (how) => {
       });
       const p = await proxy()
         .cluster('a', server.port)
+        .to('a')
+        .route({ match: { safe_regex: { regex: '\\*' } }, route: { cluster: 'a' } })
+        .route({ match: { connect_matcher: {} }, route: { cluster: 'a' } })
         .manager({
           http_protocol_options: { accept_http_10: true },
           upgrade_configs: [{ upgrade_type: 'CONNECT' }, { upgrade_type: 'websocket' }],

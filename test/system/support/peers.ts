@@ -91,3 +91,9 @@ http {
   const prefix = join(path, '..');
   return new Program('nginx', 'nginx', ['-p', prefix, '-e', 'stderr', '-c', path]).accepts(port);
 }
+
+/** A reverse proxy as people write it on node:http: its parser is llhttp. */
+export function nodeHttp(port: number, upstream: number): Promise<Program> {
+  const program = join(root, 'test/system/support/node-proxy.ts');
+  return new Program('node:http', NODE, [program, String(port), String(upstream)]).accepts(port);
+}

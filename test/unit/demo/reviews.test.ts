@@ -21,8 +21,11 @@ async function stub(listener: RequestListener): Promise<string> {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
+// Unless a test says otherwise ratings never take too long, however busy the machine is.
+const never = () => new AbortController().signal;
+
 async function reviews(options: ReviewsOptions, headers: Record<string, string> = {}) {
-  const service = await startReviews({ pod: 'reviews-abc', ...options });
+  const service = await startReviews({ pod: 'reviews-abc', timeLimit: never, ...options });
   closers.push(() => service.close());
   const response = await fetch(`http://127.0.0.1:${service.port}/reviews/0`, { headers });
   return { status: response.status, version: response.headers.get('x-bookinfo-version'), body: await response.json() };
@@ -83,6 +86,22 @@ describe('reviews', () => {
     expect(ratingsIn(body)).toEqual([UNAVAILABLE, UNAVAILABLE]);
   });
 
+  test.each([
+    ['v2', 10_000],
+    ['v3', 2500],
+  ])('%s waits for ratings %i ms', async (version, patience) => {
+    const over = new AbortController();
+    const limits: number[] = [];
+    const ratings = await stub(() => over.abort());
+    const timeLimit = (ms: number) => {
+      limits.push(ms);
+      return over.signal;
+    };
+    const { body } = await reviews({ version, ratings, timeLimit });
+    expect(ratingsIn(body)).toEqual([UNAVAILABLE, UNAVAILABLE]);
+    expect(limits).toEqual([patience]);
+  });
+
   test('passes on what belongs to the trace and the caller, and nothing else', async () => {
     let seen: IncomingHttpHeaders = {};
     const ratings = await stub((request, response) => {
@@ -118,7 +137,7 @@ describe('reviews', () => {
       sockets.add(request.socket);
       fine(request, response);
     });
-    const service = await startReviews({ version: 'v2', ratings });
+    const service = await startReviews({ version: 'v2', ratings, timeLimit: never });
     closers.push(() => service.close());
     const ask = async () => ratingsIn(await (await fetch(`http://127.0.0.1:${service.port}/reviews/0`)).json());
     await ask();

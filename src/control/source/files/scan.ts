@@ -42,8 +42,8 @@ class Walk implements Scan {
     else if (stats !== null) this.#file(path, stats, true);
   }
 
-  async #directory(path: string, stats: Stats): Promise<void> {
-    if (!this.#first(stats)) return;
+  async #directory(path: string, own: Stats): Promise<void> {
+    if (!this.#first(own)) return;
     this.directories.add(path);
     let names: string[];
     try {
@@ -52,12 +52,16 @@ class Walk implements Scan {
       this.problems.push({ path, message: `cannot be listed: ${messageOf(error)}` });
       return;
     }
-    for (const name of names.sort()) {
-      if (name.startsWith('.')) continue;
-      const child = join(path, name);
-      const childStats = await this.#stat(child, false);
+    const children = names
+      .filter((name) => !name.startsWith('.'))
+      .sort()
+      .map((name) => join(path, name));
+    // All at once: what waits for a disk, or for a thread of a busy machine, waits once.
+    const stats = await Promise.all(children.map((child) => this.#stat(child, false)));
+    for (const [i, child] of children.entries()) {
+      const childStats = stats[i] ?? null;
       if (childStats?.isDirectory() === true) await this.#directory(child, childStats);
-      else if (childStats !== null && EXTENSIONS.some((extension) => name.endsWith(extension)))
+      else if (childStats !== null && EXTENSIONS.some((extension) => child.endsWith(extension)))
         this.#file(child, childStats, false);
     }
   }

@@ -2,12 +2,15 @@ import { createHash } from 'node:crypto';
 import { type Document, isAlias, isMap, isNode, isPair, isScalar, isSeq, LineCounter, parseAllDocuments } from 'yaml';
 import { messageOf } from '../../../base/errors.ts';
 import type { ConfigObject, Finding, Origin } from '../collection.ts';
+import { oneLine } from '../finding.ts';
 import { formatPath, isRecord, type Path, show } from '../schema/type.ts';
 
 /** A file above this is not read: it would hold up everything else. */
 export const MAX_FILE_BYTES = 8 * 1024 * 1024;
 /** How often one document may repeat what an anchor names: enough for people, too few for a billion laughs. */
 const MAX_ALIASES = 100;
+/** Of a kind, an apiVersion, a namespace and a name, all of which stand in messages; Kubernetes has 63 and 253. */
+const IDENTIFIER = /^[A-Za-z0-9][A-Za-z0-9._:/-]{0,252}$/;
 /** Lists in lists deeper than this are an attack or a mistake. */
 const MAX_DEPTH = 100;
 
@@ -114,7 +117,7 @@ class FileReader implements ReadResult {
   }
 
   fail(code: string, line: number, message: string, object = '', field = ''): void {
-    this.findings.push({ severity: 'error', code, object, field, message, file: this.#where, line });
+    this.findings.push({ severity: 'error', code, object, field, message: oneLine(message), file: this.#where, line });
   }
 
   document(document: Document.Parsed, lines: LineCounter, text: string): void {
@@ -167,6 +170,11 @@ class FileReader implements ReadResult {
       fault([], `not a Kubernetes object: ${kind ? 'apiVersion' : 'kind'} is missing`);
       return;
     }
+    if (!IDENTIFIER.test(kind) || !IDENTIFIER.test(apiVersion)) {
+      const wrong = IDENTIFIER.test(kind) ? 'apiVersion' : 'kind';
+      fault([wrong], `not a Kubernetes ${wrong}: ${show(raw[wrong])}`);
+      return;
+    }
     const { name, namespace, labels, annotations, creationTimestamp } = isRecord(metadata) ? metadata : {};
     if (typeof name !== 'string' || name === '') {
       fault(['metadata', 'name'], `metadata.name is missing${notText(name)}`, kind);
@@ -178,6 +186,11 @@ class FileReader implements ReadResult {
         `expected a string, got ${show(namespace)}${notText(namespace)}`,
         `${kind} ${name}`,
       );
+      return;
+    }
+    if (!IDENTIFIER.test(name) || (namespace && !IDENTIFIER.test(namespace))) {
+      const wrong = IDENTIFIER.test(name) ? 'namespace' : 'name';
+      fault(['metadata', wrong], `not a Kubernetes ${wrong}: ${show(wrong === 'name' ? name : namespace)}`, kind);
       return;
     }
     const space = CLUSTER_SCOPED.has(kind) ? '' : namespace || 'default';

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { didYouMean } from './suggest.ts';
 import { type Enumeration, type EnumValue, type Path, type Sink, show, type Type } from './type.ts';
 
@@ -25,6 +26,16 @@ export const string: Type<string> = scalar(
   'string',
   (value) => (typeof value === 'number' || typeof value === 'boolean' ? 'a string (put it in quotes)' : 'a string'),
   (value) => (typeof value === 'string' ? value : undefined),
+);
+
+/** 192.0.2.1 or 2001:db8::1. */
+export function isAddress(text: string): boolean {
+  return isIP(text) !== 0;
+}
+
+/** An address, or '' where there is none yet. */
+export const ipAddress: Type<string> = scalar('string', 'an IP address', (value) =>
+  typeof value === 'string' && (value === '' || isAddress(value)) ? value : undefined,
 );
 
 export const bool: Type<boolean> = scalar('bool', 'true or false', (value) =>

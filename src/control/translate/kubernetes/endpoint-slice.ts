@@ -1,8 +1,9 @@
 import type { ServiceEndpoint, ServicePort } from '../../mesh/service.ts';
 import type { Finding } from '../../source/collection.ts';
 import { findingAt } from '../../source/finding.ts';
+import { show } from '../../source/schema/type.ts';
 import type { Decoded } from '../decoded.ts';
-import { compareText } from '../names.ts';
+import { compareText, isAddress } from '../names.ts';
 import type { EndpointSliceValue } from './fields.ts';
 import { localityOf, type PodIndex } from './pod.ts';
 
@@ -43,8 +44,22 @@ export function sliceEndpoints(
       continue;
     }
     const portMap = matchPorts(slice, context);
-    for (const endpoint of slice.value.endpoints ?? [])
-      addEndpoint(endpoint, portMap, slice.object.namespace, context, found);
+    for (const [i, endpoint] of (slice.value.endpoints ?? []).entries()) {
+      const [address = ''] = endpoint.addresses;
+      if (address === '' || isAddress(address)) addEndpoint(endpoint, portMap, slice.object.namespace, context, found);
+      // A proxy would refuse all of the Service's endpoints for it.
+      else {
+        context.findings.push(
+          findingAt(
+            slice.object,
+            'error',
+            'wrong-value',
+            ['endpoints', i, 'addresses', 0],
+            `expected an IP address, got ${show(address)}`,
+          ),
+        );
+      }
+    }
   }
   return { endpoints: [...found.values()], findings: context.findings };
 }

@@ -1,5 +1,5 @@
 import { list, map, message } from '../../source/schema/message.ts';
-import { bool, int32, intOrString, string } from '../../source/schema/scalar.ts';
+import { bool, int32, intOrString, ipAddress, string } from '../../source/schema/scalar.ts';
 import { effective, type Read, required } from '../../source/schema/type.ts';
 
 /**
@@ -81,7 +81,7 @@ export const endpointSlice = message(
   open,
 );
 
-const endpointAddress = message('EndpointAddress', { ip: required(string), targetRef: effective(targetRef) }, open);
+const endpointAddress = message('EndpointAddress', { ip: required(ipAddress), targetRef: effective(targetRef) }, open);
 
 export const endpoints = message(
   'Endpoints',
@@ -135,8 +135,8 @@ export const pod = message(
         'PodStatus',
         {
           phase: effective(string),
-          podIP: effective(string),
-          podIPs: effective(list(message('PodIP', { ip: effective(string) }, open))),
+          podIP: effective(ipAddress),
+          podIPs: effective(list(message('PodIP', { ip: effective(ipAddress) }, open))),
         },
         open,
       ),

@@ -1,7 +1,7 @@
 import { TokenBucket } from '../../../base/token-bucket.ts';
 import { count, duration } from '../../../base/words.ts';
 import type { LocalRateLimit as WireLimit } from '../../../xds/proto/gen/envoy/extensions/filters/http/local_ratelimit/v3.ts';
-import type { StatStore } from '../../telemetry/metrics/store.ts';
+import type { StatStore, Stats } from '../../telemetry/metrics/store.ts';
 import { ResponseFlag } from '../../telemetry/response-flags.ts';
 import type { ConnectionInfo, StreamInfo } from '../../telemetry/stream-info.ts';
 import {
@@ -75,8 +75,9 @@ export class Limit implements Heir {
     return bucket;
   }
 
-  slots(stats: StatStore): Slots {
-    this.#slots ??= makeSlots(stats, this.config.statPrefix);
+  slots(stats: Stats): Slots {
+    // A route's limit is shared by whatever managers have the route.
+    this.#slots ??= makeSlots(stats.root, this.config.statPrefix);
     return this.#slots;
   }
 }

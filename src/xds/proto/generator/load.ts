@@ -13,9 +13,7 @@ export interface Loaded {
 }
 
 const deps = fileURLToPath(new URL('../../../../node_modules/@grpc/grpc-js-xds/deps/', import.meta.url));
-/** Protos of ours in place of theirs: the same messages with fields that came later. */
-const additions = fileURLToPath(new URL('../additions/', import.meta.url));
-const includes = [additions, ...['envoy-api', 'xds', 'googleapis'].map((name) => path.join(deps, name))];
+const includes = ['envoy-api', 'xds', 'googleapis'].map((name) => path.join(deps, name));
 
 /** Root packages: everything current (v3), and the older of the two TypedStructs. */
 const roots = [/^envoy\/.*\/v3\//, /^xds\/.*v3\//, /^udpa\/type\/v1\//, /^google\/rpc\/status\.proto$/];

@@ -10,8 +10,6 @@ import * as uuid from '../../proto/gen/envoy/extensions/request_id/uuid/v3.ts';
 import { HttpStatus } from '../../proto/gen/envoy/type/v3.ts';
 import { ecds, effective, http2, http3, moot, refused, reported, table, tracing, whenTrue } from '../field-state.ts';
 
-const xfcc = moot('without mutual TLS the header is removed, whichever of these is asked for');
-
 export const httpTables = [
   table(hcm.HttpConnectionManager, {
     codec_type: {
@@ -54,15 +52,8 @@ export const httpTables = [
     generate_request_id: effective,
     preserve_external_request_id: effective,
     always_set_request_id_in_response: effective,
-    forward_client_cert_details: {
-      values: {
-        FORWARD_ONLY: xfcc,
-        APPEND_FORWARD: xfcc,
-        SANITIZE_SET: xfcc,
-        ALWAYS_FORWARD_ONLY: refused('x-forwarded-client-cert is removed until there is mutual TLS'),
-      },
-    },
-    set_current_client_cert_details: reported('there are no client certificates yet'),
+    forward_client_cert_details: effective,
+    set_current_client_cert_details: effective,
     proxy_100_continue: moot('Expect and every 1xx answer are always forwarded'),
     represent_ipv4_remote_address_as_ipv4_mapped_ipv6: effective,
     upgrade_configs: effective,
@@ -134,8 +125,7 @@ export const httpTables = [
     scheme_to_overwrite: effective,
     match_upstream: whenTrue(moot('HTTP/1.1 sends no scheme to the upstream')),
   }),
-  table(xff.XffConfig, { xff_num_trusted_hops: effective, xff_trusted_cidrs: effective, skip_xff_append: effective }),
-  table(xff.XffTrustedCidrs, { cidrs: effective }),
+  table(xff.XffConfig, { xff_num_trusted_hops: effective }),
   table(custom.CustomHeaderConfig, {
     header_name: effective,
     allow_extension_to_set_address_as_trusted: effective,
@@ -147,6 +137,13 @@ export const httpTables = [
   table(hcm.HttpConnectionManager_InternalAddressConfig, {
     unix_sockets: moot('there are no Unix sockets'),
     cidr_ranges: effective,
+  }),
+  table(hcm.HttpConnectionManager_SetCurrentClientCertDetails, {
+    subject: effective,
+    cert: effective,
+    chain: effective,
+    dns: effective,
+    uri: effective,
   }),
   table(hcm.HttpConnectionManager_UpgradeConfig, {
     upgrade_type: effective,

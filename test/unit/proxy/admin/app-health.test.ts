@@ -74,7 +74,8 @@ describe('probes through the proxy', () => {
       if (to === undefined) outgoing.writeHead(incoming.url === '/two' ? 204 : 404).end();
       else outgoing.writeHead(302, { location: to }).end();
     });
-    expect((await asked({ ...HTTP, port })).status).toBe(204);
+    expect((await asked({ ...HTTP, port })).status).toBe(200);
+    expect((await asked({ ...HTTP, port, path: '/three' })).status).toBe(404);
     expect((await asked({ ...HTTP, port, path: '/away' })).status).toBe(200);
     expect(await asked({ ...HTTP, port, path: '/loop' })).toMatchObject({ status: 503 });
   });

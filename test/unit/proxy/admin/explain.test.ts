@@ -79,6 +79,7 @@ describe('a forwarded request', () => {
                           route:
                             timeout: 3s
                             prefix_rewrite: /v
+                            internal_redirect_policy: { redirect_response_codes: [302, 307] }
                             retry_policy: { retry_on: "5xx,reset", num_retries: 4, per_try_timeout: 1s }
                             weighted_clusters: { clusters: [{ name: v1, weight: 90 }, { name: v2, weight: 10 }] }
                           typed_per_filter_config:
@@ -105,6 +106,7 @@ describe('a forwarded request', () => {
       upstream: { authority: 'reviews:9080', path: '/v/1' },
       timeouts: { routeMs: 3000, perTryMs: 1000, connectMs: 2000 },
       retries: { on: ['5xx', 'reset'], max: 4 },
+      redirects: '302, 307 is followed here, up to once, within the scheme',
       refused: '',
       state: { membership: { total: 1, healthy: 1 }, endpoints: [{ address: '127.0.0.1:9001' }] },
       warnings: [],

@@ -72,6 +72,19 @@ const FIELDS: Record<string, Record<string, 'effective' | 'reported' | 'refused'
     most_specific_header_mutations_wins: 'reported',
   },
   'envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute': { mutations: 'effective' },
+  // The messages below are in rbac/config.test.ts.
+  'envoy.extensions.filters.http.rbac.v3.RBAC': {
+    rules: 'effective',
+    rules_stat_prefix: 'effective',
+    matcher: 'refused',
+    shadow_rules: 'effective',
+    shadow_matcher: 'refused',
+    shadow_rules_stat_prefix: 'effective',
+    track_per_rule_stats: 'effective',
+  },
+  'envoy.extensions.filters.http.rbac.v3.RBACPerRoute': { rbac: 'effective' },
+  'envoy.extensions.filters.http.buffer.v3.Buffer': { max_request_bytes: 'effective' },
+  'envoy.extensions.filters.http.buffer.v3.BufferPerRoute': { disabled: 'effective', buffer: 'effective' },
 };
 
 describe('the standard filters', () => {
