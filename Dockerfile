@@ -24,16 +24,23 @@ COPY . .
 # Generates the xDS types and bundles, then gathers what ships: bundles, examples, Node and the libraries it links to.
 RUN node .ci/setup.mjs \
  && mkdir -p /out/app /out/bin /out/lib \
- && cp -r dist config package.json LICENSE /out/app/ \
+ && cp -r dist config deploy package.json LICENSE /out/app/ \
  && cp "$(node_modules/.bin/node -p process.execPath)" /out/bin/node \
  && ldd /out/bin/node | awk '/libatomic|libstdc|libgcc/ { print $3 }' | xargs -I{} cp -L {} /out/lib/ \
  && /out/bin/node /out/app/dist/remora.js --version
 
 FROM ${RUNTIME} AS runtime
+# `remora iptables`, in pods' init containers: both backends, as the node's kernel has them.
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends iptables iproute2 \
+ && rm -rf /var/lib/apt/lists/*
 COPY --from=build /out/lib /usr/local/lib
 COPY --from=build /out/bin/node /usr/local/bin/node
 COPY --from=build /out/app /app
-RUN ldconfig
+# On the path for hooks, which run in the container and not as its entry point.
+RUN ldconfig \
+ && chmod +x /app/dist/remora.js \
+ && ln -s /app/dist/remora.js /usr/local/bin/remora
 # A number, so that Kubernetes can check runAsNonRoot; any other does as well.
 USER 1337:1337
 WORKDIR /app

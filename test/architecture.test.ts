@@ -200,6 +200,12 @@ const MATRIX: Matrix = {
     'control/mesh',
     { to: 'control/translate', why: 'mistakes are found on what the translation made of the objects' },
   ],
+  'control/injector': [
+    'base',
+    'control/source',
+    { to: 'control/analyze', only: /\/examine\.ts$/, why: 'the validating webhook says what `remora analyze` says' },
+    { to: 'control/translate', only: /\/decode\.ts$/, why: 'the same, for one object' },
+  ],
   'control/serve': ['base', 'protocol/http', 'xds/proto'],
   'control/runtime': [
     'base',
@@ -208,6 +214,7 @@ const MATRIX: Matrix = {
     'control/mesh',
     'control/translate',
     'control/analyze',
+    'control/injector',
     'control/serve',
   ],
 
@@ -216,6 +223,9 @@ const MATRIX: Matrix = {
     'model',
     'cli/demo',
     'cli/explain',
+    'cli/install',
+    'cli/iptables',
+    { to: 'control/injector', why: '`remora inject` injects without a server' },
     { to: 'proxy/runtime', why: 'the proxy’s assembly' },
     { to: 'control/runtime', why: 'the control server’s assembly' },
     { to: 'control/analyze', why: '`remora analyze`' },
@@ -239,6 +249,16 @@ const MATRIX: Matrix = {
     'xds/bootstrap',
   ],
   'cli/demo': ['base', 'cli'],
+  'cli/iptables': ['base', 'cli'],
+  'cli/install': [
+    'base',
+    'cli',
+    {
+      to: 'control/injector',
+      only: /\/settings\.ts$/,
+      why: 'namespaces that are never injected are those of the webhook’s selectors',
+    },
+  ],
 };
 
 const EDGE_WAIVERS: Waivers = {};
@@ -277,7 +297,7 @@ const MODULES: readonly BannedModule[] = [
   { name: /^(node:)?timers(\/promises)?$/, allowed: CLOCK },
   { name: /^re2js$/, allowed: BASE },
   { name: /^commander$/, allowed: CLI },
-  { name: /^yaml$/, allowed: /^src\/(cli|control\/source|xds\/bootstrap)\// },
+  { name: /^yaml$/, allowed: /^src\/(cli|control\/(source|injector)|xds\/bootstrap)\// },
   { name: /^@grpc\/grpc-js$/, allowed: /^src\/(xds\/client\/grpc-[a-z]+|control\/serve\/(ads|session))\.ts$/ },
   { name: /^prom-client$/, allowed: /^src\/proxy\/(admin|telemetry)\// },
   { name: /^protobufjs/, allowed: /^src\/xds\/proto\/(generate\.ts$|generator\/)/ },
@@ -289,6 +309,7 @@ const MODULES: readonly BannedModule[] = [
 const MODULE_WAIVERS: Waivers = {
   'src/xds/resources/*: node:net': 'isIP alone: no sockets',
   'src/xds/bootstrap/*: node:net': 'isIP alone: no sockets',
+  'src/control/injector/*: node:net': 'isIP alone: no sockets',
   'src/control/source/schema/scalar.ts: node:net': 'isIP alone: no sockets',
 };
 
@@ -361,7 +382,7 @@ describe('the matrix', () => {
     expect(outside.flatMap(imported).filter((to) => /^xds/.test(to) && to !== 'xds/proto')).toEqual([]);
   });
   it('lets nothing import the command line', () =>
-    expect(importers('cli')).toEqual(['cli', 'cli/explain', 'cli/demo']));
+    expect(importers('cli')).toEqual(['cli', 'cli/explain', 'cli/demo', 'cli/iptables', 'cli/install']));
   it('leaves base, demo and dashboard alone', () => {
     expect([...imported('base'), ...imported('demo'), ...imported('dashboard')]).toEqual([]);
     expect([...importers('demo'), ...importers('dashboard')]).toEqual([]);

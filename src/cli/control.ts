@@ -19,6 +19,9 @@ interface ControlFlags {
   readonly instances?: string;
   readonly xds: SocketAddress;
   readonly http: SocketAddress;
+  readonly webhook?: SocketAddress;
+  readonly webhookCertificates: string;
+  readonly injectSettings?: string;
   readonly logLevel: string;
   readonly outboundTrafficPolicy: 'ALLOW_ANY' | 'REGISTRY_ONLY';
 }
@@ -41,6 +44,9 @@ export function controlCommand(): Command {
         .choices(['ALLOW_ANY', 'REGISTRY_ONLY'])
         .default('ALLOW_ANY'),
     )
+    .option('--webhook <address>', 'address of the admission webhooks, 0.0.0.0:15017 in a cluster', parseAddress)
+    .option('--webhook-certificates <folder>', 'tls.crt and tls.key of the webhooks', '/etc/remora/webhook')
+    .option('--inject-settings <file>', 'what injection writes where a pod says nothing else')
     .option('--log-level <level>', 'log level', 'info')
     .addHelpText('after', '\nExample:\n  remora control --files my-mesh/\n  remora control --kubeconfig ~/.kube/config')
     .action(runControl);
@@ -48,6 +54,11 @@ export function controlCommand(): Command {
 
 function collect(value: string, before: readonly string[]): string[] {
   return [...before, value];
+}
+
+async function webhookOf({ webhookCertificates: certificates, injectSettings }: ControlFlags, at: SocketAddress) {
+  const { settingsFrom } = await import('./inject.ts');
+  return { ...at, certificates, settings: settingsFrom(injectSettings) };
 }
 
 async function runControl(flags: ControlFlags): Promise<void> {
@@ -75,6 +86,7 @@ async function runControl(flags: ControlFlags): Promise<void> {
     log,
     version: VERSION,
     outboundTrafficPolicy: flags.outboundTrafficPolicy,
+    ...(flags.webhook === undefined ? {} : { webhook: await webhookOf(flags, flags.webhook) }),
   });
   await server.start();
   const retract = publishMesh({

@@ -12,7 +12,12 @@ const VERBS: Readonly<Record<string, () => Promise<Command>>> = {
       ? (await import('./hot-restart.ts')).supervisorCommand()
       : (await import('./proxy.ts')).proxyCommand(),
   control: async () => (await import('./control.ts')).controlCommand(),
+  inject: async () => (await import('./inject.ts')).injectCommand(),
   run: async () => (await import('./run.ts')).runCommand(),
+  iptables: async () => (await import('./iptables/index.ts')).iptablesCommand(),
+  install: async () => (await import('./install/index.ts')).installCommand(),
+  wait: async () => (await import('./wait.ts')).waitCommand(),
+  drain: async () => (await import('./drain.ts')).drainCommand(),
   gateway: async () => (await import('./gateway.ts')).gatewayCommand(),
   demo: async () => (await import('./demo/index.ts')).demoCommand(),
   explain: async () => (await import('./explain/index.ts')).explainCommand(),

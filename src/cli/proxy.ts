@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { flushCompileCache } from 'node:module';
+import { isIP } from 'node:net';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { systemClock, TurnClock } from '../base/clock.ts';
 import { ConfigError, errorCode, messageOf } from '../base/errors.ts';
@@ -13,6 +14,7 @@ import { Proxy } from '../proxy/runtime/server.ts';
 import { type Bootstrap, readBootstrap } from '../xds/bootstrap/bootstrap.ts';
 import { describeProblems } from '../xds/bootstrap/document.ts';
 import { proxyBootstrap } from '../xds/bootstrap/proxy-bootstrap.ts';
+import { type PodIdentity, podIdentity } from './pod-identity.ts';
 import { onStop, trimMemory } from './process.ts';
 import { supervisorChannel } from './supervisor-channel.ts';
 import { VERSION } from './version.ts';
@@ -28,7 +30,8 @@ interface ProxyFlags {
   readonly sidecar?: boolean;
   readonly router?: boolean;
   readonly control?: string;
-  readonly namespace: string;
+  readonly namespace?: string;
+  readonly domainSuffix?: string;
   readonly label: Readonly<Record<string, string>>;
   readonly map: Readonly<Record<string, number>>;
   readonly bind?: string;
@@ -52,10 +55,11 @@ export function proxyCommand(): Command {
     .option('--config-yaml <text>', 'the bootstrap itself, in one argument')
     .option('--log-level <level>', `one of ${LOG_LEVELS.join(', ')}`, 'info')
     .option('--validate', 'check the bootstrap and exit')
-    .option('--sidecar', 'write the bootstrap of a sidecar from the flags below')
-    .option('--router', 'write the bootstrap of a gateway from the flags below')
+    .option('--sidecar', 'write the bootstrap of a sidecar from the flags below and, in a pod, the downward API')
+    .option('--router', 'write the bootstrap of a gateway, likewise')
     .option('--control <address>', 'xDS address of the control server')
-    .option('--namespace <name>', 'namespace of the proxy', 'default')
+    .option('--namespace <name>', 'namespace of the proxy; in a pod its own, otherwise default')
+    .option('--domain-suffix <name>', 'DNS domain of the cluster', 'cluster.local')
     .option('--label <name=value>', 'label of the workload, may be repeated', collectLabel, {})
     .option(
       '--map <port=port>',
@@ -129,6 +133,7 @@ async function runProxy(flags: ProxyFlags): Promise<void> {
     quit: () => quit(),
     drain: { timeMs: flags.drainTimeS * 1000, strategy: flags.drainStrategy },
     ...(hotRestart === null ? {} : { hotRestart }),
+    ...appBeside(),
     ...(flags.health === undefined ? {} : { health: flags.health }),
     ...(flags.prometheus === undefined ? {} : { prometheus: flags.prometheus }),
     ...(flags.lastGood === undefined ? {} : { lastGoodPath: flags.lastGood }),
@@ -207,19 +212,43 @@ function flagBootstrap(flags: ProxyFlags): string {
     ...(Object.keys(flags.map).length === 0 ? {} : { portMap: flags.map }),
     ...(flags.bind === undefined ? {} : { bind: flags.bind }),
   };
-  const workload = flags.label.app ?? (flags.router ? 'gateway' : 'sidecar');
+  const pod = podIdentity(process.env);
+  const labels = { ...pod?.labels, ...flags.label };
+  const workload = pod?.workload || (labels.app ?? (flags.router ? 'gateway' : 'sidecar'));
+  const interception = pod?.interception === 'REDIRECT' || pod?.interception === 'TPROXY' ? pod.interception : 'NONE';
   const bootstrap = proxyBootstrap({
     type: flags.router ? 'router' : 'sidecar',
     control: flags.control,
-    ip: '127.0.0.1',
-    pod: `${workload}-${process.pid}`,
-    namespace: flags.namespace,
+    ip: pod?.ip ?? '127.0.0.1',
+    pod: pod?.pod ?? `${workload}-${process.pid}`,
+    namespace: flags.namespace ?? pod?.namespace ?? 'default',
     workload,
-    labels: flags.label,
+    labels,
+    interception,
     admin: flags.admin,
-    metadata: { REMORA: remora },
+    metadata: { ...pod?.metadata, ...(Object.keys(remora).length === 0 && pod !== null ? {} : { REMORA: remora }) },
+    ...(flags.domainSuffix === undefined ? {} : { domainSuffix: flags.domainSuffix }),
+    ...(pod === null || pod.serviceAccount === '' ? {} : { serviceAccount: pod.serviceAccount }),
+    ...(pod === null || pod.clusterId === '' ? {} : { clusterId: pod.clusterId }),
   });
   return JSON.stringify(bootstrap);
+}
+
+/** The application in the same pod, when injection says that its probes or metrics go by this proxy. */
+function appBeside(): Pick<ConstructorParameters<typeof Proxy>[0], 'app'> {
+  const { ISTIO_KUBE_APP_PROBERS: probers = '', ISTIO_PROMETHEUS_ANNOTATIONS: prometheus = '' } = process.env;
+  if (probers === '' && prometheus === '') return {};
+  return { app: { address: appAddress(podIdentity(process.env)), probers, prometheus } };
+}
+
+/** The pod's own address, as a kubelet has it; from where the rules of `remora iptables` let it pass. */
+export function appAddress(pod: Pick<PodIdentity, 'ip' | 'interception'> | null): {
+  host: string;
+  localAddress?: string;
+} {
+  if (pod === null) return { host: '127.0.0.1' };
+  if (pod.interception !== 'REDIRECT' && pod.interception !== 'TPROXY') return { host: pod.ip };
+  return { host: pod.ip, localAddress: isIP(pod.ip) === 6 ? '::6' : '127.0.0.6' };
 }
 
 function seconds(text: string): number {

@@ -20,7 +20,7 @@ install_packages() {
   command -v wrk >/dev/null || missing+=(wrk)
   command -v curl >/dev/null || missing+=(curl)
   command -v ip >/dev/null || [ -x /usr/sbin/ip ] || missing+=(iproute2)
-  command -v iptables >/dev/null || [ -x /usr/sbin/iptables ] || missing+=(iptables)
+  command -v iptables-nft >/dev/null || [ -x /usr/sbin/iptables-nft ] || missing+=(iptables)
   command -v buildah >/dev/null || missing+=(buildah)
   command -v debootstrap >/dev/null || [ -x /usr/sbin/debootstrap ] || missing+=(debootstrap)
   python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
@@ -52,7 +52,7 @@ install_packages
 install_envoy
 export ENVOY_BIN
 export PATH="$PATH:/usr/sbin"
-for program in "$ENVOY_BIN" nginx haproxy wrk curl ip iptables buildah debootstrap; do
+for program in "$ENVOY_BIN" nginx haproxy wrk curl ip iptables iptables-nft iptables-legacy buildah debootstrap; do
   command -v "$program" >/dev/null || fail "$program is missing after installing it"
 done
 [ -f dist/remora.js ] || fail 'dist/remora.js is missing: run `npm run setup`'

@@ -12,6 +12,7 @@ import { SourceUnion } from '../source/union.ts';
 import type { OutboundPolicy } from '../translate/emit/capture.ts';
 import { StatusServer } from './http.ts';
 import { MeshSnapshotSource } from './snapshot-source.ts';
+import { type WebhookOptions, WebhookServer } from './webhook.ts';
 
 export interface ControlOptions {
   /** Folders and files of YAML. */
@@ -25,6 +26,8 @@ export interface ControlOptions {
   readonly version: string;
   /** What becomes of calls to unknown hosts; ALLOW_ANY where it is left out. */
   readonly outboundTrafficPolicy?: OutboundPolicy;
+  /** What the API server asks; absent: nothing. */
+  readonly webhook?: Pick<WebhookOptions, 'host' | 'port' | 'certificates' | 'settings'>;
 }
 
 /** One control server. This file is where its parts meet, and the only one. */
@@ -36,6 +39,7 @@ export class ControlServer {
   readonly #ads: AdsServer;
   readonly #status: StatusServer;
   #serving = false;
+  readonly #webhook: WebhookServer | null;
 
   constructor(options: ControlOptions) {
     const { clock, log } = options;
@@ -55,6 +59,12 @@ export class ControlServer {
       port: options.xds.port,
       identifier: `remora/${options.version}`,
     });
+    // For the API server: new pods, and config before it is stored.
+    const { webhook } = options;
+    this.#webhook =
+      webhook === undefined
+        ? null
+        : new WebhookServer({ ...webhook, state: () => this.#source.state, clock, log: log.child('webhook') });
     // For people and scripts.
     this.#status = new StatusServer({
       '/ready': () => (this.#serving ? { status: 200, body: 'LIVE\n' } : { status: 503, body: 'reading config\n' }),
@@ -68,6 +78,10 @@ export class ControlServer {
     });
   }
 
+  /** 0 without one, and while it has no certificate. */
+  get webhookPort(): number {
+    return this.#webhook?.port ?? 0;
+  }
   get xdsAddress(): { host: string; port: number } {
     return { host: this.#options.xds.host, port: this.#ads.port };
   }
@@ -81,11 +95,13 @@ export class ControlServer {
     await this.#status.listen(http.host, http.port);
     await this.#snapshots.start();
     await this.#ads.listen();
+    await this.#webhook?.start();
     this.#serving = true;
     log.info('serving', { xds: this.#ads.address, http: `${http.host}:${this.#status.port}` });
   }
 
   async close(): Promise<void> {
+    await this.#webhook?.close();
     await this.#status.close();
     await this.#ads.close();
     await this.#snapshots.close();

@@ -64,6 +64,9 @@ export class AdminServer {
     try {
       await listenKept(server, socketKey(name, address), { host: address.host, port: address.port }, sockets);
     } catch (error) {
+      // `::` is every address of both families, and a machine without IPv6 has only the other.
+      if (address.host === '::' && ['EAFNOSUPPORT', 'EADDRNOTAVAIL'].includes(errorCode(error) ?? ''))
+        return this.listen({ ...address, host: '0.0.0.0' });
       throw bindError(name, address, error);
     }
     server.on('error', (error) => log.error(`${name}: ${messageOf(error)}`));

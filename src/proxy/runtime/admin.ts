@@ -1,5 +1,8 @@
 import type { SocketAddress } from '../../model/address.ts';
+import type { App } from '../admin/app-health.ts';
+import { readAppMetrics, readAppProbers } from '../admin/app-probers.ts';
 import { healthRoutes, prometheusRoutes } from '../admin/health.ts';
+import type { AppAddress } from '../admin/http-call.ts';
 import { adminRoutes } from '../admin/routes.ts';
 import { AdminServer } from '../admin/server.ts';
 import type { AdminView } from '../admin/view.ts';
@@ -17,12 +20,31 @@ export function adminView(parts: AdminViewParts): AdminView {
   return new ProxyAdminView(parts);
 }
 
+/** The application in the same pod, as injection tells of it. */
+export interface AppOptions {
+  readonly address: AppAddress;
+  /** ISTIO_KUBE_APP_PROBERS and ISTIO_PROMETHEUS_ANNOTATIONS; '' none. */
+  readonly probers: string;
+  readonly prometheus: string;
+}
+
+function appOf({ address, probers, prometheus }: AppOptions, { clock }: ProxyEnvironment): App {
+  return {
+    address,
+    clock,
+    probers: probers === '' ? [] : readAppProbers(probers),
+    metrics: prometheus === '' ? null : readAppMetrics(prometheus),
+  };
+}
+
 /** The servers for the ports that were asked for. Only the admin port can change anything, and so is picky about hosts. */
 export function adminServers(
   view: AdminView,
   { admin, health, prometheus }: AdminAddresses,
   env: ProxyEnvironment,
+  app: AppOptions | undefined,
 ): { readonly server: AdminServer; readonly at: SocketAddress }[] {
+  const beside = app === undefined ? null : appOf(app, env);
   const servers: { server: AdminServer; at: SocketAddress }[] = [];
   if (admin !== null) {
     const routes = adminRoutes(view);
@@ -32,14 +54,14 @@ export function adminServers(
     });
   }
   if (health !== undefined) {
-    const routes = healthRoutes(view);
+    const routes = healthRoutes(view, beside);
     servers.push({
       server: new AdminServer({ ...env.shared, name: 'health', routes, hosts: { kind: 'any' } }),
       at: health,
     });
   }
   if (prometheus !== undefined) {
-    const routes = prometheusRoutes(view);
+    const routes = prometheusRoutes(view, beside);
     servers.push({
       server: new AdminServer({ ...env.shared, name: 'prometheus', routes, hosts: { kind: 'any' } }),
       at: prometheus,

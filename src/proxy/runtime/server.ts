@@ -16,6 +16,7 @@ import { StatStore } from '../telemetry/metrics/store.ts';
 import { StatSweeper } from '../telemetry/metrics/sweeper.ts';
 import { systemResolver } from '../upstream/dns.ts';
 import { standardBalancers } from '../upstream/lb/standard.ts';
+import type { AppOptions } from './admin.ts';
 import { SnapshotApplier } from './apply.ts';
 import { DrainManager, type DrainSettings } from './drain.ts';
 import { ProxyEnvironment } from './environment.ts';
@@ -41,6 +42,8 @@ export interface ProxyOptions {
   readonly health?: SocketAddress;
   /** Where `/stats/prometheus` is served, for a scraper; absent: nowhere. */
   readonly prometheus?: SocketAddress;
+  /** The application in the same pod, whose probes and metrics go by this proxy; absent: none. */
+  readonly app?: AppOptions;
   /** Ends the process in good order (`POST /quitquitquit`). */
   readonly quit?: () => void;
   /** How clients are asked to leave; Envoy's defaults without. */
@@ -188,7 +191,12 @@ export class Proxy {
         ? {}
         : { restart: { epoch: hotRestart.epoch, startedAt: (await hotRestart.started).startedAt } }),
     });
-    for (const { server, at } of admin.adminServers(view, { admin: bootstrap.admin, health, prometheus }, this.env)) {
+    for (const { server, at } of admin.adminServers(
+      view,
+      { admin: bootstrap.admin, health, prometheus },
+      this.env,
+      this.#options.app,
+    )) {
       const address = await server.listen(at);
       this.#admin.push({ server, address });
       log.info('listening', { listener: server.name, address: formatAddress(address) });

@@ -16,7 +16,7 @@ export interface ProxyFlags {
   readonly workload?: string;
   readonly labels?: { readonly [name: string]: string };
   readonly clusterId?: string;
-  readonly interception?: 'REDIRECT' | 'NONE';
+  readonly interception?: 'REDIRECT' | 'TPROXY' | 'NONE';
   readonly locality?: { readonly region: string; readonly zone: string; readonly subZone: string };
   /** More node metadata; it wins over what the flags give. */
   readonly metadata?: JsonObject;

@@ -19,8 +19,8 @@ export class Remora {
   readonly #watchers = new Set<() => void>();
 
   /** `home` takes the place of the machine's temporary folder, so that no other mesh is met. */
-  constructor(args: readonly string[], home: string, stdin?: string) {
-    const env = { ...process.env, TMPDIR: home, NO_COLOR: '1' };
+  constructor(args: readonly string[], home: string, stdin?: string, more: Readonly<Record<string, string>> = {}) {
+    const env = { ...process.env, TMPDIR: home, NO_COLOR: '1', ...more };
     this.#child = spawn(process.execPath, [ENTRY, ...args], { env, stdio: ['pipe', 'pipe', 'pipe'] });
     this.#child.stdin?.on('error', () => {});
     this.#child.stdin?.end(stdin ?? '');

@@ -109,7 +109,7 @@ describe('readObjects', () => {
   it('takes a time that grows with the size of a file only, also for an object with very many keys', () => {
     const text = `apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n${Array.from({ length: 20_000 }, (_, i) => `  k${i}: v`).join('\n')}`;
     expect(readObjects(text, 'f.yaml').objects.length).toBe(1);
-  }, 5_000);
+  });
 
   it('keeps keys that JavaScript objects have of their own as plain keys', () => {
     const { objects } = readObjects(

@@ -1,0 +1,86 @@
+import { readFileSync } from 'node:fs';
+import { text as textOf } from 'node:stream/consumers';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { ConfigError, errorCode, messageOf } from '../base/errors.ts';
+import { injectManifest } from '../control/injector/manifest.ts';
+import { readSettings } from '../control/injector/read-settings.ts';
+import { defaultSettings, type InjectionSettings } from '../control/injector/settings.ts';
+import { formatFinding } from '../control/source/collection.ts';
+import { VERSION } from './version.ts';
+
+interface InjectFlags {
+  readonly filename: string;
+  readonly namespace: string;
+  readonly systemNamespace: string;
+  readonly settings?: string;
+  readonly image?: string;
+  readonly imagePullPolicy?: InjectionSettings['imagePullPolicy'];
+  readonly control?: string;
+  readonly revision?: string;
+  readonly nativeSidecar: boolean;
+}
+
+export function injectCommand(): Command {
+  return new Command('inject')
+    .description('put the workloads of a manifest on the mesh: YAML in, YAML out')
+    .requiredOption('-f, --filename <file>', 'YAML or JSON, - for stdin')
+    .option('-n, --namespace <name>', 'namespace of objects that name none', 'default')
+    .option('--system-namespace <name>', 'namespace of the control server', 'remora-system')
+    .option('--settings <file>', 'what is written where a pod says nothing else; that of the control server')
+    .option('--image <name>', 'image of the proxy')
+    .addOption(
+      new Option('--image-pull-policy <policy>', 'when to pull it').choices(['Always', 'IfNotPresent', 'Never']),
+    )
+    .option('--control <address>', 'xDS address of the control server, host:port', hostAndPort)
+    .option('--revision <name>', 'the istio.io/rev that is meant')
+    .option('--no-native-sidecar', 'the proxy as an ordinary container: for Kubernetes before 1.29')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  remora inject -f app.yaml | kubectl apply -f -\n  kubectl get deploy -o yaml | remora inject -f - | kubectl apply -f -' +
+        '\n\nWhat is skipped is said on stderr, with the reason. Annotations are Istio’s.',
+    )
+    .action(runInject);
+}
+
+async function runInject(flags: InjectFlags): Promise<void> {
+  const file = flags.filename === '-' ? 'stdin' : flags.filename;
+  const text = flags.filename === '-' ? await textOf(process.stdin) : readManifest(flags.filename);
+  const result = injectManifest(text, { settings: settingsOf(flags), namespace: flags.namespace, file });
+  const errors = result.findings.filter(({ severity }) => severity === 'error');
+  for (const finding of result.findings)
+    if (finding.severity !== 'error') process.stderr.write(`remora: warning: ${formatFinding(finding)}\n`);
+  for (const { object, reason } of result.skipped) process.stderr.write(`remora: not injected: ${object}: ${reason}\n`);
+  if (errors.length > 0) throw new ConfigError('nothing was injected', errors.map(formatFinding));
+  process.stdout.write(result.text);
+}
+
+function readManifest(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    const why = errorCode(error) === 'ENOENT' ? 'no such file' : messageOf(error);
+    throw new ConfigError(`cannot read ${path}: ${why}`, [], error);
+  }
+}
+
+/** The defaults of this build, with what a file says over them. */
+export function settingsFrom(file: string | undefined, namespace?: string): InjectionSettings {
+  const defaults = defaultSettings(VERSION, namespace);
+  return file === undefined ? defaults : readSettings(readManifest(file), file, defaults);
+}
+
+function settingsOf(flags: InjectFlags): InjectionSettings {
+  return {
+    ...settingsFrom(flags.settings, flags.systemNamespace),
+    ...(flags.nativeSidecar ? {} : { nativeSidecar: false }),
+    ...(flags.image === undefined ? {} : { image: flags.image }),
+    ...(flags.imagePullPolicy === undefined ? {} : { imagePullPolicy: flags.imagePullPolicy }),
+    ...(flags.control === undefined ? {} : { control: flags.control }),
+    ...(flags.revision === undefined ? {} : { revision: flags.revision }),
+  };
+}
+
+function hostAndPort(text: string): string {
+  if (!/^.+:\d{1,5}$/.test(text)) throw new InvalidArgumentError('must be host:port');
+  return text;
+}

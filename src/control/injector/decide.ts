@@ -1,0 +1,89 @@
+import { truth } from './annotations.ts';
+import { IGNORED_NAMESPACES, PROXY_NAME } from './settings.ts';
+
+export type Decision =
+  | { readonly inject: true }
+  | { readonly inject: false; readonly reason: string }
+  /** Nobody can say what was meant. */
+  | { readonly refused: true; readonly field: string; readonly message: string };
+
+/** What the decision is about; everything untrusted has been read into texts. */
+export interface Subject {
+  readonly namespace: string;
+  /** Null when nobody knows them: a manifest on its own. */
+  readonly namespaceLabels: Readonly<Record<string, string>> | null;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly annotations: Readonly<Record<string, string>>;
+  readonly hostNetwork: boolean;
+  /** Names of all containers, of the init ones too. */
+  readonly containers: readonly string[];
+  readonly revision: string;
+  /** Where neither pod nor namespace says anything: manual injection was asked for, a webhook was not. */
+  readonly otherwise: boolean;
+}
+
+const POD_INJECT = ['remora.dev/inject', 'sidecar.istio.io/inject'] as const;
+const REVISION = 'istio.io/rev';
+
+/**
+ * Whether a pod gets a sidecar. What makes it impossible comes first, then what the pod says (labels before
+ * annotations), then its namespace.
+ */
+export function decide(subject: Subject): Decision {
+  const { namespace, labels, annotations, containers, revision } = subject;
+  if (subject.hostNetwork)
+    return no('hostNetwork is true: the pod shares its node’s network, and the rules would capture the whole node');
+  if (IGNORED_NAMESPACES.includes(namespace)) return no(`nothing is injected in namespace ${namespace}`);
+  if ('sidecar.istio.io/status' in annotations) return no('it was injected before (sidecar.istio.io/status)');
+  for (const name of [PROXY_NAME, 'istio-proxy'])
+    if (containers.includes(name)) return no(`it has a container ${name} already`);
+
+  for (const [field, given] of [
+    ['metadata.labels', labels],
+    ['metadata.annotations', annotations],
+  ] as const) {
+    for (const name of POD_INJECT) {
+      const text = given[name];
+      if (text === undefined) continue;
+      const value = truth(text);
+      if (value === null)
+        return {
+          refused: true,
+          field: `${field}["${name}"]`,
+          message: `must be "true" or "false", got ${JSON.stringify(text)}`,
+        };
+      return value
+        ? { inject: true }
+        : no(`its ${field === 'metadata.labels' ? 'label' : 'annotation'} ${name} is "false"`);
+    }
+  }
+  const podRevision = labels[REVISION];
+  if (podRevision !== undefined)
+    return podRevision === revision ? { inject: true } : no(otherRevision('its', podRevision, revision));
+  return fromNamespace(subject);
+}
+
+function fromNamespace({ namespace, namespaceLabels, revision, otherwise }: Subject): Decision {
+  const labels = namespaceLabels ?? {};
+  const ours = labels['remora.dev/inject'];
+  if (ours === 'true' || ours === 'enabled') return { inject: true };
+  if (ours === 'false' || ours === 'disabled') return no(`namespace ${namespace} has remora.dev/inject=${ours}`);
+  // Istio's selectors: a namespace with istio-injection is not asked for its revision.
+  const istio = labels['istio-injection'];
+  if (istio === 'enabled') return { inject: true };
+  if (istio !== undefined) return no(`namespace ${namespace} has istio-injection=${istio}`);
+  const namespaceRevision = labels[REVISION];
+  if (namespaceRevision !== undefined)
+    return namespaceRevision === revision
+      ? { inject: true }
+      : no(otherRevision(`namespace ${namespace}’s`, namespaceRevision, revision));
+  return otherwise ? { inject: true } : no(`neither the pod nor namespace ${namespace} asks for injection`);
+}
+
+function otherRevision(whose: string, revision: string, own: string): string {
+  return `${whose} ${REVISION} is ${JSON.stringify(revision)}, this injector’s is ${JSON.stringify(own)}`;
+}
+
+function no(reason: string): Decision {
+  return { inject: false, reason };
+}

@@ -1,0 +1,52 @@
+import { parse } from 'yaml';
+import { ConfigError, messageOf } from '../../base/errors.ts';
+import { didYouMean } from '../source/schema/suggest.ts';
+import { isRecord, show } from '../source/schema/type.ts';
+import { INTERCEPTION_MODES, type InjectionSettings } from './settings.ts';
+
+const CHOICES: Readonly<Record<string, readonly string[]>> = {
+  imagePullPolicy: ['Always', 'IfNotPresent', 'Never'],
+  interceptionMode: INTERCEPTION_MODES,
+};
+
+/** Settings of a file, YAML or JSON, over the defaults. Throws ConfigError that names every field that is wrong. */
+export function readSettings(text: string, file: string, defaults: InjectionSettings): InjectionSettings {
+  let raw: unknown;
+  try {
+    raw = parse(text, { maxAliasCount: 0 }) ?? {};
+  } catch (error) {
+    throw new ConfigError(`${file} is not YAML: ${messageOf(error).split('\n', 1)[0]}`, [], error);
+  }
+  const problems: string[] = [];
+  const read = over(raw, defaults as unknown as Readonly<Record<string, unknown>>, '', problems);
+  if (problems.length > 0) throw new ConfigError(`${file} has no valid settings of injection`, problems);
+  return read as unknown as InjectionSettings;
+}
+
+/** Each field has the type of its default; maps of texts (requests, limits) take any name. */
+function over(raw: unknown, defaults: Readonly<Record<string, unknown>>, path: string, problems: string[]): unknown {
+  if (!isRecord(raw)) {
+    problems.push(`${path || 'the file'}: expected an object, got ${show(raw)}`);
+    return defaults;
+  }
+  const free = /^resources\.(requests|limits)$/.test(path);
+  const read: Record<string, unknown> = free ? {} : { ...defaults };
+  for (const [name, value] of Object.entries(raw)) {
+    const at = path === '' ? name : `${path}.${name}`;
+    const fallback = free ? '' : defaults[name];
+    if (fallback === undefined) {
+      problems.push(`${at}: is no setting of injection${didYouMean(name, Object.keys(defaults))}`);
+    } else if (isRecord(fallback)) {
+      read[name] = over(value, fallback, at, problems);
+    } else if (typeof value !== typeof fallback) {
+      problems.push(`${at}: expected a ${typeof fallback}, got ${show(value)}`);
+    } else if (CHOICES[name] !== undefined && !CHOICES[name].includes(String(value))) {
+      problems.push(`${at}: must be one of ${CHOICES[name].join(', ')}, got ${show(value)}`);
+    } else if (typeof value === 'number' && !(Number.isInteger(value) && value >= 1 && value <= 65535)) {
+      problems.push(`${at}: must be a port, 1 to 65535, got ${value}`);
+    } else {
+      read[name] = value;
+    }
+  }
+  return read;
+}
