@@ -176,7 +176,6 @@ export class MeshEmitter {
     for (const service of services) {
       if (!scope.moveEndpoints(mesh, service)) continue;
       const policy = scope.policyOf(service);
-      const shapes: string[] = [];
       const shape = `${this.#shapeOf(service)} ${this.#ids.of(policy)} ${scope.http2} ${scope.captured !== null}`;
       for (const { name, references } of this.#clustersOf(service, policy, shape, scope)) {
         if (references.length === 0) continue;
