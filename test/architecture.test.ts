@@ -41,6 +41,7 @@ const MATRIX: Matrix = {
     'base',
     'model',
     'xds/proto',
+    { to: 'protocol/grpc', why: 'the stream to the server: @grpc/grpc-js costs a sidecar 12 MB' },
     { to: 'xds/resources', types: true, why: 'the decoders come in as values; only their shape is known here' },
   ],
 

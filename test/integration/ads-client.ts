@@ -10,7 +10,7 @@ import { testDecoders } from '../support/control-plane.ts';
 /** A client over real gRPC that keeps what the server sent. */
 export function adsClient(target: string, mode: AdsMode, more: Partial<DynamicConfigOptions> = {}) {
   const log = silentLogger(systemClock);
-  const grpc = new GrpcTransport({ target, log });
+  const grpc = new GrpcTransport({ target, clock: systemClock, log });
   const responses: (DiscoveryResponse & DeltaDiscoveryResponse)[] = [];
   const transport: AdsTransport = {
     open: (as, events) =>

@@ -101,7 +101,11 @@ describe('ADS server', () => {
     const first = adsClient(plane.address, 'delta');
     closers.push(() => first.config.close());
     await reached(first.config.ready, Boolean);
-    const transport = new GrpcTransport({ target: plane.address, log: silentLogger(systemClock) });
+    const transport = new GrpcTransport({
+      target: plane.address,
+      clock: systemClock,
+      log: silentLogger(systemClock),
+    });
     closers.push(async () => transport.close());
     const refusal = await new Promise<Error | null>((resolve) => {
       const stream = transport.open('delta', { open: () => {}, response: () => {}, end: resolve });
@@ -118,7 +122,11 @@ describe('ADS server', () => {
   it('ends a stream that says nonsense, with a reason', async () => {
     const plane = await controlPlane().start();
     closers.push(() => plane.stop());
-    const transport = new GrpcTransport({ target: plane.address, log: silentLogger(systemClock) });
+    const transport = new GrpcTransport({
+      target: plane.address,
+      clock: systemClock,
+      log: silentLogger(systemClock),
+    });
     closers.push(async () => transport.close());
     const end = await new Promise<Error | null>((resolve) => {
       transport.open('sotw', { open: () => {}, response: () => {}, end: resolve }).send({});

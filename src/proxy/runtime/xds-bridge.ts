@@ -23,7 +23,13 @@ export function startDiscovery(
   const log = env.log.child('xds');
   const dynamic = new DynamicConfig({
     transports: targetsOf(bootstrap, ads).map(
-      (target) => new GrpcTransport({ target, log, ...(ads.authority === '' ? {} : { authority: ads.authority }) }),
+      (target) =>
+        new GrpcTransport({
+          target,
+          clock: env.clock,
+          log,
+          ...(ads.authority === '' ? {} : { authority: ads.authority }),
+        }),
     ),
     mode: ads.delta ? 'delta' : 'sotw',
     node: encodeNode(bootstrap.node, version),

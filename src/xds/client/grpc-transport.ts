@@ -1,5 +1,7 @@
-import type { ClientDuplexStream } from '@grpc/grpc-js';
+import { connect, type Socket } from 'node:net';
+import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
+import { GrpcCall } from '../../protocol/grpc/call.ts';
 import { decode, encode, Problems } from '../proto/codec.ts';
 import {
   DeltaDiscoveryRequest,
@@ -12,20 +14,21 @@ import type { AdsMode, AdsStream, AdsTransport, StreamEvents } from './transport
 
 const SERVICE = '/envoy.service.discovery.v3.AggregatedDiscoveryService';
 const MAX_MESSAGE = 64 * 1024 * 1024;
+/** gRPC's port for a target that names none. */
+const DEFAULT_PORT = 443;
 
 export interface GrpcTransportOptions {
-  /** `host:port`, or any target that grpc-js resolves (`dns:///…`, `unix:…`). */
+  /** As gRPC writes it: `host:port`, `dns:///host:port`, `ipv4:…`, `ipv6:…` or `unix:path`. */
   readonly target: string;
   /** `:authority` of the requests when it is not the target. */
   readonly authority?: string;
+  readonly clock: Clock;
   readonly log: Logger;
 }
 
-type Grpc = typeof import('@grpc/grpc-js');
-
 /**
- * ADS over grpc-js, which is loaded when the first stream opens: a proxy without ADS never pays for it.
- * Each stream has a channel of its own, because the pace of reconnection is the client's, not the channel's.
+ * ADS over gRPC. Each stream has a connection of its own, because the pace of reconnection is the client's, not the
+ * transport's.
  */
 export class GrpcTransport implements AdsTransport {
   readonly #options: GrpcTransportOptions;
@@ -62,67 +65,38 @@ export class GrpcTransport implements AdsTransport {
 
 class GrpcStream implements AdsStream {
   readonly #mode: AdsMode;
-  readonly #options: GrpcTransportOptions;
   readonly #events: StreamEvents;
-  #call: ClientDuplexStream<Uint8Array, Uint8Array> | null = null;
-  #closeChannel: (() => void) | null = null;
-  /** What was sent before the library was loaded. */
-  #early: Uint8Array[] = [];
+  readonly #call: GrpcCall;
   #over = false;
 
-  constructor(mode: AdsMode, options: GrpcTransportOptions, events: StreamEvents) {
+  constructor(mode: AdsMode, { target, authority, clock }: GrpcTransportOptions, events: StreamEvents) {
     this.#mode = mode;
-    this.#options = options;
     this.#events = events;
-    import('./grpc-js.ts').then(
-      ({ grpc }) => this.#connect(grpc),
-      (error: Error) => this.#end(error),
-    );
+    const address = parseTarget(target);
+    const method = mode === 'delta' ? 'DeltaAggregatedResources' : 'StreamAggregatedResources';
+    const options = {
+      path: `${SERVICE}/${method}`,
+      authority: authority ?? address.authority,
+      clock,
+      maxMessageBytes: MAX_MESSAGE,
+    };
+    this.#call = new GrpcCall(dial(address), options, {
+      open: () => events.open(),
+      message: (bytes) => this.#receive(bytes),
+      end: (error) => this.#end(error),
+    });
   }
 
   send(request: DiscoveryRequest | DeltaDiscoveryRequest): void {
     if (this.#over) return;
-    const bytes = this.#mode === 'delta' ? encode(DeltaDiscoveryRequest, request) : encode(DiscoveryRequest, request);
-    if (this.#call === null) this.#early.push(bytes);
-    else this.#call.write(bytes);
+    this.#call.send(
+      this.#mode === 'delta' ? encode(DeltaDiscoveryRequest, request) : encode(DiscoveryRequest, request),
+    );
   }
 
   cancel(): void {
     this.#over = true;
-    this.#call?.cancel();
-    this.#release();
-  }
-
-  #connect(grpc: Grpc): void {
-    if (this.#over) return;
-    const channel: Record<string, string | number> = {
-      'grpc.max_receive_message_length': MAX_MESSAGE,
-      'grpc.max_send_message_length': MAX_MESSAGE,
-      'grpc.keepalive_time_ms': 30_000,
-      'grpc.keepalive_timeout_ms': 10_000,
-      'grpc.use_local_subchannel_pool': 1,
-      // The whole config of a mesh comes in one message; HTTP/2's 64 KiB window would make it crawl.
-      'grpc-node.flow_control_window': 4 * 1024 * 1024,
-    };
-    if (this.#options.authority !== undefined) channel['grpc.default_authority'] = this.#options.authority;
-    const client = new grpc.Client(this.#options.target, grpc.credentials.createInsecure(), channel);
-    this.#closeChannel = () => client.close();
-    client.waitForReady(Number.POSITIVE_INFINITY, (error) => {
-      if (error === undefined && !this.#over) this.#events.open();
-    });
-    const method = `${SERVICE}/${this.#mode === 'delta' ? 'DeltaAggregatedResources' : 'StreamAggregatedResources'}`;
-    // Serialized and parsed here, so that what is malformed ends the stream with a reason of ours.
-    const call = client.makeBidiStreamRequest<Uint8Array, Uint8Array>(
-      method,
-      (bytes) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength),
-      (buffer) => buffer,
-    );
-    this.#call = call;
-    call.on('data', (bytes: Uint8Array) => this.#receive(bytes));
-    call.on('error', (error: Error) => this.#end(error));
-    call.on('end', () => this.#end(null));
-    for (const bytes of this.#early) call.write(bytes);
-    this.#early = [];
+    this.#call.cancel();
   }
 
   #receive(bytes: Uint8Array): void {
@@ -134,7 +108,7 @@ class GrpcStream implements AdsStream {
         : decodeEnvelope(DiscoveryResponse, bytes, problems);
     const fatal = problems.list.find(({ reason }) => !isUnknown(reason));
     if (fatal !== undefined) {
-      this.#call?.cancel();
+      this.#call.cancel();
       this.#end(new Error(`malformed response: ${fatal.path === '' ? '' : `${fatal.path}: `}${fatal.reason}`));
       return;
     }
@@ -144,17 +118,29 @@ class GrpcStream implements AdsStream {
   #end(error: Error | null): void {
     if (this.#over) return;
     this.#over = true;
-    this.#release();
     this.#events.end(error);
   }
+}
 
-  #release(): void {
-    // Cancelling makes the call emit one more error, which is nobody's business any more.
-    this.#call?.on('error', () => {});
-    this.#closeChannel?.();
-    this.#closeChannel = null;
-    this.#early = [];
-  }
+type TargetAddress =
+  | { readonly authority: string; readonly host: string; readonly port: number }
+  | { readonly authority: string; readonly path: string };
+
+/** gRPC's names (doc/naming.md). Throws nothing: what is no name fails when it is looked up. */
+export function parseTarget(target: string): TargetAddress {
+  const unix = /^unix:(?:\/\/(?=\/))?(.+)$/.exec(target);
+  if (unix !== null) return { authority: 'localhost', path: unix[1]! };
+  const name = target.replace(/^(?:dns:(?:\/\/[^/]*\/)?|ipv4:|ipv6:)/, '');
+  const match = /^(?:\[([^\]]+)\]|([^:]*))(?::(\d{1,5}))?$/.exec(name);
+  // More than one colon and no brackets: an IPv6 address without a port.
+  const host = match?.[1] ?? match?.[2] ?? name;
+  const port = match?.[3] === undefined ? DEFAULT_PORT : Math.min(Number(match[3]), 65_535);
+  return { authority: name, host, port };
+}
+
+function dial(address: TargetAddress): Socket {
+  const socket = connect('path' in address ? { path: address.path } : { host: address.host, port: address.port });
+  return socket.setNoDelay(true);
 }
 
 function decodeEnvelope<T>(type: MessageType<T>, bytes: Uint8Array, problems: Problems): T {
