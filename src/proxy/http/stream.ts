@@ -392,9 +392,10 @@ export class HttpStream implements FilterStream, ResponseSink {
     const { info } = this;
     this.#manager = manager;
     this.generation++;
+    // Until now it was the last upstream connection's head, which may serve another stream's response by now.
+    info.response = this.#ownResponse;
     info.reset();
     info.request = head;
-    info.response = this.#ownResponse;
     info.protocol = head.minorVersion === 0 ? 'HTTP/1.0' : 'HTTP/1.1';
     info.start = env.clock.now();
     info.startWall = env.clock.wall();

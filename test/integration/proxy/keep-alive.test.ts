@@ -165,3 +165,32 @@ test('an upstream connection is used again by another client', async () => {
   expect(server.connections).toBe(1);
   await eventually(() => p.stat('http.main.downstream_cx_active') === 0);
 });
+
+test('a client that asks again does not touch the response that another gets on the connection it had', async () => {
+  const server = await scripted();
+  const p = await proxy()
+    .cluster('a', server.port)
+    .route({ match: { prefix: '/direct' }, direct_response: { status: 204 } })
+    .to('a')
+    .start();
+  const first = await p.client();
+  first.get('/one');
+  const connection = await server.accept();
+  await connection.head();
+  connection.write('HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\none');
+  expect((await first.response()).body).toBe('one');
+  // The second client's response has begun on that connection when the first client's next request begins.
+  const second = await p.client();
+  second.get('/two');
+  await connection.head();
+  connection.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\ntwo\r\n');
+  await second.until((received) => received.includes('two'));
+  first.get('/direct');
+  expect((await first.response()).status).toBe(204);
+  connection.write('0\r\n\r\n');
+  expect((await second.response()).body).toBe('two');
+  second.get('/three');
+  await connection.head();
+  connection.write('HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nthree');
+  expect((await second.response()).body).toBe('three');
+});
