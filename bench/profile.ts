@@ -1,7 +1,7 @@
 /**
- * Where Remora's time goes: `node bench/profile.ts [--seconds S] [--top N] [--bundle FILE] [--startup] [--out FILE]`.
- * Runs the small scenario and prints the functions with the most time of their own, by place in the sources;
- * `--startup` profiles from start to first answer instead. FILE opens in Chrome's DevTools.
+ * Where Remora's time goes: `node bench/profile.ts [--seconds S] [--top N] [--bundle FILE] [--features] [--startup] [--out FILE]`.
+ * Runs the small scenario, or that with features, and prints the functions with the most time of their own, by place in
+ * the sources; * `--startup` profiles from start to first answer instead. FILE opens in Chrome's DevTools.
  */
 import { copyFileSync, existsSync, globSync, readFileSync } from 'node:fs';
 import { type SourceMap as Map_, SourceMap } from 'node:module';
@@ -42,6 +42,7 @@ await runToEnd(async () => {
       top: { type: 'string', default: '40' },
       bundle: { type: 'string', default: BUNDLE },
       startup: { type: 'boolean', default: false },
+      features: { type: 'boolean', default: false },
       out: { type: 'string' },
     },
   });
@@ -50,17 +51,23 @@ await runToEnd(async () => {
   const origin = await startOrigin(SMALL.bodyBytes);
   const title = values.startup
     ? await profileStart(bundle, origin.port, file)
-    : await profileLoad(bundle, origin.port, file, Number(values.seconds));
+    : await profileLoad(bundle, origin.port, file, Number(values.seconds), values.features);
   await stop(origin.child);
   process.stdout.write(`${title}\n${summary(JSON.parse(readFileSync(file, 'utf8')), Number(values.top))}\n`);
   if (values.out !== undefined) copyFileSync(file, values.out);
 });
 
-async function profileLoad(bundle: string, backend: number, file: string, seconds: number): Promise<string> {
+async function profileLoad(
+  bundle: string,
+  backend: number,
+  file: string,
+  seconds: number,
+  features: boolean,
+): Promise<string> {
   const preload = fileURLToPath(new URL('./support/profiler.ts', import.meta.url));
   const peer = remora({ bundle, flags: ['--import', preload] });
   const load = findWrk() ?? autocannon;
-  const site = { backend, features: false };
+  const site = { backend, features };
   return withProxy({ ...peer, env: { REMORA_BENCH_PROFILE: file } }, site, async (child, { port }) => {
     await firstAnswer(port, child);
     await load.run(port, SMALL.connections, 2);

@@ -7,10 +7,16 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { activeConnections } from './load/active-connections.ts';
 import { body1m } from './load/body-1m.ts';
+import { bookinfo } from './load/bookinfo.ts';
 import { features } from './load/features.ts';
+import { idleConnections } from './load/idle-connections.ts';
+import { openLoop } from './load/open-loop.ts';
+import { routeTables } from './load/route-tables.ts';
 import { small } from './load/small.ts';
 import { startup } from './load/startup.ts';
+import { upload1m } from './load/upload-1m.ts';
 import type { Peer } from './rivals/peer.ts';
 import { peers as allPeers } from './rivals/peers.ts';
 import { autocannon, findWrk, type Load } from './support/load.ts';
@@ -19,7 +25,18 @@ import { CORES, PINNED, runToEnd } from './support/processes.ts';
 import { BUNDLE, ROOT } from './support/programs.ts';
 import { judge, median, type Report, render } from './support/report.ts';
 
-const SCENARIOS: readonly Scenario[] = [small, features, body1m, startup];
+const SCENARIOS: readonly Scenario[] = [
+  small,
+  features,
+  body1m,
+  upload1m,
+  openLoop,
+  idleConnections,
+  activeConnections,
+  routeTables,
+  bookinfo,
+  startup,
+];
 
 const USAGE = `node bench/run.ts [options]
   --rivals        load by wrk, and Envoy, nginx and HAProxy beside, where they are found

@@ -11,7 +11,7 @@ export const body1m: Scenario = {
         connections: 8,
         bodyBytes: 1024 * 1024,
         features: false,
-        bars: [],
+        bars: [{ text: 'CPU per answer at most 1.2 × Envoy', metric: 'cpu', against: 'envoy', most: 1.2 }],
       },
       settings,
     ),

@@ -12,6 +12,7 @@ const HEAD =
 const connection: ConnectionInfo = {
   id: 1,
   directRemote: { host: '127.0.0.1', port: 40000 },
+  remote: { host: '127.0.0.1', port: 40000 },
   local: { host: '127.0.0.1', port: 15001 },
   requestedServerName: '',
   tlsVersion: '',

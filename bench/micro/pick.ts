@@ -9,20 +9,25 @@ import { systemRandom } from '../../src/base/random.ts';
 import { TimerWheel } from '../../src/base/timer-wheel.ts';
 import type { Cluster } from '../../src/model/cluster.ts';
 import { StatStore } from '../../src/proxy/telemetry/metrics/store.ts';
+import { TlsContexts } from '../../src/proxy/tls/contexts.ts';
 import { UpstreamCluster, type UpstreamEnvironment } from '../../src/proxy/upstream/cluster.ts';
 import { standardBalancers } from '../../src/proxy/upstream/lb/standard.ts';
 
 const ROUNDS = 7;
 const PICKS = 1_000_000;
-const CONTEXT = { hash: null, avoid: null, originalDestination: null };
+const CONTEXT = { hash: null, avoid: null, originalDestination: null, request: null };
 const LIMITS = { maxConnections: 1024, maxPendingRequests: 1024, maxRequests: 1024, maxRetries: 3, retryBudget: null };
 
-const env: UpstreamEnvironment = {
+const parts = {
   clock: systemClock,
   wheel: new TimerWheel(systemClock),
-  random: systemRandom,
   stats: new StatStore(),
   log: silentLogger(systemClock),
+};
+const env: UpstreamEnvironment = {
+  ...parts,
+  random: systemRandom,
+  tls: new TlsContexts(parts),
   balancers: standardBalancers,
   resolve: () => Promise.reject(new Error('not used')),
 };

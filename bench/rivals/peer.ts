@@ -7,8 +7,33 @@ export interface Site {
   readonly adminPort: number;
   /** Whom it calls. */
   readonly backend: number;
-  /** Local rate limit and header routes besides. */
+  /** RBAC, local rate limit and header routes besides. */
   readonly features: boolean;
+  /** Routes in place of the one that takes everything. */
+  readonly table?: RouteTable;
+  /** Downstream connections that must fit, where that is to be configured; 4,000 when absent. */
+  readonly connections?: number;
+  /** Port of a control server that gives the config; absent: all config is in files. */
+  readonly control?: number;
+}
+
+/** Exact hosts, each with `routes` exact paths. */
+export interface RouteTable {
+  readonly hosts: number;
+  readonly routes: number;
+}
+
+export function hostName(index: number): string {
+  return `service-${index}.namespace-${index % 50}.svc.cluster.local`;
+}
+
+export function routePath(index: number): string {
+  return `/api/v1/resource-${index}`;
+}
+
+/** 0, 1, 2 … below `count`. */
+export function indexes(count: number): number[] {
+  return Array.from({ length: count }, (_, i) => i);
 }
 
 /** A proxy that can be measured. */
@@ -18,6 +43,8 @@ export interface Peer {
   readonly missing: string | null;
   /** Does what {@link Site.features} asks. */
   readonly hasFeatures: boolean;
+  /** Takes its config from a control server when {@link Site.control} says so. */
+  readonly hasControl?: boolean;
   readonly env?: Readonly<Record<string, string>>;
   /** Writes its config and answers its command line. The command's process, with its children, is the proxy. */
   command(site: Site): readonly string[];

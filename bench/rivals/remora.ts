@@ -1,6 +1,5 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { bootstrap } from '../support/bootstrap.ts';
+import { existsSync, readFileSync } from 'node:fs';
+import { writeBootstrap } from '../support/bootstrap.ts';
 import { BUNDLE, NODE } from '../support/programs.ts';
 import type { Peer } from './peer.ts';
 
@@ -21,11 +20,10 @@ export function remora(options: RemoraOptions = {}): Peer {
     name: options.name ?? 'remora',
     missing: existsSync(bundle) ? null : `${bundle} is not built (npm run setup)`,
     hasFeatures: true,
+    hasControl: true,
     env: options.compileCache === undefined ? {} : { NODE_COMPILE_CACHE: options.compileCache },
     version: [NODE, bundle, '--version'],
     command(site) {
-      const file = join(site.folder, 'bootstrap.yaml');
-      writeFileSync(file, bootstrap(site));
       return [
         NODE,
         ...ownFlags(bundle),
@@ -33,7 +31,7 @@ export function remora(options: RemoraOptions = {}): Peer {
         bundle,
         'proxy',
         '-c',
-        file,
+        writeBootstrap(site),
         '--log-level',
         'warning',
       ];

@@ -1,4 +1,5 @@
 import { connect, createServer } from 'node:net';
+import type { Target } from './load.ts';
 import type { Child } from './processes.ts';
 
 /** A port nobody has now. */
@@ -21,12 +22,17 @@ export interface Answer {
 }
 
 /** Asks again and again until a 200 comes; throws when the child dies or it takes too long. */
-export async function firstAnswer(port: number, child: Child, timeoutMs = 15_000): Promise<Answer> {
+export async function firstAnswer(
+  port: number,
+  child: Child,
+  { host, target }: Target = { host: 'bench.test', target: '/' },
+  timeoutMs = 15_000,
+): Promise<Answer> {
   const deadline = performance.now() + timeoutMs;
   let last = 'nothing listens';
   while (performance.now() < deadline) {
     if (!child.running) throw new Error(`ended before its first answer. ${child.complaint()}`);
-    const answer = await ask(port);
+    const answer = await ask(port, host, target);
     if (typeof answer !== 'string') return answer;
     last = answer;
     await pause(1);
@@ -35,7 +41,7 @@ export async function firstAnswer(port: number, child: Child, timeoutMs = 15_000
 }
 
 /** One GET on a connection of its own; a text says what was wrong. */
-function ask(port: number): Promise<Answer | string> {
+function ask(port: number, host: string, target: string): Promise<Answer | string> {
   return new Promise((resolve) => {
     const socket = connect(port, '127.0.0.1');
     let head = '';
@@ -43,7 +49,7 @@ function ask(port: number): Promise<Answer | string> {
     let at = 0;
     socket.setNoDelay(true);
     socket.setTimeout(5000, () => socket.destroy(new Error('it does not answer')));
-    socket.on('connect', () => socket.write('GET / HTTP/1.1\r\nHost: bench.test\r\nConnection: close\r\n\r\n'));
+    socket.on('connect', () => socket.write(`GET ${target} HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`));
     socket.on('data', (chunk: Buffer) => {
       if (at === 0) at = performance.now();
       bytes += chunk.length;

@@ -1,11 +1,24 @@
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Site } from '../rivals/peer.ts';
+import { parse } from 'yaml';
+import { proxyBootstrap } from '../../src/xds/bootstrap/proxy-bootstrap.ts';
+import { hostName, indexes, type RouteTable, routePath, type Site } from '../rivals/peer.ts';
 
 const EXTENSIONS = 'type.googleapis.com/envoy.extensions';
 
+/** Writes the bootstrap into the site's folder and answers where. As JSON where it is large: Envoy reads YAML slowly. */
+export function writeBootstrap(site: Site): string {
+  const json = site.table !== undefined || site.control !== undefined;
+  const file = join(site.folder, json ? 'bootstrap.json' : 'bootstrap.yaml');
+  const text = bootstrap(site);
+  writeFileSync(file, json ? JSON.stringify(parse(text, { maxAliasCount: 0 })) : text);
+  return file;
+}
+
 /** One Envoy v3 bootstrap for Remora and Envoy alike: the filters of the demo's sidecars around one cluster. */
-export function bootstrap(site: Site): string {
-  const { features } = site;
+function bootstrap(site: Site): string {
+  if (site.control !== undefined) return sidecarBootstrap(site, site.control);
+  const { features, table } = site;
   return `
 admin: { address: { socket_address: { address: 127.0.0.1, port_value: ${site.adminPort} } } }
 static_resources:
@@ -27,17 +40,8 @@ static_resources:
                       path: ${join(site.folder, 'access.log')}
                 route_config:
                   name: local
-                  virtual_hosts:
-                    - name: all
-                      domains: ["*"]
-                      retry_policy:
-                        retry_on: connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes
-                        num_retries: 2
-                        retriable_status_codes: [503]
-                      routes:${features ? HEADER_ROUTES : ''}
-                        - match: { prefix: / }
-                          route: { cluster: backend, timeout: 15s }
-                http_filters:${features ? RATE_LIMIT : ''}
+                  virtual_hosts:${table === undefined ? oneHost(features) : manyHosts(table)}
+                http_filters:${features ? RBAC + RATE_LIMIT : ''}
                   - name: envoy.filters.http.fault
                     typed_config:
                       "@type": ${EXTENSIONS}.filters.http.fault.v3.HTTPFault
@@ -58,11 +62,92 @@ static_resources:
 `;
 }
 
+/** A sidecar of the demo, which asks a control server; its outbound listener is an HTTP proxy on the site's port. */
+function sidecarBootstrap(site: Site, control: number): string {
+  return JSON.stringify(
+    proxyBootstrap({
+      control: `127.0.0.1:${control}`,
+      type: 'sidecar',
+      ip: '127.0.0.1',
+      namespace: 'default',
+      pod: 'productpage-bench',
+      labels: { app: 'caller' },
+      admin: { host: '127.0.0.1', port: site.adminPort },
+      metadata: { REMORA: { httpProxy: `127.0.0.1:${site.port}` } },
+    }),
+  );
+}
+
+const RETRY = `
+                      retry_policy:
+                        retry_on: connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes
+                        num_retries: 2
+                        retriable_status_codes: [503]`;
+
+function oneHost(features: boolean): string {
+  return `
+                    - name: all
+                      domains: ["*"]${RETRY}
+                      routes:${features ? HEADER_ROUTES : ''}
+                        - match: { prefix: / }
+                          route: { cluster: backend, timeout: 15s }`;
+}
+
+/** Each host as Istio writes it: by its name, with its port, and short. The last takes what is asked for the start. */
+function manyHosts({ hosts, routes }: RouteTable): string {
+  const host = (i: number): string => {
+    const name = hostName(i);
+    return `
+                    - name: ${name}
+                      domains: ["${name}", "${name}:9080", "service-${i}"]${RETRY}
+                      routes:${indexes(routes).map(exactRoute).join('')}`;
+  };
+  return `${indexes(hosts).map(host).join('')}${oneHost(false)}`;
+}
+
+function exactRoute(i: number): string {
+  return `
+                        - match: { path: ${routePath(i)} }
+                          route: { cluster: backend, timeout: 15s }`;
+}
+
 const HEADER_ROUTES = `
                         - match: { prefix: /, headers: [{ name: end-user, string_match: { exact: jason } }] }
                           route: { cluster: backend }
                         - match: { safe_regex: { regex: "/admin/[a-z]+" } }
                           direct_response: { status: 403 }`;
+
+/** What Istio makes of a denial and an allowance: nobody calls /admin, and who calls from this network may read. */
+const RBAC = `
+                  - name: deny
+                    typed_config:
+                      "@type": ${EXTENSIONS}.filters.http.rbac.v3.RBAC
+                      rules:
+                        action: DENY
+                        policies:
+                          "ns[default]-policy[no-admin]-rule[0]":
+                            permissions:
+                              - and_rules: { rules: [{ or_rules: { rules: [{ url_path: { path: { prefix: /admin } } }] } }] }
+                            principals:
+                              - and_ids: { ids: [{ any: true }] }
+                  - name: allow
+                    typed_config:
+                      "@type": ${EXTENSIONS}.filters.http.rbac.v3.RBAC
+                      rules:
+                        action: ALLOW
+                        policies:
+                          "ns[default]-policy[readers]-rule[0]":
+                            permissions:
+                              - and_rules:
+                                  rules:
+                                    - or_rules:
+                                        rules:
+                                          - header: { name: ":method", string_match: { exact: GET } }
+                                          - header: { name: ":method", string_match: { exact: HEAD } }
+                                    - or_rules: { rules: [{ destination_port_range: { start: 1, end: 65535 } }] }
+                            principals:
+                              - and_ids:
+                                  ids: [{ or_ids: { ids: [{ direct_remote_ip: { address_prefix: 127.0.0.0, prefix_len: 8 } }] } }]`;
 
 const RATE_LIMIT = `
                   - name: envoy.filters.http.local_ratelimit

@@ -1,5 +1,7 @@
+import { writeFileSync } from 'node:fs';
+import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { LOAD_CORE, start } from './processes.ts';
+import { LOAD_CORE, start, temporaryFolder } from './processes.ts';
 import { findProgram, NODE, ROOT } from './programs.ts';
 
 export interface LoadResult {
@@ -15,15 +17,34 @@ export interface LoadResult {
 /** Something that keeps `connections` kept-alive connections busy. */
 export interface Load {
   readonly name: 'autocannon' | 'wrk';
-  run(port: number, connections: number, seconds: number): Promise<LoadResult>;
+  run(port: number, connections: number, seconds: number, ask?: Ask): Promise<LoadResult>;
+}
+
+/** What is asked. */
+export interface Ask {
+  /** In turn; autocannon asks for the last only. Absent: `GET /reviews/0`. */
+  readonly targets?: readonly Target[];
+  /** Size of each request's body, which is then a POST. */
+  readonly uploadBytes?: number;
+}
+
+export interface Target {
+  /** The Host header. */
+  readonly host: string;
+  /** A path, or a URL for a proxy that is asked as such. */
+  readonly target: string;
 }
 
 export const autocannon: Load = {
   name: 'autocannon',
-  async run(port, connections, seconds) {
+  async run(port, connections, seconds, ask = {}) {
     const script = join(ROOT, 'node_modules/autocannon/autocannon.js');
     const options = ['-j', '-n', '-c', String(connections), '-d', String(seconds)];
-    const text = await output([NODE, '--no-deprecation', script, ...options, url(port)]);
+    const target = ask.targets?.at(-1);
+    if (target !== undefined) options.push('-H', `Host=${target.host}`);
+    if (ask.uploadBytes !== undefined) options.push('-m', 'POST', '-i', upload(ask.uploadBytes));
+    const at = target?.target.startsWith('/') ? `http://127.0.0.1:${port}${target.target}` : url(port);
+    const text = await output([NODE, '--no-deprecation', script, ...options, at]);
     const result = JSON.parse(text.slice(text.indexOf('{'))) as AutocannonResult;
     const answered = result['2xx'] + result['3xx'];
     return {
@@ -52,8 +73,10 @@ export function findWrk(): Load | null {
   if (wrk === null) return null;
   return {
     name: 'wrk',
-    async run(port, connections, seconds) {
-      const text = await output([wrk, '-t1', `-c${connections}`, `-d${seconds}s`, '--latency', url(port)]);
+    async run(port, connections, seconds, ask) {
+      const script = ask === undefined ? [] : ['-s', luaScript(ask)];
+      const options = ['-t1', `-c${connections}`, `-d${seconds}s`, '--latency', ...script];
+      const text = await output([wrk, ...options, url(port)]);
       const total = Number(match(text, /(\d+) requests in/));
       const wrong = Number(/Non-2xx or 3xx responses: (\d+)/.exec(text)?.[1] ?? 0);
       const socket = /Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)/.exec(text);
@@ -68,6 +91,83 @@ export function findWrk(): Load | null {
       };
     },
   };
+}
+
+/** A wrk script that asks for the targets in turn, as texts made before the first request. */
+function luaScript({ targets, uploadBytes }: Ask): string {
+  const file = join(temporaryFolder(), 'ask.lua');
+  const text =
+    uploadBytes !== undefined
+      ? `wrk.method = "POST"\nwrk.body = string.rep("x", ${uploadBytes})\n`
+      : `local asked = {}
+init = function()
+${(targets ?? []).map(({ host, target }) => `  asked[#asked + 1] = wrk.format("GET", "${target}", { Host = "${host}" })`).join('\n')}
+end
+local at = 0
+request = function()
+  at = at % #asked + 1
+  return asked[at]
+end
+`;
+  writeFileSync(file, text);
+  return file;
+}
+
+function upload(bytes: number): string {
+  const file = join(temporaryFolder(), 'upload');
+  writeFileSync(file, Buffer.alloc(bytes, 'x'));
+  return file;
+}
+
+/** A load at a fixed rate, whose latencies count from when a request was due (corrected for coordinated omission). */
+export interface OpenLoad {
+  run(port: number, connections: number, perSecond: number, seconds: number): Promise<OpenResult>;
+}
+
+export interface OpenResult {
+  readonly answered: number;
+  readonly perSecond: number;
+  /** Milliseconds. */
+  readonly p50: number;
+  readonly p99: number;
+  readonly p999: number;
+  readonly failed: number;
+}
+
+export const OHA_MISSING =
+  'oha is not installed: cargo install --locked oha@1.16.0 --root ~/.cache/remora-bench (some 10 minutes, once)';
+
+/** oha from the PATH or the bench's own folder; null where there is none. */
+export function findOha(): OpenLoad | null {
+  const oha = findProgram('oha') ?? findProgram('oha', [join(homedir(), '.cache/remora-bench/bin')]);
+  if (oha === null) return null;
+  return {
+    async run(port, connections, perSecond, seconds) {
+      const options = ['--no-tui', '--output-format', 'json', '--latency-correction', '-w', '--no-color'];
+      const amount = ['-c', String(connections), '-q', String(perSecond), '-z', `${seconds}s`];
+      const result = JSON.parse(await output([oha, ...options, ...amount, url(port)])) as OhaResult;
+      const all = Object.entries(result.statusCodeDistribution);
+      const answered = all.reduce((sum, [status, count]) => sum + (/^[23]/.test(status) ? count : 0), 0);
+      const others = all.reduce((sum, [, count]) => sum + count, 0) - answered;
+      const errors = Object.values(result.errorDistribution).reduce((sum, count) => sum + count, 0);
+      return {
+        answered,
+        perSecond: result.summary.requestsPerSec,
+        p50: result.latencyPercentiles.p50 * 1000,
+        p99: result.latencyPercentiles.p99 * 1000,
+        p999: result.latencyPercentiles['p99.9'] * 1000,
+        failed: others + errors,
+      };
+    },
+  };
+}
+
+/** The part of oha's JSON that is read here; seconds. */
+interface OhaResult {
+  readonly summary: { readonly requestsPerSec: number };
+  readonly latencyPercentiles: { readonly p50: number; readonly p99: number; readonly 'p99.9': number };
+  readonly statusCodeDistribution: Readonly<Record<string, number>>;
+  readonly errorDistribution: Readonly<Record<string, number>>;
 }
 
 function url(port: number): string {

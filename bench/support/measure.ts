@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { Peer, Site } from '../rivals/peer.ts';
 import { firstAnswer, freePort, pause } from './ask.ts';
-import type { Load } from './load.ts';
+import type { Ask, Load } from './load.ts';
 import { startOrigin } from './origin.ts';
 import { cpuMicros, memory } from './proc.ts';
 import { type Child, PROXY_CORE, start, stop, temporaryFolder } from './processes.ts';
@@ -28,12 +28,14 @@ export interface LoadScenario {
   /** Bytes of each answer's body. */
   readonly bodyBytes: number;
   readonly features: boolean;
+  /** What is asked; absent: small GETs. */
+  readonly ask?: Ask;
   readonly bars: readonly Bar[];
 }
 
-const WARM_UP_SECONDS = 2;
+export const WARM_UP_SECONDS = 2;
 /** From the first answer to the look at an idle proxy's memory. */
-const SETTLE_MS = 500;
+export const SETTLE_MS = 500;
 
 const COLUMNS: readonly Column[] = [
   { metric: 'cpu', title: 'CPU µs/request', digits: 1 },
@@ -45,41 +47,57 @@ const COLUMNS: readonly Column[] = [
   { metric: 'peakRss', title: 'peak', digits: 0 },
 ];
 
-/** Every proxy in turn, in another order each round, each time a fresh process. */
-export async function measureLoad(scenario: LoadScenario, settings: Settings): Promise<Report> {
-  const { load, rounds, seconds, progress } = settings;
-  const peers = settings.peers.filter((peer) => !scenario.features || peer.hasFeatures);
-  const series = peers.map(({ name }): Series => {
-    return { peer: name, samples: Object.fromEntries(COLUMNS.map(({ metric }) => [metric, []])) };
-  });
+/**
+ * Takes `rounds` samples of every peer, in turn and in another order each round; `measure` names what it measured.
+ * `failed`, where it is given, is summed up in a note.
+ */
+export async function sampleAll(
+  name: string,
+  peers: readonly Peer[],
+  { rounds, progress }: Pick<Settings, 'rounds' | 'progress'>,
+  measure: (peer: Peer) => Promise<Readonly<Record<string, number>>>,
+): Promise<{ series: Series[]; notes: string[] }> {
+  const series = peers.map((peer): Series => ({ peer: peer.name, samples: {} }));
   const failures = new Map<string, number>();
-  const origin = await startOrigin(scenario.bodyBytes);
-  try {
-    for (let round = 0; round < rounds; round++) {
-      for (let i = 0; i < peers.length; i++) {
-        const at = (i + round) % peers.length;
-        const peer = peers[at]!;
-        progress(`${scenario.name}: round ${round + 1} of ${rounds}, ${peer.name}`);
-        const { failed, ...sample } = await measureOnce(peer, scenario, origin.port, load, seconds);
-        for (const [metric, value] of Object.entries(sample)) series[at]!.samples[metric]!.push(value);
-        if (failed > 0) failures.set(peer.name, (failures.get(peer.name) ?? 0) + failed);
+  for (let round = 0; round < rounds; round++) {
+    for (let i = 0; i < peers.length; i++) {
+      const at = (i + round) % peers.length;
+      const peer = peers[at]!;
+      progress(`${name}: round ${round + 1} of ${rounds}, ${peer.name}`);
+      for (const [metric, value] of Object.entries(await measure(peer))) {
+        const { samples } = series[at]!;
+        if (metric !== 'failed') samples[metric] = [...(samples[metric] ?? []), value];
+        else if (value > 0) failures.set(peer.name, (failures.get(peer.name) ?? 0) + value);
       }
     }
+  }
+  return { series, notes: [...failures].map(([peer, count]) => `${peer} failed ${count} requests`) };
+}
+
+/** Every proxy in turn, in another order each round, each time a fresh process. */
+export async function measureLoad(scenario: LoadScenario, settings: Settings): Promise<Report> {
+  const { load, rounds, seconds } = settings;
+  const peers = settings.peers.filter((peer) => !scenario.features || peer.hasFeatures);
+  const origin = await startOrigin(scenario.bodyBytes, scenario.ask?.uploadBytes !== undefined);
+  try {
+    const { series, notes } = await sampleAll(scenario.name, peers, settings, (peer) =>
+      measureOnce(peer, scenario, origin.port, load, seconds),
+    );
+    return {
+      scenario: scenario.name,
+      title: `${scenario.title}, ${load.name}, backend ${origin.kind}, medians of ${rounds} × ${seconds} s`,
+      columns: COLUMNS,
+      compared: 'cpu',
+      series,
+      bars: scenario.bars,
+      notes,
+    };
   } finally {
     await stop(origin.child);
   }
-  return {
-    scenario: scenario.name,
-    title: `${scenario.title}, ${load.name}, backend ${origin.kind}, medians of ${rounds} × ${seconds} s`,
-    columns: COLUMNS,
-    compared: 'cpu',
-    series,
-    bars: scenario.bars,
-    notes: [...failures].map(([name, count]) => `${name} failed ${count} requests`),
-  };
 }
 
-interface Sample {
+type Sample = {
   readonly cpu: number;
   readonly rate: number;
   readonly p50: number;
@@ -88,7 +106,7 @@ interface Sample {
   readonly rss: number;
   readonly peakRss: number;
   readonly failed: number;
-}
+};
 
 async function measureOnce(
   peer: Peer,
@@ -104,9 +122,9 @@ async function measureOnce(
     }
     await pause(SETTLE_MS);
     const idleRss = memory(child.pid).rss;
-    await load.run(site.port, scenario.connections, WARM_UP_SECONDS);
+    await load.run(site.port, scenario.connections, WARM_UP_SECONDS, scenario.ask);
     const before = cpuMicros(child.pid);
-    const result = await load.run(site.port, scenario.connections, seconds);
+    const result = await load.run(site.port, scenario.connections, seconds, scenario.ask);
     if (!child.running) throw new Error(`ended under load. ${child.complaint()}`);
     if (result.answered === 0) throw new Error(`${peer.name} answered nothing in ${seconds} s. ${child.complaint()}`);
     const cpu = (cpuMicros(child.pid) - before) / result.answered;
@@ -119,7 +137,7 @@ async function measureOnce(
 /** Starts a proxy on ports and a folder of its own, and ends it when `use` is through. */
 export async function withProxy<T>(
   peer: Peer,
-  wanted: Pick<Site, 'backend' | 'features'>,
+  wanted: Omit<Site, 'folder' | 'port' | 'adminPort'>,
   use: (child: Child, site: Site, startedAt: number) => Promise<T>,
 ): Promise<T> {
   const folder = temporaryFolder();

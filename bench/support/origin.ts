@@ -19,10 +19,13 @@ export interface Origin {
   readonly kind: 'nginx' | 'node';
 }
 
-/** Starts the server behind the proxies, with answers of `bytes` bytes. */
-export async function startOrigin(bytes: number): Promise<Origin> {
+/**
+ * Starts the server behind the proxies, with answers of `bytes` bytes. `uploads`: one that reads a request's body before
+ * it answers, as services do; nginx by itself answers at once, and then some proxies give the rest of the body up.
+ */
+export async function startOrigin(bytes: number, uploads = false): Promise<Origin> {
   const port = await freePort();
-  const nginx = findProgram('nginx');
+  const nginx = uploads ? null : findProgram('nginx');
   const kind = nginx === null ? 'node' : 'nginx';
   const argv =
     nginx === null
@@ -50,7 +53,7 @@ function nginxOrigin(nginx: string, port: number, bytes: number): string[] {
 }
 
 /** nginx in the foreground, one worker, with everything it writes in `folder`. */
-export function nginxCommand(nginx: string, folder: string, http: string): string[] {
+export function nginxCommand(nginx: string, folder: string, http: string, connections = 4000): string[] {
   const file = join(folder, 'nginx.conf');
   writeFileSync(
     file,
@@ -58,13 +61,14 @@ export function nginxCommand(nginx: string, folder: string, http: string): strin
     worker_processes 1;
     pid ${folder}/nginx.pid;
     ${process.getuid?.() === 0 ? 'user root;' : ''}
-    events { worker_connections 4096; }
+    events { worker_connections ${connections + 96}; }
     http {
       access_log off;
       sendfile on;
       tcp_nopush on;
       keepalive_requests 1000000000;
       keepalive_timeout 3600s;
+      client_max_body_size 0;
       ${['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${folder}/${name};`).join(' ')}
       ${http}
     }\n`,

@@ -11,8 +11,11 @@ export const BUNDLE = join(ROOT, 'dist/remora.js');
 /** Debian keeps daemons where the PATH of a user does not look. */
 const MORE_FOLDERS = ['/usr/sbin', '/usr/local/sbin', '/sbin'];
 
-export function findProgram(name: string): string | null {
-  for (const folder of [...(process.env.PATH ?? '').split(delimiter), ...MORE_FOLDERS]) {
+export function findProgram(
+  name: string,
+  folders = [...(process.env.PATH ?? '').split(delimiter), ...MORE_FOLDERS],
+): string | null {
+  for (const folder of folders) {
     const file = join(folder, name);
     if (isExecutable(file)) return file;
   }

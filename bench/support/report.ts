@@ -69,9 +69,9 @@ export function render(report: Report): string {
   const rows = report.series.map(({ peer, samples }) => [
     peer,
     ...report.columns.map(({ metric, digits }) => median(samples[metric] ?? []).toFixed(digits)),
-    `±${spread(samples[report.compared]!).toFixed(0)} %`,
+    `±${spread(samples[report.compared] ?? []).toFixed(0)} %`,
     ...references.map((name) =>
-      (median(samples[report.compared]!) / medianOf(report, name, report.compared)).toFixed(2),
+      (median(samples[report.compared] ?? []) / medianOf(report, name, report.compared)).toFixed(2),
     ),
   ]);
   const lines = [`${report.scenario}: ${report.title}`, ...table([head, ...rows])];

@@ -33,6 +33,12 @@ export const systemClock: Clock = {
   after: (ms, fn) => new NodeTimer(ms, fn),
 };
 
+/** Keeps the process alive though nothing is open, until it is cancelled: no timer of a {@link Clock} does. */
+export function stayAlive(): TimerHandle {
+  const interval = setInterval(() => {}, 0x7fffffff);
+  return { cancel: () => clearInterval(interval) };
+}
+
 /**
  * The platform's clock, read once a turn of the event loop: a request asks for the time a dozen times within
  * a few microseconds. Timers count from the start of the turn that arms them.

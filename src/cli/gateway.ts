@@ -164,7 +164,7 @@ class Served {
 /** New connections are refused at once, requests in progress are finished. */
 async function end(proxy: Proxy, control: ControlServer, served: Served): Promise<void> {
   served.end();
-  await proxy.drain(DRAIN_MS);
+  await proxy.drain.drain(DRAIN_MS);
   await proxy.close();
   await control.close();
 }

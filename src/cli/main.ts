@@ -7,7 +7,10 @@ import { VERSION } from './version.ts';
  * control server or the demo.
  */
 const VERBS: Readonly<Record<string, () => Promise<Command>>> = {
-  proxy: async () => (await import('./proxy.ts')).proxyCommand(),
+  proxy: async () =>
+    process.argv.includes('--hot-restart')
+      ? (await import('./hot-restart.ts')).supervisorCommand()
+      : (await import('./proxy.ts')).proxyCommand(),
   control: async () => (await import('./control.ts')).controlCommand(),
   run: async () => (await import('./run.ts')).runCommand(),
   gateway: async () => (await import('./gateway.ts')).gatewayCommand(),

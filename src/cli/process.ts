@@ -1,5 +1,5 @@
 import { setFlagsFromString } from 'node:v8';
-import { errorCode } from '../base/errors.ts';
+import { errorCode, messageOf } from '../base/errors.ts';
 
 /**
  * What the pinned Node is started with (the first line of `remora.ts` says the same, and so does the Dockerfile).
@@ -17,16 +17,30 @@ export function trimMemory(): void {
   setFlagsFromString('--semi-space-growth-factor=1');
 }
 
-/** Calls `stop` once, at the first SIGINT or SIGTERM; a second one ends the process at once. */
-export function onStop(stop: () => Promise<void>): void {
+export type StopSignal = 'SIGINT' | 'SIGTERM';
+
+/**
+ * Calls `stop` once, at the first SIGINT or SIGTERM, and ends the process with 0 when it has resolved; a second signal
+ * ends it at once. Returns what stops it as SIGINT does, for who asks otherwise; no effect while it stops already.
+ */
+export function onStop(stop: (signal: StopSignal) => Promise<void>): () => void {
   let stopping = false;
+  const begin = (signal: StopSignal): void => {
+    stopping = true;
+    void stop(signal).then(
+      () => process.exit(0),
+      (error) => process.stderr.write(`remora: ${messageOf(error)}\n`, () => process.exit(1)),
+    );
+  };
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.on(signal, () => {
       if (stopping) process.exit(1);
-      stopping = true;
-      void stop().then(() => process.exit(0));
+      begin(signal);
     });
   }
+  return () => {
+    if (!stopping) begin('SIGINT');
+  };
 }
 
 /** Whether a process runs, be it ours to signal or not. */

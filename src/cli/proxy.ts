@@ -1,17 +1,20 @@
 import { readFileSync } from 'node:fs';
 import { flushCompileCache } from 'node:module';
-import { Command, InvalidArgumentError } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { systemClock, TurnClock } from '../base/clock.ts';
 import { ConfigError, errorCode, messageOf } from '../base/errors.ts';
 import { LOG_LEVELS, type LogLevel, LogRoot } from '../base/log.ts';
 import { systemRandom } from '../base/random.ts';
 import type { SocketAddress } from '../model/address.ts';
+import type { DrainStrategy } from '../proxy/runtime/drain.ts';
 import { proxyDecodeContext } from '../proxy/runtime/extensions.ts';
+import { HotRestart } from '../proxy/runtime/hot-restart.ts';
 import { Proxy } from '../proxy/runtime/server.ts';
 import { type Bootstrap, readBootstrap } from '../xds/bootstrap/bootstrap.ts';
 import { describeProblems } from '../xds/bootstrap/document.ts';
 import { proxyBootstrap } from '../xds/bootstrap/proxy-bootstrap.ts';
 import { onStop, trimMemory } from './process.ts';
+import { supervisorChannel } from './supervisor-channel.ts';
 import { VERSION } from './version.ts';
 
 /** Runtime key of `--explain`. */
@@ -35,6 +38,11 @@ interface ProxyFlags {
   readonly health?: SocketAddress;
   readonly prometheus?: SocketAddress;
   readonly drainTimeS: number;
+  readonly drainStrategy: DrainStrategy;
+  readonly terminationGracePeriodS: number;
+  readonly terminationAcceptS: number;
+  readonly parentShutdownTimeS: number;
+  readonly restartEpoch?: number;
 }
 
 export function proxyCommand(): Command {
@@ -57,14 +65,43 @@ export function proxyCommand(): Command {
     )
     .option('--bind <address>', 'address that gateway listeners bind')
     .option('--admin <address>', 'admin address', parseAddress, { host: '127.0.0.1', port: 15000 })
-    .option('--drain-time-s <seconds>', 'at SIGTERM, how long requests in progress may take to end', seconds, 5)
+    .option('--drain-time-s <seconds>', 'how long clients are asked to leave, whatever drains', seconds, 600)
+    .addOption(
+      new Option('--drain-strategy <name>', 'ask connection after connection over the drain time, or all at once')
+        .choices(['gradual', 'immediate'])
+        .default('gradual'),
+    )
+    .option(
+      '--parent-shutdown-time-s <seconds>',
+      'after a hot restart, how long the process before may go on',
+      seconds,
+      900,
+    )
+    .option('--hot-restart', 'stay as a supervisor: at SIGHUP another process takes the listening sockets over')
+    .addOption(new Option('--restart-epoch <number>', 'given by the supervisor').argParser(seconds).hideHelp())
+    .option(
+      '--termination-grace-period-s <seconds>',
+      'from SIGTERM to the end, whatever is open then; as the pod’s terminationGracePeriodSeconds',
+      seconds,
+      30,
+    )
+    .option(
+      '--termination-accept-s <seconds>',
+      'from SIGTERM, not ready any more, to asking clients to leave: until those who balance have heard',
+      seconds,
+      5,
+    )
     .option('--explain', 'local replies say why in their bodies')
     .option('--health <address>', 'serve /healthz/ready here; 15021 in a pod', parseAddress)
     .option('--prometheus <address>', 'serve /stats/prometheus here; 15090 in a pod', parseAddress)
     .option('--last-good <file>', 'keep the last good config here, for a start without the control server')
     .addHelpText(
       'after',
-      '\nExamples:\n  remora proxy -c config/proxy/front-proxy.yaml\n  remora proxy --router --control 127.0.0.1:15010 --label istio=ingressgateway --map 80=8080',
+      '\nExamples:\n  remora proxy -c config/proxy/front-proxy.yaml\n  remora proxy --router --control 127.0.0.1:15010 --label istio=ingressgateway --map 80=8080' +
+        '\n\nSIGTERM fails readiness, accepts for --termination-accept-s, asks inbound clients to leave, keeps outbound' +
+        '\nlisteners until the program beside it is gone, finishes requests, and exits 0 within the grace period.' +
+        '\nSIGINT and POST /quitquitquit stop accepting at once and finish requests.' +
+        '\nWith --hot-restart, SIGHUP starts the program anew, from the file that is there then, and no connection is lost.',
     )
     .action(runProxy);
 }
@@ -78,6 +115,7 @@ async function runProxy(flags: ProxyFlags): Promise<void> {
     process.stdout.write('configuration is valid\n');
     return;
   }
+  const hotRestart = supervised(flags);
   const proxy = new Proxy({
     bootstrap,
     clock: new TurnClock(),
@@ -88,18 +126,49 @@ async function runProxy(flags: ProxyFlags): Promise<void> {
     version: VERSION,
     bootstrapText: text,
     logLevel: logRoot,
-    quit: () => process.kill(process.pid, 'SIGTERM'),
+    quit: () => quit(),
+    drain: { timeMs: flags.drainTimeS * 1000, strategy: flags.drainStrategy },
+    ...(hotRestart === null ? {} : { hotRestart }),
     ...(flags.health === undefined ? {} : { health: flags.health }),
     ...(flags.prometheus === undefined ? {} : { prometheus: flags.prometheus }),
     ...(flags.lastGood === undefined ? {} : { lastGoodPath: flags.lastGood }),
   });
-  onStop(async () => {
-    await proxy.drain(flags.drainTimeS * 1000);
+  const quit = onStop(async (signal) => {
+    const deadlineMs = deadlineOf(flags);
+    if (signal === 'SIGINT') await proxy.drain.drain(deadlineMs);
+    else await proxy.drain.terminate({ acceptMs: flags.terminationAcceptS * 1000, deadlineMs });
     await proxy.close();
   });
+  if (hotRestart !== null) {
+    hotRestart.onLeave = () => {
+      void proxy
+        .handOver(flags.parentShutdownTimeS * 1000)
+        .then(() => proxy.close())
+        .then(() => process.exit(0));
+    };
+    // The supervisor is dead, so nobody could replace or stop this process.
+    process.on('disconnect', quit);
+  }
   await proxy.start();
   // Node writes it at a clean exit only, which a killed proxy never has.
   flushCompileCache();
+}
+
+/** The supervisor above this process; null when a person or a kubelet started it. */
+function supervised({ restartEpoch }: ProxyFlags): HotRestart | null {
+  if (restartEpoch === undefined) return null;
+  const channel = supervisorChannel();
+  if (channel === null)
+    throw new ConfigError(
+      '--restart-epoch is for the supervisor: start with --hot-restart, and restart by SIGHUP to it',
+    );
+  return new HotRestart(restartEpoch, channel);
+}
+
+/** What is open is cut before the kubelet kills: the last log lines have to be written too. */
+function deadlineOf({ terminationGracePeriodS }: ProxyFlags): number {
+  const graceMs = terminationGracePeriodS * 1000;
+  return graceMs - Math.min(1000, graceMs / 10);
 }
 
 function loadBootstrap(flags: ProxyFlags, warn: (warning: string) => void): { bootstrap: Bootstrap; text: string } {

@@ -25,7 +25,11 @@ export type AccessLogFilter =
   | { readonly kind: 'runtime'; readonly fraction: FractionalPercent }
   | { readonly kind: 'and' | 'or'; readonly filters: readonly AccessLogFilter[] }
   | { readonly kind: 'header'; readonly header: HeaderMatcher }
-  | { readonly kind: 'response_flag'; readonly flags: readonly string[] };
+  | { readonly kind: 'response_flag'; readonly flags: readonly string[] }
+  /** Statuses as numbers. */
+  | { readonly kind: 'grpc_status'; readonly statuses: readonly number[]; readonly exclude: boolean }
+  /** Envoy's names of the types (`TcpConnectionEnd`). */
+  | { readonly kind: 'log_type'; readonly types: readonly string[]; readonly exclude: boolean };
 
 /** Envoy's default format string. */
 export const DEFAULT_ACCESS_LOG_FORMAT =

@@ -1,5 +1,6 @@
 import type { SocketAddress } from './address.ts';
 import type { LoadAssignment } from './endpoint.ts';
+import type { AutoSni, TransportSocketMatch, UpstreamTlsConfig } from './tls.ts';
 
 /** envoy.config.cluster.v3.Cluster, resolved. */
 export interface Cluster {
@@ -28,13 +29,21 @@ export interface Cluster {
   readonly origin: string;
   /** Istio's labels of the destination, from `istio` filter metadata (`services: [{host, name, namespace}]`). */
   readonly service: { readonly host: string; readonly name: string; readonly namespace: string } | null;
+  /** Absent: plain TCP. */
+  readonly tls?: UpstreamTlsConfig;
+  /** The first that an endpoint's metadata fits decides in place of `tls`; absent: none. */
+  readonly socketMatches?: readonly TransportSocketMatch[];
+  readonly autoSni?: AutoSni;
 }
 
 export type ClusterDiscovery =
   | { readonly kind: 'STATIC'; readonly assignment: LoadAssignment }
   | { readonly kind: 'STRICT_DNS' | 'LOGICAL_DNS'; readonly assignment: LoadAssignment; readonly dns: DnsSettings }
   | { readonly kind: 'EDS'; readonly serviceName: string }
-  | { readonly kind: 'ORIGINAL_DST'; readonly useHttpHeader: string };
+  /** `useHttpHeader`: the lower-case header that names the address instead; '' none. */
+  | { readonly kind: 'ORIGINAL_DST'; readonly useHttpHeader: string }
+  /** The host of each request is its endpoint (envoy.clusters.dynamic_forward_proxy). */
+  | { readonly kind: 'DYNAMIC_FORWARD_PROXY'; readonly maxHosts: number };
 
 export interface DnsSettings {
   readonly refreshMs: number;

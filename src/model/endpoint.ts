@@ -33,4 +33,6 @@ export interface Endpoint {
   readonly health: HealthStatus;
   /** The workload behind the endpoint as Istio's metadata names it (`istio.workload`), '' unknown. */
   readonly workload: string;
+  /** `envoy.transport_socket_match` of its metadata, values as JSON; absent: none. */
+  readonly socketMatch?: Readonly<Record<string, string>>;
 }

@@ -1,5 +1,7 @@
+import type { AccessLog } from './access-log.ts';
 import type { CidrRange, SocketAddress } from './address.ts';
 import type { HttpConnectionManager } from './http-connection-manager.ts';
+import type { DownstreamTlsConfig } from './tls.ts';
 
 /** A listener, resolved. Durations are milliseconds throughout the model. (envoy.config.listener.v3.Listener) */
 export interface Listener {
@@ -11,16 +13,79 @@ export interface Listener {
   readonly trafficDirection: TrafficDirection;
   readonly tcpBacklog: number;
   readonly perConnectionBufferLimitBytes: number;
+  /** Connections are taken although the process has as many as it may; they count. */
+  readonly ignoreGlobalConnLimit: boolean;
+  /** Nothing is shed here. */
+  readonly bypassOverloadManager: boolean;
+  /** In the order in which they run, before the filter chain is chosen. */
+  readonly listenerFilters: readonly ListenerFilter[];
+  /** How long the listener filters may wait for bytes; 0: for ever. */
+  readonly listenerFiltersTimeoutMs: number;
+  /** What happens then: the chain is chosen by what is known, or the connection is closed. */
+  readonly continueOnListenerFiltersTimeout: boolean;
+  /** See {@link ProtocolDetection}; null: the listener filters alone decide. */
+  readonly protocolDetection: ProtocolDetection | null;
+  /** Of accepted sockets; null: as the kernel has it. */
+  readonly keepAlive: { readonly enabled: boolean; readonly idleMs: number } | null;
   readonly filterChains: readonly FilterChain[];
   readonly defaultFilterChain: FilterChain | null;
+  /** Of connections, one entry each at its end. */
+  readonly accessLog: readonly AccessLog[];
 }
 
 export type TrafficDirection = 'UNSPECIFIED' | 'INBOUND' | 'OUTBOUND';
+
+/**
+ * Detection without a time limit: while http_inspector waits for bytes, the TCP chain's upstream is dialled, and if
+ * the server speaks first the connection is TCP at once. The value is what the configuration's author declared the
+ * port to be, `auto` where nothing was said. (Ours: `remora.protocol_detection` in the listener's metadata.)
+ */
+export type ProtocolDetection = 'auto' | 'http' | 'tcp';
+
+/** What looks at a connection before its filter chain is chosen. (envoy.config.listener.v3.ListenerFilter) */
+export type ListenerFilter = {
+  /** Destinations for which the filter is left out; null: none. (`filter_disabled`) */
+  readonly disabled: PortPredicate | null;
+} & (
+  | { readonly kind: 'proxy-protocol'; readonly proxyProtocol: ProxyProtocol }
+  | { readonly kind: 'tls-inspector' }
+  | { readonly kind: 'http-inspector' }
+  | { readonly kind: 'original-dst' }
+  | { readonly kind: 'local-rate-limit'; readonly limit: ConnectionRateLimit }
+);
+
+/** envoy.extensions.filters.listener.local_ratelimit.v3.LocalRateLimit */
+export interface ConnectionRateLimit {
+  readonly statPrefix: string;
+  readonly maxTokens: number;
+  readonly tokensPerFill: number;
+  readonly fillIntervalMs: number;
+  /** Whether it limits at all, by a runtime key where one is named. */
+  readonly enabled: { readonly byDefault: boolean; readonly runtimeKey: string };
+}
+
+/** envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol */
+export interface ProxyProtocol {
+  /** Connections without a header are let pass. */
+  readonly optional: boolean;
+  readonly versions: readonly (1 | 2)[];
+  readonly statPrefix: string;
+}
+
+/** A test of the destination's port. (envoy.config.listener.v3.ListenerFilterChainMatchPredicate) */
+export type PortPredicate =
+  | { readonly kind: 'any' }
+  | { readonly kind: 'or' | 'and'; readonly of: readonly PortPredicate[] }
+  | { readonly kind: 'not'; readonly of: PortPredicate }
+  /** `end` is not included. */
+  | { readonly kind: 'ports'; readonly start: number; readonly end: number };
 
 export interface FilterChain {
   readonly name: string;
   readonly match: FilterChainMatch;
   readonly filter: NetworkFilter;
+  /** Absent: plain TCP. */
+  readonly tls?: DownstreamTlsConfig;
 }
 
 /** Criteria in Envoy's order of precedence; an empty list or null matches everything. */
@@ -45,6 +110,14 @@ export type NetworkFilter =
 export interface TcpProxy {
   readonly statPrefix: string;
   readonly clusters: readonly { readonly name: string; readonly weight: number }[];
+  /** 0: none. */
   readonly idleTimeoutMs: number;
   readonly maxConnectAttempts: number;
+  /** How long a downstream connection may be open; 0: for ever. */
+  readonly maxDurationMs: number;
+  readonly accessLog: readonly AccessLog[];
+  /** An entry is written this often while the connection is open; 0: only at its end. */
+  readonly logIntervalMs: number;
+  /** An entry is written when the upstream is connected. */
+  readonly logOnConnected: boolean;
 }

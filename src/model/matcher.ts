@@ -21,6 +21,8 @@ export interface QueryParameterMatcher {
   readonly name: string;
   /** null: only presence is asked for. */
   readonly matcher: StringMatcher | null;
+  /** False: it must be absent. Only without a matcher. */
+  readonly present: boolean;
 }
 
 /** A share in parts per million; `runtimeKey` may override it at run time ('' for none). */

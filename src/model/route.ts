@@ -7,6 +7,8 @@ export interface RouteConfig extends HeaderMutations {
   /** Lower-case names of request headers that only internal callers may send. */
   readonly internalOnlyHeaders: readonly string[];
   readonly ignorePortInHostMatching: boolean;
+  /** Routes are matched without what stands behind a `;` in a segment; templates see it. */
+  readonly ignorePathParameters: boolean;
   /** True: route's mutations are applied last and so win; false (default): the table's win. */
   readonly mostSpecificHeaderMutationsWins: boolean;
   readonly perFilterConfig: PerFilterConfig;
@@ -20,6 +22,7 @@ export interface VirtualHost extends HeaderMutations {
   readonly retryPolicy: RetryPolicy | null;
   readonly includeRequestAttemptCount: boolean;
   readonly includeAttemptCountInResponse: boolean;
+  readonly includeIsTimeoutRetryHeader: boolean;
   readonly perRequestBufferLimitBytes: number | null;
   readonly perFilterConfig: PerFilterConfig;
 }
@@ -42,6 +45,8 @@ export interface RouteMatch {
   readonly path:
     | { readonly kind: 'path' | 'prefix' | 'pathSeparatedPrefix'; readonly value: string }
     | { readonly kind: 'regex'; readonly value: string }
+    /** envoy.path.match.uri_template */
+    | { readonly kind: 'template'; readonly value: string }
     | { readonly kind: 'connect' };
   readonly caseSensitive: boolean;
   readonly headers: readonly HeaderMatcher[];
@@ -70,15 +75,49 @@ export interface ForwardAction {
   readonly retryPolicy: RetryPolicy | null;
   readonly upgrades: readonly UpgradeConfig[];
   readonly maxStreamDurationMs: number | null;
-  /** `grpc-timeout` header's cap; null: header is not looked at; 0: honoured without a cap. */
-  readonly grpcTimeoutHeaderMaxMs: number | null;
+  /** null: the `grpc-timeout` header is not looked at. */
+  readonly grpcTimeout: GrpcTimeout | null;
   readonly priority: 'DEFAULT' | 'HIGH';
+  /** null: redirects of the upstream are passed on. */
+  readonly internalRedirects: InternalRedirectPolicy | null;
+}
+
+/** How a request's `grpc-timeout` becomes its timeout. */
+export interface GrpcTimeout {
+  /** 0: no cap. */
+  readonly maxMs: number;
+  /** Taken off, so that this proxy gives up before its client does. */
+  readonly offsetMs: number;
+  /** As `max_grpc_timeout`: for gRPC requests only, and a gRPC request without the header may take `maxMs`. */
+  readonly legacy: boolean;
+}
+
+/** envoy.config.route.v3.InternalRedirectPolicy: redirects of the upstream that are followed here. */
+export interface InternalRedirectPolicy {
+  /** How often one request may be redirected. */
+  readonly maxRedirects: number;
+  readonly statuses: readonly number[];
+  readonly allowCrossScheme: boolean;
+  /** An http request is not redirected to https (predicate `safe_cross_scheme`). */
+  readonly safeCrossScheme: boolean;
+  /** Names of the routes it may lead to (predicate `allow_listed_routes`); null: any. */
+  readonly allowedRoutes: readonly string[] | null;
+  /** From this route each other one is entered once only (predicate `previous_routes`). */
+  readonly previousRoutes: boolean;
+  /** Lower case. They take the place of the request's, or remove it. */
+  readonly responseHeadersToCopy: readonly string[];
 }
 
 export type ClusterSpecifier =
   | { readonly kind: 'cluster'; readonly name: string }
   | { readonly kind: 'header'; readonly name: string }
-  | { readonly kind: 'weighted'; readonly clusters: readonly WeightedCluster[]; readonly headerName: string };
+  | {
+      readonly kind: 'weighted';
+      readonly clusters: readonly WeightedCluster[];
+      readonly headerName: string;
+      /** `<prefix>.<cluster>` in the runtime overrides a weight; '' for none. */
+      readonly runtimeKeyPrefix: string;
+    };
 
 export interface WeightedCluster extends HeaderMutations {
   /** '' when `clusterHeader` names the header that holds it. */
@@ -91,7 +130,9 @@ export interface WeightedCluster extends HeaderMutations {
 
 export type PathRewrite =
   | { readonly kind: 'prefix'; readonly value: string }
-  | { readonly kind: 'regex'; readonly pattern: string; readonly substitution: string };
+  | { readonly kind: 'regex'; readonly pattern: string; readonly substitution: string }
+  /** Of a template match (envoy.path.rewrite.uri_template): `/x/{variable}`. */
+  | { readonly kind: 'template'; readonly value: string };
 
 export type HostRewrite =
   | { readonly kind: 'literal'; readonly value: string }
@@ -105,7 +146,9 @@ export interface RedirectAction {
   readonly host: string;
   /** 0: as it was. */
   readonly port: number;
-  readonly path: { readonly kind: 'none' | 'path' | 'prefix'; readonly value: string } | PathRewrite;
+  readonly path:
+    | { readonly kind: 'none' | 'path' | 'prefix'; readonly value: string }
+    | Extract<PathRewrite, { readonly kind: 'regex' }>;
   readonly status: 301 | 302 | 303 | 307 | 308;
   readonly stripQuery: boolean;
 }
@@ -123,6 +166,8 @@ export interface RetryPolicy {
   readonly numRetries: number;
   /** 0: the route's timeout is the only one. */
   readonly perTryTimeoutMs: number;
+  /** Without a byte from the upstream, once the request is with it whole; 0 off. */
+  readonly perTryIdleTimeoutMs: number;
   readonly retriableStatusCodes: readonly number[];
   readonly retriableHeaders: readonly HeaderMatcher[];
   readonly retriableRequestHeaders: readonly HeaderMatcher[];

@@ -3,7 +3,7 @@ import { seededRandom } from '../../src/base/random.ts';
 import { UpstreamEndpoint } from '../../src/proxy/upstream/endpoint.ts';
 import type { Balancer, BalancerType, PickContext, Picker } from '../../src/proxy/upstream/lb/balancer.ts';
 
-const CONTEXT: PickContext = { hash: null, avoid: null, originalDestination: null };
+const CONTEXT: PickContext = { hash: null, avoid: null, originalDestination: null, request: null };
 
 /** Endpoints 10.0.0.1, 10.0.0.2, … with these weights. */
 export function endpointsOf(...weights: number[]): UpstreamEndpoint[] {

@@ -118,10 +118,22 @@ describe('bookinfo through an explicit proxy', () => {
     });
   });
 
-  it('answers 404 NR for a host that the mesh does not know', () => {
+  it("answers 404 NR for a host that could only be one of the mesh's", () => {
     const proxy = mesh().proxy();
-    for (const url of ['http://example.com/', 'http://reviews:9081/', 'http://reviews.other/']) {
+    for (const url of ['http://reviews:9081/', 'http://rewievs/', 'http://reviews.other.svc.cluster.local/']) {
       expect(proxy.call('http_proxy', { url })).toEqual({ kind: 'error', flag: 'NR', status: 404 });
+    }
+  });
+
+  it('lets calls to hosts outside the mesh go there', () => {
+    const proxy = mesh().proxy();
+    for (const url of [
+      'http://example.com/',
+      'http://example.com:8080/',
+      'http://10.1.2.3:9080/',
+      'http://[::2]:80/',
+    ]) {
+      expect(proxy.call('http_proxy', { url }), url).toMatchObject({ kind: 'forward', cluster: 'PassthroughCluster' });
     }
   });
 });

@@ -73,6 +73,7 @@ export function planeProxy(control: string, mode: 'sotw' | 'delta', own?: OwnLis
     stdout: new Lines(),
     stderr: new Lines(),
     version: 'test',
+    drain: { timeMs: 0, strategy: 'immediate' },
   });
   return new PlaneProxy(proxy, log);
 }

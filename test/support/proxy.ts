@@ -4,6 +4,7 @@ import { type Clock, systemClock } from '../../src/base/clock.ts';
 import { LogRoot } from '../../src/base/log.ts';
 import { type Random, seededRandom } from '../../src/base/random.ts';
 import type { Snapshot } from '../../src/model/snapshot.ts';
+import type { DrainSettings } from '../../src/proxy/runtime/drain.ts';
 import { proxyDecodeContext } from '../../src/proxy/runtime/extensions.ts';
 import { Proxy } from '../../src/proxy/runtime/server.ts';
 import { type Bootstrap, readBootstrap } from '../../src/xds/bootstrap/bootstrap.ts';
@@ -121,11 +122,15 @@ export class ProxyBuilder {
   #manager: Json = {};
   #router: Json = {};
   #listener: Json = {};
+  #chain: Json = {};
+  #secrets: Json[] = [];
   #runtime: Json = {};
   #tcp: Json | null = null;
   #clock: Clock = systemClock;
   #random: Random = seededRandom(1);
   #logFormat = LOG_FORMAT;
+  #bootstrap: Json = {};
+  #drain: DrainSettings | undefined;
 
   /** A static cluster of loopback ports. */
   cluster(name: string, endpoints: number | readonly number[], fields: Json = {}): this {
@@ -185,6 +190,19 @@ export class ProxyBuilder {
     this.#listener = { ...this.#listener, ...fields };
     return this;
   }
+  /** Fields of the listener's only filter chain. */
+  chain(fields: Json): this {
+    this.#chain = { ...this.#chain, ...fields };
+    return this;
+  }
+  /** TLS of the chain (DownstreamTlsContext). */
+  tls(context: Json): this {
+    return this.chain({ transport_socket: transportSocket('DownstreamTlsContext', context) });
+  }
+  secret(fields: Json): this {
+    this.#secrets.push(fields);
+    return this;
+  }
   runtime(fields: Json): this {
     this.#runtime = { ...this.#runtime, ...fields };
     return this;
@@ -208,6 +226,16 @@ export class ProxyBuilder {
   }
   logFormat(format: string): this {
     this.#logFormat = format;
+    return this;
+  }
+
+  /** Fields of the bootstrap itself. */
+  fields(fields: Json): this {
+    this.#bootstrap = { ...this.#bootstrap, ...fields };
+    return this;
+  }
+  drain(timeMs: number, strategy: DrainSettings['strategy'] = 'gradual'): this {
+    this.#drain = { timeMs, strategy };
     return this;
   }
 
@@ -243,12 +271,14 @@ export class ProxyBuilder {
           {
             name: 'main',
             address: { socket_address: { address: '127.0.0.1', port_value: 0 } },
-            filter_chains: [{ filters: [filter] }],
+            filter_chains: [{ filters: [filter], ...this.#chain }],
             ...this.#listener,
           },
         ],
         clusters: this.#clusters,
+        secrets: this.#secrets,
       },
+      ...this.#bootstrap,
     };
   }
 
@@ -271,11 +301,18 @@ export class ProxyBuilder {
       stdout: output,
       stderr: output,
       version: 'test',
+      ...(this.#drain === undefined ? {} : { drain: this.#drain }),
     });
     await proxy.start();
     cleanups.push(() => proxy.close());
     return new TestProxy(proxy, bootstrap, output, processLog);
   }
+}
+
+/** A `transport_socket` of TLS, by the name of its message. */
+export function transportSocket(message: 'DownstreamTlsContext' | 'UpstreamTlsContext', context: Json): Json {
+  const type = `type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.${message}`;
+  return { name: 'envoy.transport_sockets.tls', typed_config: { '@type': type, ...context } };
 }
 
 /** Begins a proxy. It, its clients and its upstreams end with the test, and must leave nothing open. */
@@ -295,6 +332,11 @@ export async function scripted(): Promise<RawUpstream> {
   const made = await rawUpstream();
   cleanups.unshift(() => made.close());
   return made;
+}
+
+/** Closes something of the test's own after proxies and clients, before what is left open is counted. */
+export function closeLast(close: () => void | Promise<void>): void {
+  cleanups.unshift(close);
 }
 
 /** A turn of the event loop, with what its I/O brings. */

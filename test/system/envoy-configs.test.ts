@@ -14,6 +14,15 @@ interface Ask {
   readonly differs?: { readonly why: string; readonly remora: Partial<Answer> };
 }
 
+const DENIED_UPLOAD: NonNullable<Ask['differs']> = {
+  why: 'Envoy closes the connection, Remora has read the body and goes on',
+  remora: {
+    status: 403,
+    headers: ['content-length: 19', 'content-type: text/plain', 'date: *', 'server: envoy'],
+    calls: 0,
+  },
+};
+
 /** What is asked under each config of config/proxy; a config without a line here fails. */
 const ASKS: Readonly<Record<string, readonly Ask[]>> = {
   'front-proxy.yaml': [
@@ -68,6 +77,7 @@ const ASKS: Readonly<Record<string, readonly Ask[]>> = {
       },
     },
   ],
+  'protocol-detection.yaml': [{ path: '/' }, { path: '/status/404', headers: ['x-a: 1'] }],
   'weighted-split.yaml': [
     { path: '/', headers: ['end-user: jason'] },
     { path: '/reviews/0', headers: ['End-User: jason'] },
@@ -79,12 +89,111 @@ const ASKS: Readonly<Record<string, readonly Ask[]>> = {
     { path: '/status/500' },
     { method: 'POST', path: '/status/503', body: 'once' },
   ],
+  'overload.yaml': [{ path: '/' }, { method: 'POST', path: '/', body: 'hello' }],
   'fault.yaml': [{ path: '/' }, { path: '/x?y', headers: ['x-envoy-fault-delay-request: nonsense'] }],
   'local-rate-limit.yaml': [
     { path: '/' },
     ...Array.from({ length: 7 }, () => ({ path: '/login' })),
     { path: '/login?x=1' },
     { path: '/other' },
+  ],
+  'internal-redirects.yaml': [
+    { path: '/go/302?to=http://a.example/target/1?x=y' },
+    { path: '/go/302?to=http://elsewhere.example/z%23fragment' },
+    { path: '/go/302?to=http://elsewhere.example?no=slash' },
+    { path: '/go/302?to=http://elsewhere.example:80' },
+    { path: '/go/302?to=HTTP://elsewhere.example/case' },
+    {
+      path: '/go/302?to=http://a.example/a/../target/2',
+      differs: { why: 'Envoy looks for the route before it normalises the path', remora: { status: 200, calls: 2 } },
+    },
+    { path: '/go/302?to=http://a.example/none', headers: ['X-Token: mine'] },
+    { path: '/go/303?to=http://a.example/target/3' },
+    { method: 'POST', path: '/go/302?to=http://a.example/target/4', body: 'hello' },
+    { method: 'POST', path: '/go/303?to=http://a.example/target/5', body: 'hello', headers: ['X-Token: mine'] },
+    { method: 'HEAD', path: '/go/303?to=http://a.example/target/6' },
+    {
+      method: 'PUT',
+      path: '/go/302?to=http://a.example/target/7',
+      headers: ['Transfer-Encoding: chunked'],
+      body: '3\r\nabc\r\n0\r\n\r\n',
+    },
+    // Not followed: the status, a relative one, nonsense, another scheme, no route, the policy of the next route.
+    { path: '/go/301?to=http://a.example/target/8' },
+    { path: '/go/302?to=/target/9' },
+    { path: '/go/302?to=' },
+    { path: '/go/302' },
+    { path: '/go/302?to=http:///x' },
+    { path: '/go/302?to=https://a.example/target/10' },
+    { path: '/go/302?to=http://a.example/nowhere' },
+    { path: '/passed-on/302?to=http://a.example/target/11' },
+    // One after the other: to the limit, and one beyond it.
+    { path: `/go/302?to=${encodeURIComponent('http://a.example/go/302?to=http://a.example/target/12')}` },
+    {
+      path: `/go/302?to=${encodeURIComponent(`http://a.example/go/302?to=${encodeURIComponent('http://a.example/go/302?to=http://a.example/target/13')}`)}`,
+    },
+    { path: '/strict/go/302?to=http://a.example/target/14' },
+    { path: '/strict/go/302?to=http://elsewhere.example/15' },
+    {
+      path: `/strict/go/302?to=${encodeURIComponent('http://a.example/strict/go/302?to=http://a.example/strict/go/200')}`,
+    },
+  ],
+  'path-templates.yaml': [
+    { path: '/country/at/city/wien?q=/x' },
+    { path: '/country/at/' },
+    { path: '/country/at' },
+    { path: '/country//x' },
+    { path: '/country/a=b/x' },
+    { path: '/country/a*b/x' },
+    { path: '/country/a%22b/x' },
+    { path: '/country/a[b/x' },
+    { path: '/country/at/x;v=1' },
+    { path: '/pictures/2026/11/cat.jpg' },
+    { path: '/pictures/2026/.jpg' },
+    { path: '/pictures/cat.jpg' },
+    { path: '/pictures/2026/cat.jpg;v=2' },
+    { path: '/exact' },
+    { path: '/exact;v=1?w=2' },
+    { path: '/exact;v=1/more' },
+    { path: '/exactly' },
+    { path: '/two;a=1/parts;b=2' },
+    { path: '/two;a=1/parts' },
+    { path: '/q' },
+    { path: '/q?debug' },
+    { path: '/q?debugs=1' },
+    { path: '/q?x=1&debug=0' },
+    ...['1S', '5S', '300m', 'x', ''].map((value) => ({
+      method: 'POST',
+      path: '/grpc',
+      headers: ['Content-Type: application/grpc', ...(value === '' ? [] : [`grpc-timeout: ${value}`])],
+      body: 'x',
+    })),
+  ],
+  'rbac.yaml': [
+    { path: '/healthz' },
+    { path: '/' },
+    { path: '/v1/orders?x=1' },
+    { method: 'HEAD', path: '/orders' },
+    { method: 'DELETE', path: '/orders/1' },
+    { path: '/internal' },
+    { path: '/a/../internal/x' },
+    { path: '//internal' },
+    { path: '/%69nternal' },
+    {
+      path: '/x%2finternal',
+      differs: { why: 'a reason in words', remora: { status: 400, body: 'The path cannot be normalised.', calls: 0 } },
+    },
+    { path: '/internal', headers: ['X-Internal-Caller: me'] },
+    { method: 'POST', path: '/orders', body: '{}', differs: DENIED_UPLOAD },
+    { method: 'POST', path: '/orders', body: '{}', headers: ['Content-Type: application/json'] },
+    { method: 'POST', path: '/orders/17?x=/', body: '{}', headers: ['Content-Type: application/json'] },
+    {
+      method: 'POST',
+      path: '/orders/17/',
+      body: '{}',
+      headers: ['Content-Type: application/json'],
+      differs: DENIED_UPLOAD,
+    },
   ],
   'access-log-json.yaml': [
     { path: '/' },
@@ -115,6 +224,12 @@ const answer: HttpUpstream['answer'] = (request, response) => {
   if (status !== undefined) {
     response.statusCode = Number(status);
     response.end(['204', '304'].includes(status) ? undefined : `status ${status}`);
+  } else if (request.url.startsWith('/go/')) {
+    const [, redirect = '', to] = /^\/go\/(\d+)(?:\?to=(.*))?$/.exec(request.url) ?? [];
+    response.statusCode = Number(redirect);
+    response.setHeader('X-Token', 'of the redirect');
+    if (to !== undefined) response.setHeader('Location', decodeURIComponent(to));
+    response.end('redirected');
   } else if (request.url.startsWith('/chunked')) {
     response.write('first');
     response.end(' and last');
@@ -266,5 +381,26 @@ describe.each(configs)('config/proxy/%s', (name) => {
       expect(lines(programs.remora!)).toEqual(lines(programs.envoy!));
       expect(lines(programs.remora!)).toHaveLength(wanted);
     });
+  }
+});
+
+it('sheds as Envoy does when there is no memory left', async () => {
+  const text = readFileSync(`${folder}overload.yaml`, 'utf8')
+    .replace('268435456', '1000')
+    // Or the client would wait, here and there.
+    .replace('stop_accepting_connections', 'shrink_heap');
+  const running: Program[] = [];
+  try {
+    const answers: Omit<Answer, 'calls'>[] = [];
+    for (const start of [envoy, remora]) {
+      const { bootstrap, port } = await placed(text, 'shed');
+      running.push(await start(bootstrap, port));
+      await pause(500);
+      answers.push(await ask(port, { path: '/' }));
+    }
+    expect(answers[0]!.status).toBe(503);
+    expect(answers[1]).toEqual(answers[0]);
+  } finally {
+    for (const program of running) await program.stop();
   }
 });

@@ -18,6 +18,8 @@ install_packages() {
   command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || missing+=(nginx-light)
   command -v haproxy >/dev/null || [ -x /usr/sbin/haproxy ] || missing+=(haproxy)
   command -v wrk >/dev/null || missing+=(wrk)
+  command -v buildah >/dev/null || missing+=(buildah)
+  command -v debootstrap >/dev/null || [ -x /usr/sbin/debootstrap ] || missing+=(debootstrap)
   python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
   [ "${#missing[@]}" -eq 0 ] && return
   command -v apt-get >/dev/null || fail "install these first: ${missing[*]}"
@@ -47,7 +49,7 @@ install_packages
 install_envoy
 export ENVOY_BIN
 export PATH="$PATH:/usr/sbin"
-for program in "$ENVOY_BIN" nginx haproxy wrk; do
+for program in "$ENVOY_BIN" nginx haproxy wrk buildah debootstrap; do
   command -v "$program" >/dev/null || fail "$program is missing after installing it"
 done
 [ -f dist/remora.js ] || fail 'dist/remora.js is missing: run `npm run setup`'

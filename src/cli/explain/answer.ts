@@ -12,15 +12,6 @@ export interface Question {
   readonly listener?: string;
 }
 
-/** What a fault filter would do to this request. */
-export interface InjectedFault {
-  readonly delayMs: number;
-  readonly delayPercent: number;
-  /** Such as `500`; '' none. */
-  readonly abort: string;
-  readonly abortPercent: number;
-}
-
 /** What a policy adds that no route shows, in words, with the object that says so. */
 export interface Policy {
   readonly says: string;
@@ -30,9 +21,6 @@ export interface Policy {
 
 /** What only the config itself tells: a running proxy's admin port knows less. */
 export interface Details {
-  /** By filter name: what it would do. */
-  readonly filters: Readonly<Record<string, string>>;
-  readonly fault: InjectedFault | null;
   /** Where a redirect leads, in words; '' for none. */
   readonly redirect: string;
   /** By cluster: limits and ejection. */
@@ -41,7 +29,7 @@ export interface Details {
   readonly policies: readonly Policy[];
 }
 
-export const NO_DETAILS: Details = { filters: {}, fault: null, redirect: '', clusters: {}, policies: [] };
+export const NO_DETAILS: Details = { redirect: '', clusters: {}, policies: [] };
 
 /** The whole of what `remora explain` says; `-o json` prints it as it is. */
 export interface Answer {

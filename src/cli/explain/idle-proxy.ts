@@ -3,7 +3,7 @@ import { systemClock } from '../../base/clock.ts';
 import { messageOf, RemoraError } from '../../base/errors.ts';
 import { silentLogger } from '../../base/log.ts';
 import { systemRandom } from '../../base/random.ts';
-import type { Listener } from '../../model/listener.ts';
+import type { FilterChain, Listener } from '../../model/listener.ts';
 import type { Snapshot } from '../../model/snapshot.ts';
 import {
   type ExplainTarget,
@@ -62,12 +62,21 @@ function ask(proxy: Proxy, listeners: readonly Listener[], question: Question): 
 
 /** It serves nobody: it opens no port and no log file. */
 function unboundListener(listener: Listener): Listener {
-  const filterChains = listener.filterChains.map((chain) =>
-    chain.filter.kind === 'http'
-      ? { ...chain, filter: { ...chain.filter, http: { ...chain.filter.http, accessLog: [] } } }
-      : chain,
-  );
-  return { ...listener, bindToPort: false, filterChains };
+  const { defaultFilterChain } = listener;
+  return {
+    ...listener,
+    bindToPort: false,
+    accessLog: [],
+    filterChains: listener.filterChains.map(withoutLogs),
+    defaultFilterChain: defaultFilterChain === null ? null : withoutLogs(defaultFilterChain),
+  };
+}
+
+function withoutLogs(chain: FilterChain): FilterChain {
+  const { filter } = chain;
+  return filter.kind === 'http'
+    ? { ...chain, filter: { kind: 'http', http: { ...filter.http, accessLog: [] } } }
+    : { ...chain, filter: { kind: 'tcp', tcp: { ...filter.tcp, accessLog: [] } } };
 }
 
 /** Metadata of a proxy whose ports nobody will use. */

@@ -48,7 +48,7 @@ function listenerPart(page: Page, listener: ListenerExplanation, { otherListener
   page.row('listener', `${listener.listener}${at.length === 0 ? '' : ` at ${at.join(', ')}`}${also}`);
   routesPart(page, listener);
   if (listener.route !== null) {
-    filtersPart(page, listener.filters, details);
+    filtersPart(page, listener.filters);
     const { targets } = listener.route;
     for (const target of targets) targetPart(page, target, targets.length > 1, details);
     // They follow from the route, so nearly always they are the same for all.
@@ -95,12 +95,12 @@ function routePart(page: Page, { matched, index, name, conditions, why }: RuleTr
   else page.row('route', `${paint.bad('✗')} ${label} ${why}`);
 }
 
-function filtersPart(page: Page, filters: readonly FilterExplanation[], { filters: says }: Details): void {
+function filtersPart(page: Page, filters: readonly FilterExplanation[]): void {
   const quiet: string[] = [];
-  for (const { name, disabled, routeConfig } of filters) {
+  for (const { name, disabled, routeConfig, says } of filters) {
     const short = name.replace(/^envoy\.filters\.http\./, '');
     if (disabled) quiet.push(`${short} (off)`);
-    else if (says[name] !== undefined) page.row('filter', `${page.paint.warn(short)} ${says[name]}`);
+    else if (says !== '') page.row('filter', `${page.paint.warn(short)} ${says}`);
     else if (routeConfig) page.row('filter', `${page.paint.warn(short)} is configured for this route`);
     else quiet.push(short);
   }
@@ -124,17 +124,18 @@ function targetPart(page: Page, target: TargetExplanation, split: boolean, { clu
   for (const says of clusters[cluster] ?? []) page.row('limits', says);
 }
 
-function wayOf({ upstream, timeouts, retries }: TargetExplanation): object {
-  return { upstream, timeouts, retries };
+function wayOf({ upstream, timeouts, retries, redirects }: TargetExplanation): object {
+  return { upstream, timeouts, retries, redirects };
 }
 
 /** How it is sent. */
-function wayPart(page: Page, { upstream, timeouts, retries }: TargetExplanation): void {
+function wayPart(page: Page, { upstream, timeouts, retries, redirects }: TargetExplanation): void {
   page.row('sent as', `${upstream.authority}${upstream.path}`);
-  const { routeMs, perTryMs, connectMs, idleMs } = timeouts;
+  const { routeMs, perTryMs, perTryIdleMs, connectMs, idleMs } = timeouts;
+  const silent = perTryIdleMs === 0 ? '' : `, one try without a byte ${duration(perTryIdleMs)}`;
   page.row(
     'timeouts',
-    `whole answer ${duration(routeMs)}, one try ${duration(perTryMs)}, connecting ${duration(connectMs)}, idle ${duration(idleMs)}`,
+    `whole answer ${duration(routeMs)}, one try ${duration(perTryMs)}${silent}, connecting ${duration(connectMs)}, idle ${duration(idleMs)}`,
   );
   page.row(
     'retries',
@@ -142,6 +143,7 @@ function wayPart(page: Page, { upstream, timeouts, retries }: TargetExplanation)
       ? 'none, but of what was provably not processed'
       : `up to ${retries.max}, on ${retries.on.join(', ')}`,
   );
+  if (redirects !== '') page.row('redirects', redirects);
 }
 
 function endpointText(endpoint: EndpointDescription, paint: Paint): string {

@@ -1,5 +1,6 @@
 import { nearest } from '../../control/source/schema/suggest.ts';
 import { parseOutbound } from '../../control/translate/emit/names.ts';
+import { ALLOW_ANY } from '../../control/translate/emit/outside.ts';
 import type { ListenerExplanation, TargetExplanation } from '../../proxy/admin/explain.ts';
 import type { EndpointDescription } from '../../proxy/upstream/describe.ts';
 import { count, duration } from '../output.ts';
@@ -23,12 +24,12 @@ export function verdictOf(answer: Answer): Verdict {
   }
   if (route.action === 'direct')
     return { good: route.status < 400, lines: [`${route.status} from the route itself`], advice: [] };
-  return forwarded(route.targets, answer);
+  return forwarded(route.targets, listener);
 }
 
-function forwarded(targets: readonly TargetExplanation[], { details }: Answer): Verdict {
+function forwarded(targets: readonly TargetExplanation[], { filters }: ListenerExplanation): Verdict {
   const lines: string[] = [];
-  const { fault } = details;
+  const fault = filters.find((filter) => filter.fault !== null)?.fault ?? null;
   if (fault !== null && fault.abort !== '' && fault.abortPercent > 0) {
     lines.push(`${fault.abortPercent} %: ${fault.abort} FI: the fault is injected on purpose`);
     if (fault.abortPercent >= 100) return { good: false, lines, advice: [] };
@@ -121,7 +122,7 @@ function refusal(listener: ListenerExplanation, { request }: Answer): Verdict {
   if (refused !== null) return { good: false, lines: [`${refused[1]}: ${refused[2]}`], advice: [] };
   if (trace === null) return { good: false, lines: [outcome], advice: [] };
   const host = trace.virtualHosts.find(({ chosen }) => chosen);
-  if (host === undefined) {
+  if (host === undefined || host.name === ALLOW_ANY) {
     const where =
       listener.direction === 'OUTBOUND' && listener.listener === 'http_proxy' ? 'the mesh' : 'this listener';
     return {

@@ -113,6 +113,14 @@ export abstract class MessageParser<H extends RequestHead | ResponseHead> {
     if (!this.#running && this.#state !== State.Failed) this.#run();
   }
 
+  /** The unread bytes will be needed after the chunk they lie in is gone: `keep` gives them a place of their own. */
+  keepUnread(keep: (chunk: Buffer) => Buffer): void {
+    const chunk = this.#chunk;
+    if (chunk === null) return;
+    this.#chunk = this.#at >= chunk.length ? null : keep(chunk.subarray(this.#at));
+    this.#at = 0;
+  }
+
   /** Hands over the unread bytes, for a tunnel; null when there are none. */
   takeRest(): Buffer | null {
     const chunk = this.#chunk;

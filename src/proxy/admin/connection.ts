@@ -40,6 +40,7 @@ export class AdminConnection implements MessageEvents<RequestHead> {
   #serving = false;
   #closing = false;
   #sawEnd = false;
+  #ending = false;
 
   constructor(socket: Socket, context: ServerContext, onClosed: () => void) {
     this.#socket = socket;
@@ -66,6 +67,12 @@ export class AdminConnection implements MessageEvents<RequestHead> {
     this.#socket.destroy();
   }
 
+  /** Closes once the request in progress is answered; at once when there is none. */
+  end(): void {
+    this.#ending = true;
+    if (!this.#serving && !this.#parser.inMessage) this.#close();
+  }
+
   // === MessageEvents ===
 
   onHead(head: RequestHead): void {
@@ -77,7 +84,7 @@ export class AdminConnection implements MessageEvents<RequestHead> {
       authority: head.authority,
       origin: headers.get('origin'),
       site: headers.get('sec-fetch-site'),
-      keepAlive: head.keepAlive,
+      keepAlive: head.keepAlive && !this.#ending,
       minorVersion: head.minorVersion,
     };
     if (head.framing === Framing.Tunnel) this.#refuse(textReply('CONNECT is not served here.\n', 405));
@@ -124,7 +131,8 @@ export class AdminConnection implements MessageEvents<RequestHead> {
       this.#close();
       return;
     }
-    if (sent) this.#next();
+    if (this.#ending) this.#close();
+    else if (sent) this.#next();
     else this.#socket.once('drain', () => this.#next());
   }
 

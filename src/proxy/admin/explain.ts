@@ -3,12 +3,15 @@ import type { TrafficDirection } from '../../model/listener.ts';
 import type { RequestHead } from '../../protocol/http/message.ts';
 import type { ParseError } from '../../protocol/http1/framing.ts';
 import { RequestParser } from '../../protocol/http1/parser.ts';
+import type { FilterChain } from '../filters/chain.ts';
+import type { InjectedFault } from '../filters/filter.ts';
 import { ForwardPlan, fillPlan } from '../forward/plan.ts';
 import type { ConnectionManager } from '../http/connection-manager.ts';
+import { missingTable } from '../http/replies.ts';
 import { checkRequest } from '../http/request-check.ts';
 import { applyRequestPolicy } from '../http/request-policy.ts';
 import { routeFilterConfigs } from '../http/route-filter-configs.ts';
-import { explainRoute, type RouteTrace } from '../router/explain.ts';
+import { describeRedirects, explainRoute, type RouteTrace } from '../router/explain.ts';
 import type { CompiledForward, CompiledRoute } from '../router/route.ts';
 import type { ClusterTarget } from '../router/weighted.ts';
 import { StreamInfo } from '../telemetry/stream-info.ts';
@@ -81,11 +84,14 @@ export interface TargetExplanation {
   readonly timeouts: {
     readonly routeMs: number;
     readonly perTryMs: number;
+    readonly perTryIdleMs: number;
     readonly idleMs: number;
     readonly connectMs: number;
   };
   /** Null: none but of what was provably not processed. */
   readonly retries: { readonly on: readonly string[]; readonly max: number } | null;
+  /** What becomes of redirects that the upstream answers; '' when they are passed on. */
+  readonly redirects: string;
   /** Why it cannot be forwarded; '' when it can. */
   readonly refused: string;
   readonly state: ClusterExplanation | null;
@@ -113,6 +119,9 @@ export interface FilterExplanation {
   readonly disabled: boolean;
   /** The route has config of its own for it. */
   readonly routeConfig: boolean;
+  /** What it does, with its numbers; '' when nothing, or when it cannot say. */
+  readonly says: string;
+  readonly fault: InjectedFault | null;
 }
 
 /** Where clusters are looked up. */
@@ -140,8 +149,8 @@ export function explainRequest(
 function explainOne(target: ExplainTarget, clusters: ExplainClusters, wire: Buffer, from: string): ListenerExplanation {
   const { manager } = target;
   const { config } = manager;
-  const { table } = manager.routes;
   const prepared = prepare(target, wire, from);
+  const table = manager.tableFor(prepared.head);
   const base = {
     listener: target.listener,
     addresses: target.addresses.map(formatAddress),
@@ -151,11 +160,10 @@ function explainOne(target: ExplainTarget, clusters: ExplainClusters, wire: Buff
     routeTable: table?.config.name ?? '',
     internal: prepared.internal,
   };
-  const unrouted = { trace: null, route: null, filters: filtersOf(manager, null) };
+  const unrouted = { trace: null, route: null, filters: filtersOf(manager.chain, null) };
   if (prepared.refusal !== '') return { ...base, ...unrouted, outcome: prepared.refusal };
   if (table === null) {
-    const routes = config.routes.kind === 'rds' ? ` ${JSON.stringify(config.routes.name)}` : '';
-    return { ...base, ...unrouted, outcome: `The routes${routes} have not arrived yet: 404, NR.` };
+    return { ...base, ...unrouted, outcome: `${missingTable(config.routes)}: 404, NR.` };
   }
   const { head } = prepared;
   const context = {
@@ -174,7 +182,7 @@ function explainOne(target: ExplainTarget, clusters: ExplainClusters, wire: Buff
     trace,
     route: explained,
     filters: filtersOf(
-      manager,
+      manager.upgradeChains?.choose(head, route) ?? manager.chain,
       route.action.kind === 'forward' ? (route.action.targets.targets[0]?.target ?? route) : route,
     ),
     outcome: warnings.length === 0 ? trace.decision : `${trace.decision} ${warnings.join(' ')}`,
@@ -195,12 +203,17 @@ function prepare({ manager, direction }: ExplainTarget, wire: Buffer, from: stri
   const { head, parser } = readRequest(wire);
   const info = new StreamInfo();
   info.request = head;
-  info.connection = { ...info.connection, directRemote: { host: from, port: 0 }, direction };
+  const client = { host: from, port: 0 };
+  info.connection = { ...info.connection, directRemote: client, remote: client, direction };
   const refusal = checkRequest(head, manager);
   if (refusal !== null) {
     return { head, info, parser, internal: false, refusal: `Refused with ${refusal.status}: ${refusal.reason}` };
   }
-  return { head, info, parser, internal: applyRequestPolicy(head, info, manager), refusal: '' };
+  const internal = applyRequestPolicy(head, info, manager);
+  if (typeof internal === 'object') {
+    return { head, info, parser, internal: false, refusal: `Refused with ${internal.status}: ${internal.reason}` };
+  }
+  return { head, info, parser, internal, refusal: '' };
 }
 
 function explainAction(
@@ -245,10 +258,12 @@ function explainTarget(
     timeouts: {
       routeMs: plan.timeoutMs,
       perTryMs: plan.perTryTimeoutMs,
+      perTryIdleMs: plan.perTryIdleMs,
       idleMs: action.config.idleTimeoutMs ?? manager.config.streamIdleTimeoutMs,
       connectMs: cluster?.config.connectTimeoutMs ?? 0,
     },
     retries: plan.retry === null ? null : { on: retryOn(plan, head), max: plan.maxRetries },
+    redirects: describeRedirects(action.config.internalRedirects),
     refused: refusal === null ? '' : `${refusal.status}: ${refusal.reason}`,
     state: cluster === undefined ? null : describe(cluster),
     warnings: warningsOf(plan, cluster, target),
@@ -289,14 +304,19 @@ function warningsOf(plan: ForwardPlan, cluster: UpstreamCluster | undefined, tar
   return [];
 }
 
-function filtersOf(manager: ConnectionManager, at: CompiledRoute | ClusterTarget | null): FilterExplanation[] {
-  const { chain } = manager;
+function filtersOf(chain: FilterChain, at: CompiledRoute | ClusterTarget | null): FilterExplanation[] {
   const configs = at === null ? null : routeFilterConfigs(at, chain);
-  return chain.filters.map(({ name, disabled }, i) => ({
-    name,
-    disabled: configs === null ? disabled : configs[i]!.disabled,
-    routeConfig: at?.perFilterConfig.has(name) ?? false,
-  }));
+  return chain.filters.map(({ name, filter, disabled: off }, i) => {
+    const disabled = configs === null ? off : configs[i]!.disabled;
+    const described = disabled || at === null ? null : (filter.describe?.(configs?.[i]?.config ?? null) ?? null);
+    return {
+      name,
+      disabled,
+      routeConfig: at?.perFilterConfig.has(name) ?? false,
+      says: described?.says ?? '',
+      fault: described?.fault ?? null,
+    };
+  });
 }
 
 /** The request's head as bytes: so that it is judged by the parser that judges real ones. */

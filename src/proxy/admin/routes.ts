@@ -3,8 +3,10 @@ import { formatAddress } from '../../model/address.ts';
 import { exposePrometheus, PROMETHEUS_CONTENT_TYPE } from '../telemetry/metrics/prometheus.ts';
 import { STAT_TYPES, type StatsQuery, type StatType } from '../telemetry/metrics/select.ts';
 import { formatStats, formatStatsJson, HISTOGRAM_MODES, type HistogramMode } from '../telemetry/metrics/text.ts';
+import { certificatesJson } from './certs.ts';
 import { clustersJson, clustersText, socketAddress } from './clusters.ts';
 import { configDump } from './config-dump.ts';
+import { drainsJson, drainsText } from './drains.ts';
 import { type AdminReply, type AdminRoute, helpText, JSON_TYPE, jsonReply, type Query, textReply } from './route.ts';
 import type { AdminView } from './view.ts';
 
@@ -29,10 +31,13 @@ export function adminRoutes(view: AdminView): readonly AdminRoute[] {
     ]),
     get('/clusters', 'upstream cluster status', ({ query }) => clusters(view, query), [FORMAT]),
     get('/listeners', 'print listener info', ({ query }) => listeners(view, query), [FORMAT]),
+    get('/remora/drain', 'who is asked to leave, connection by connection', ({ query }) => drains(view, query), [
+      FORMAT,
+    ]),
     get('/server_info', 'print server version/status information', () => serverInfo(view)),
     get('/memory', 'print current allocation/heap usage', () => memory(view)),
     get('/runtime', 'print runtime values', () => runtime(view)),
-    get('/certs', 'print certs on machine', () => jsonReply({ certificates: [] })),
+    get('/certs', 'print certs on machine', () => jsonReply(certificatesJson(view.certificates()))),
     get('/remora/explain', 'what each listener would do with a request, and why', ({ query }) => explain(view, query), [
       ['url', 'http://host:port/path, or a path beside a host header'],
       ['method', 'default GET'],
@@ -46,19 +51,26 @@ export function adminRoutes(view: AdminView): readonly AdminRoute[] {
       '/drain_listeners',
       'drain listeners',
       ({ query }) => {
-        actions.drainListeners({ graceful: query.has('graceful'), inboundOnly: query.has('inboundonly') });
+        const graceful = query.has('graceful');
+        const skipExit = query.has('skip_exit');
+        if (skipExit && !graceful) return textReply('skip_exit requires graceful\n', 400);
+        actions.drainListeners({ graceful, inboundOnly: query.has('inboundonly'), skipExit });
         return OK;
       },
       [
-        ['graceful', 'ask clients to leave, for the drain time, before listeners close'],
+        ['graceful', 'accept for the drain time, while clients are asked to leave, before listeners close'],
         ['inboundonly', 'inbound listeners only'],
+        ['skip_exit', 'with graceful: do not close listeners at the end either'],
       ],
     ),
-    post('/healthcheck/fail', 'cause the server to fail health checks', () =>
+    post('/healthcheck/fail', 'cause the server to fail health checks, and clients to be asked to leave', () =>
       done(() => actions.failHealthCheck(true)),
     ),
     post('/healthcheck/ok', 'cause the server to pass health checks', () => done(() => actions.failHealthCheck(false))),
-    post('/quitquitquit', 'exit the server', () => ({ ...OK, afterSent: () => actions.quit() })),
+    post('/quitquitquit', 'exit the server, after the requests in progress', () => ({
+      ...OK,
+      afterSent: () => actions.quit(),
+    })),
     post('/reset_counters', 'reset all counters to zero', () => done(() => view.stats.resetCounters())),
     post('/reopen_logs', 'reopen access logs', () => done(() => actions.reopenLogs())),
   ];
@@ -162,15 +174,18 @@ function listeners(view: AdminView, query: Query): AdminReply {
   );
 }
 
+function drains(view: AdminView, query: Query): AdminReply {
+  return query.get('format') === 'json' ? jsonReply(drainsJson(view.drains())) : textReply(drainsText(view.drains()));
+}
+
 function serverInfo(view: AdminView): AdminReply {
-  const { version, uptimeMs, node, options } = view.serverInfo();
-  const uptime = `${Math.floor(uptimeMs / 1000)}s`;
+  const { version, uptimeMs, uptimeAllMs, node, options } = view.serverInfo();
   return jsonReply({
     version,
     state: view.state(),
-    uptime_current_epoch: uptime,
-    uptime_all_epochs: uptime,
-    hot_restart_version: 'disabled',
+    uptime_current_epoch: `${Math.floor(uptimeMs / 1000)}s`,
+    uptime_all_epochs: `${Math.floor(uptimeAllMs / 1000)}s`,
+    hot_restart_version: options.disable_hot_restart === true ? 'disabled' : 'remora.1',
     command_line_options: options,
     node,
   });

@@ -4,6 +4,7 @@ import { errorCode, messageOf, RemoraError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import type { TimerWheel } from '../../base/timer-wheel.ts';
 import { formatAddress, type SocketAddress } from '../../model/address.ts';
+import { type ListenSockets, listenKept, socketKey } from '../io/listen-sockets.ts';
 import { AdminConnection } from './connection.ts';
 import type { HostPolicy } from './host.ts';
 import { type AdminRoute, RouteList } from './route.ts';
@@ -19,6 +20,8 @@ export interface AdminServerOptions {
   readonly clock: Clock;
   readonly wheel: TimerWheel;
   readonly log: Logger;
+  /** Who keeps the socket for a process that takes over; null or absent: nobody. */
+  readonly sockets?: ListenSockets | null;
 }
 
 /** What the connections of a server share. */
@@ -53,19 +56,25 @@ export class AdminServer {
   }
 
   /** Binds, and resolves with the address (port 0 resolved). Rejects with one line that says what to do. */
-  listen(address: SocketAddress): Promise<SocketAddress> {
+  async listen(address: SocketAddress): Promise<SocketAddress> {
+    const { name, log, sockets = null } = this.#options;
     const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#accept(socket));
     server.maxConnections = MAX_CONNECTIONS;
     this.#server = server;
-    return new Promise((resolve, reject) => {
-      server.once('error', (error) => reject(bindError(this.#options.name, address, error)));
-      server.listen({ host: address.host, port: address.port }, () => {
-        server.removeAllListeners('error');
-        server.on('error', (error) => this.#options.log.error(`${this.#options.name}: ${messageOf(error)}`));
-        const bound = server.address();
-        resolve({ host: address.host, port: bound !== null && typeof bound === 'object' ? bound.port : address.port });
-      });
-    });
+    try {
+      await listenKept(server, socketKey(name, address), { host: address.host, port: address.port }, sockets);
+    } catch (error) {
+      throw bindError(name, address, error);
+    }
+    server.on('error', (error) => log.error(`${name}: ${messageOf(error)}`));
+    const bound = server.address();
+    return { host: address.host, port: bound !== null && typeof bound === 'object' ? bound.port : address.port };
+  }
+
+  /** Another process has the socket too: this one accepts no more, and ends who is connected after its answer. */
+  leave(): void {
+    this.#server?.close();
+    for (const connection of [...this.#connections]) connection.end();
   }
 
   /** Stops accepting and cuts every connection; resolves when the port is free. */
@@ -85,7 +94,7 @@ export class AdminServer {
   }
 }
 
-function bindError(name: string, address: SocketAddress, error: Error): RemoraError {
+function bindError(name: string, address: SocketAddress, error: unknown): RemoraError {
   const at = formatAddress(address);
   const code = errorCode(error);
   const why =

@@ -2,6 +2,7 @@ import type { LogLevel } from '../../base/log.ts';
 import type { SocketAddress } from '../../model/address.ts';
 import type { TrafficDirection } from '../../model/listener.ts';
 import type { StatStore } from '../telemetry/metrics/store.ts';
+import type { CertificateInfo } from '../telemetry/tls-info.ts';
 import type { ClusterDescription } from '../upstream/describe.ts';
 import type { ExplainRequest, Explanation } from './explain.ts';
 
@@ -24,6 +25,9 @@ export interface AdminView {
   sample(): void;
   clusters(): readonly ClusterView[];
   listeners(): readonly ListenerView[];
+  drains(): DrainView;
+  /** What each TLS context in force trusts and shows. */
+  certificates(): readonly CertificatesView[];
   runtime(): ReadonlyMap<string, number | boolean | string>;
   memory(): MemoryUse;
   /** Throws RangeError for a request that is none. */
@@ -35,10 +39,13 @@ export interface AdminActions {
   logLevel(): LogLevel;
   setLogLevel(level: LogLevel): void;
   reopenLogs(): void;
-  /** Makes `/ready` and `/healthz/ready` answer 503, or lets them be. */
+  /** Makes `/ready` and `/healthz/ready` answer 503 and clients leave, or lets them be. */
   failHealthCheck(failed: boolean): void;
-  /** Stops accepting. Graceful: first, for the drain time, responses ask clients to leave. */
-  drainListeners(options: { readonly graceful: boolean; readonly inboundOnly: boolean }): void;
+  /**
+   * Asks clients to leave over the drain time, and stops accepting: at once, when `graceful` at the end of that time,
+   * with `skipExit` not at all.
+   */
+  drainListeners(how: { readonly graceful: boolean; readonly inboundOnly: boolean; readonly skipExit: boolean }): void;
   /** Ends the process, after the answer was sent. */
   quit(): void;
 }
@@ -46,6 +53,8 @@ export interface AdminActions {
 export interface ServerInfo {
   readonly version: string;
   readonly uptimeMs: number;
+  /** Since the first process of a row of hot restarts began. */
+  readonly uptimeAllMs: number;
   /** envoy.config.core.v3.Node as JSON. */
   readonly node: unknown;
   /** envoy.admin.v3.CommandLineOptions as JSON: those that have a meaning here. */
@@ -74,6 +83,49 @@ export interface ListenerView {
   readonly addresses: readonly SocketAddress[];
   readonly direction: TrafficDirection;
   readonly connections: number;
+}
+
+/** Who is asked to leave, and how far that is. */
+export interface DrainView {
+  readonly state: ServerState;
+  /** Why the process drains; removed listeners drain without one. */
+  readonly causes: readonly string[];
+  readonly strategy: string;
+  readonly listeners: readonly DrainingListener[];
+}
+
+export interface DrainingListener {
+  readonly name: string;
+  /** It was removed or replaced, and lives on for the connections it has. */
+  readonly removed: boolean;
+  readonly accepting: boolean;
+  /** The share of its connections that was asked to leave; null: it does not drain. */
+  readonly progress: number | null;
+  readonly leftMs: number | null;
+  readonly connections: readonly DrainingConnection[];
+}
+
+export interface DrainingConnection {
+  readonly id: number;
+  readonly remote: SocketAddress;
+  readonly kind: 'http' | 'tunnel' | 'tcp';
+  readonly busy: boolean;
+  readonly state: 'staying' | 'scheduled' | 'asked' | 'closing';
+  readonly inMs: number | null;
+}
+
+/** One TLS context's certificates (envoy.admin.v3.Certificate). */
+export interface CertificatesView {
+  readonly roots: readonly CertificateView[];
+  readonly chain: readonly CertificateView[];
+}
+
+export interface CertificateView {
+  /** The file it came from, or `<inline>`. */
+  readonly path: string;
+  readonly certificate: CertificateInfo;
+  /** Whole days; 0 when it has expired. */
+  readonly daysLeft: number;
 }
 
 export const DUMP_KINDS = ['cluster', 'endpoint', 'listener', 'route', 'secret'] as const;

@@ -5,7 +5,7 @@ import type { TimerWheel } from '../../base/timer-wheel.ts';
 import type { Headers } from '../../protocol/http/headers.ts';
 import type { RequestHead, ResponseHead } from '../../protocol/http/message.ts';
 import type { Problems } from '../../xds/proto/codec.ts';
-import type { StatStore } from '../telemetry/metrics/store.ts';
+import type { Stats } from '../telemetry/metrics/store.ts';
 import type { StreamInfo } from '../telemetry/stream-info.ts';
 
 /** What a head hook answers. */
@@ -16,6 +16,11 @@ export const FilterResult = {
   Wait: 1,
   /** The filter has called `stream.reply()`. */
   Replied: 2,
+  /**
+   * Hold a request's head until all of its body is there: the filter's `onRequestData` keeps what comes, answering null,
+   * and gives it back at the end. Filters behind it see nothing before. For heads with a body only.
+   */
+  Gather: 3,
 } as const;
 export type FilterResult = (typeof FilterResult)[keyof typeof FilterResult];
 
@@ -58,12 +63,25 @@ export interface LocalReply {
 }
 
 /**
- * An HTTP filter of one connection manager: made once when config changes, shared by all its streams, so
- * what belongs to a request lives in `stream.slots`. `R` is the filter's per-route config. Every hook is
- * optional; one that is absent costs nothing. Request hooks run in configured order, response hooks in
- * reverse. `onEnd` runs exactly once for every stream, however it ended, also when no other hook ran for it.
+ * What has state that must outlive an edit of something else: tokens of a bucket, faults that go on. When config
+ * changes, the new filter (or route config) is shown the one in whose place it comes, before it meets a request, and
+ * shares its state if its own config of it is the same. Streams of the old one may go on for long.
  */
-export interface HttpFilter<R = unknown> {
+export interface Heir {
+  /** `previous` has the same name, but may be of any kind. */
+  inherit(previous: unknown): void;
+}
+
+/**
+ * An HTTP filter of one connection manager: made once when config changes, shared by all its streams, so
+ * what belongs to a request lives in `stream.slots`. `R` is the filter's per-route config, which may be an
+ * {@link Heir} too. Every hook is optional; one that is absent costs nothing. Request hooks run in configured order,
+ * response hooks in reverse. `onEnd` runs exactly once for every stream, however it ended, also when no other hook
+ * ran for it.
+ */
+export interface HttpFilter<R = unknown> extends Partial<Heir> {
+  /** Its data hooks pass on the very bytes that came: a declared Content-Length stays true. */
+  readonly keepsBody?: boolean;
   onRequestHead?(stream: FilterStream, route: R | null): FilterResult;
   /** Gives back the bytes to pass on: the same buffer, another, or null to pass nothing. */
   onRequestData?(stream: FilterStream, chunk: Buffer, end: boolean, route: R | null): Buffer | null;
@@ -72,6 +90,25 @@ export interface HttpFilter<R = unknown> {
   onResponseData?(stream: FilterStream, chunk: Buffer, end: boolean, route: R | null): Buffer | null;
   onResponseTrailers?(stream: FilterStream, trailers: Headers, route: R | null): void;
   onEnd?(stream: FilterStream): void;
+  /** What it does to requests of such a route, for `remora explain`; null when nothing. Never for one that is off. */
+  describe?(route: R | null): FilterDescription | null;
+}
+
+/** What a filter does, without a request. */
+export interface FilterDescription {
+  /** In words and numbers, the filter being the subject: `delays 50 % of requests by 2 s`. */
+  readonly says: string;
+  /** What it does to every request that comes, where it keeps them from their answer; null for nothing of the kind. */
+  readonly fault: InjectedFault | null;
+}
+
+/** Delays and answers of a filter's own. */
+export interface InjectedFault {
+  readonly delayMs: number;
+  readonly delayPercent: number;
+  /** Such as `500`; '' none. */
+  readonly abort: string;
+  readonly abortPercent: number;
 }
 
 /** What a filter may use besides the stream. */
@@ -79,7 +116,8 @@ export interface FilterContext {
   readonly clock: Clock;
   readonly wheel: TimerWheel;
   readonly random: Random;
-  readonly stats: StatStore;
+  /** Its series live as long as the filter does; for what outlives it (config that managers share) ask `stats.root`. */
+  readonly stats: Stats;
   readonly log: Logger;
   /** Numeric or boolean runtime value (layered_runtime), or the default. */
   readonly runtime: RuntimeValues;

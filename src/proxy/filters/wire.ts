@@ -58,7 +58,7 @@ export function decodeHeaderMatchers(
     .filter((m): m is HeaderMatcher => m !== null);
 }
 
-function decodeHeaderMatcher(m: route.HeaderMatcher, problems: Problems, path: string): HeaderMatcher | null {
+export function decodeHeaderMatcher(m: route.HeaderMatcher, problems: Problems, path: string): HeaderMatcher | null {
   const test = decodeHeaderTest(m, problems, path);
   if (test === null) return null;
   const name = (m.name ?? '').toLowerCase();

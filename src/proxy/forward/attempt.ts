@@ -7,8 +7,8 @@ import type { Resource } from '../upstream/circuit-breaker.ts';
 import type { UpstreamCluster } from '../upstream/cluster.ts';
 import type { UpstreamEndpoint } from '../upstream/endpoint.ts';
 import type { Http1Connection, ResetReason, ResponseReader } from '../upstream/pool/http1-connection.ts';
-import type { PoolEnvironment } from '../upstream/pool/http1-pool.ts';
-import { Http1Pool, type PendingRequest, type PoolFailure } from '../upstream/pool/http1-pool.ts';
+import type { Http1Pool, PendingRequest, PoolEnvironment, PoolFailure } from '../upstream/pool/http1-pool.ts';
+import { poolFor } from '../upstream/pool/server-pools.ts';
 
 /** What an attempt tells the forwarder that started it. */
 export interface AttemptOwner {
@@ -25,6 +25,8 @@ export interface AttemptOwner {
   attemptWritable(): void;
   attemptTunnelData(chunk: Buffer): void;
   attemptTunnelEnd(): void;
+  /** The owner threw in one of these: caught here, so that the connection, and who else waits for it, go on. */
+  attemptFault(error: unknown): void;
 }
 
 /** One try of a request at one endpoint. Reused by its stream for every try of every request. */
@@ -78,12 +80,7 @@ export class Attempt implements ResponseReader, PendingRequest {
     this.#active = true;
     endpoint.activeRequests++;
     endpoint.requests++;
-    let pool = endpoint.pool;
-    if (!(pool instanceof Http1Pool)) {
-      pool = new Http1Pool(endpoint, cluster, this.#pools);
-      endpoint.pool = pool;
-    }
-    this.#pool = pool as Http1Pool;
+    this.#pool = poolFor(endpoint, cluster, this.#owner.request, this.#pools);
     this.#pool.acquire(this, cluster);
   }
 
@@ -123,56 +120,101 @@ export class Attempt implements ResponseReader, PendingRequest {
   // === PendingRequest ===
 
   onConnection(connection: Http1Connection): void {
-    this.connection = connection;
-    this.sent = true;
-    this.reused = connection.requests > 0;
-    const { request } = this.#owner;
-    connection.begin(this, request.method, this.upgrade);
-    connection.output.text(requestHead(request, this.framing, this.extraLines));
-    this.#owner.attemptReady(this);
+    try {
+      this.connection = connection;
+      this.sent = true;
+      this.reused = connection.requests > 0;
+      this.cluster!.stats.attemptStarted();
+      const { request } = this.#owner;
+      connection.begin(this, request.method, this.upgrade);
+      connection.output.text(requestHead(request, this.framing, this.extraLines));
+      this.#owner.attemptReady(this);
+    } catch (error) {
+      this.#owner.attemptFault(error);
+    }
   }
 
   onPoolFailure(failure: PoolFailure, detail: string): void {
-    this.#release();
-    this.#owner.attemptFailed(this, failure, detail);
+    try {
+      this.#release();
+      this.#owner.attemptFailed(this, failure, detail);
+    } catch (error) {
+      this.#owner.attemptFault(error);
+    }
   }
 
   // === ResponseReader ===
 
   onHead(head: ResponseHead): void {
-    const notes = this.connection!.notes;
-    if (head.status < 200 && head.status !== 101) {
-      this.#owner.attemptInterim(head, notes);
-      return;
+    try {
+      const notes = this.connection!.notes;
+      if (head.status < 200 && head.status !== 101) {
+        this.#owner.attemptInterim(head, notes);
+        return;
+      }
+      this.responded = true;
+      this.#owner.attemptHead(this, head, notes);
+    } catch (error) {
+      this.#owner.attemptFault(error);
     }
-    this.responded = true;
-    this.#owner.attemptHead(this, head, notes);
   }
   onData(chunk: Buffer, start: number, end: number): void {
-    this.#owner.attemptData(chunk, start, end);
+    try {
+      this.#owner.attemptData(chunk, start, end);
+    } catch (error) {
+      this.#owner.attemptFault(error);
+    }
   }
   onTrailers(trailers: Headers): void {
-    this.#owner.attemptTrailers(trailers);
+    try {
+      this.#owner.attemptTrailers(trailers);
+    } catch (error) {
+      this.#owner.attemptFault(error);
+    }
   }
   onEnd(): void {
-    this.#release();
-    this.#owner.attemptEnd(this);
+    try {
+      this.#release();
+      this.#owner.attemptEnd(this);
+    } catch (error) {
+      this.#owner.attemptFault(error);
+    }
   }
   onReset(reason: ResetReason, detail: string): void {
-    this.#release();
-    this.#owner.attemptFailed(this, reason, detail);
+    try {
+      this.#release();
+      this.#owner.attemptFailed(this, reason, detail);
+    } catch (error) {
+      this.#owner.attemptFault(error);
+    }
   }
   onFlush(): void {
-    this.#owner.attemptFlush();
+    try {
+      this.#owner.attemptFlush();
+    } catch (error) {
+      this.#owner.attemptFault(error);
+    }
   }
   onWritable(): void {
-    this.#owner.attemptWritable();
+    try {
+      this.#owner.attemptWritable();
+    } catch (error) {
+      this.#owner.attemptFault(error);
+    }
   }
   onTunnelData(chunk: Buffer): void {
-    if (this.#active) this.#owner.attemptTunnelData(chunk);
+    try {
+      if (this.#active) this.#owner.attemptTunnelData(chunk);
+    } catch (error) {
+      this.#owner.attemptFault(error);
+    }
   }
   onTunnelEnd(): void {
-    if (this.#active) this.#owner.attemptTunnelEnd();
+    try {
+      if (this.#active) this.#owner.attemptTunnelEnd();
+    } catch (error) {
+      this.#owner.attemptFault(error);
+    }
   }
 
   /** The endpoint as logs and errors print it. */
@@ -185,7 +227,9 @@ export class Attempt implements ResponseReader, PendingRequest {
     if (!this.#active) return;
     this.#active = false;
     this.endpoint!.activeRequests--;
-    if (this.connection !== null) this.responseStarted = this.connection.responseStarted;
+    if (this.connection === null) return;
+    this.responseStarted = this.connection.responseStarted;
     this.connection = null;
+    this.cluster!.stats.attemptEnded();
   }
 }

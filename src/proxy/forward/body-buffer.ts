@@ -1,3 +1,5 @@
+import { keep } from '../io/reads.ts';
+
 /**
  * The request body bytes that an attempt may still need: those that came before its connection was ready,
  * and, while the request can be tried again, those already sent.
@@ -15,7 +17,7 @@ export class BodyBuffer {
   }
 
   push(chunk: Buffer, start: number, end: number): void {
-    this.chunks.push(start === 0 && end === chunk.length ? chunk : chunk.subarray(start, end));
+    this.chunks.push(keep(start === 0 && end === chunk.length ? chunk : chunk.subarray(start, end)));
     this.bytes += end - start;
   }
 

@@ -1,18 +1,18 @@
 import type { Clock } from '../../base/clock.ts';
 import type { Random } from '../../base/random.ts';
-import { type TimerWheel, WheelTimer } from '../../base/timer-wheel.ts';
+import type { TimerWheel } from '../../base/timer-wheel.ts';
 import type { Headers } from '../../protocol/http/headers.ts';
 import { Framing, type RequestHead, type ResponseHead } from '../../protocol/http/message.ts';
 import type { HeadNotes } from '../../protocol/http1/framing.ts';
 import type { LocalReply } from '../filters/filter.ts';
 import { ResponseFlag } from '../telemetry/response-flags.ts';
-import type { StreamInfo } from '../telemetry/stream-info.ts';
 import type { Resource, RetryResource } from '../upstream/circuit-breaker.ts';
 import type { UpstreamCluster } from '../upstream/cluster.ts';
 import type { UpstreamEndpoint } from '../upstream/endpoint.ts';
 import type { PickContext } from '../upstream/lb/balancer.ts';
 import { Attempt, type AttemptOwner } from './attempt.ts';
 import { BodyBuffer } from './body-buffer.ts';
+import { ForwardTimers, type TimedForwarder } from './forward-timers.ts';
 import { ForwardPlan } from './plan.ts';
 import {
   noClusterReply,
@@ -22,6 +22,7 @@ import {
   timeoutReply,
   type UpstreamFailure,
 } from './replies.ts';
+import type { ResponseSink } from './response-sink.ts';
 import {
   type AttemptFailure,
   backOffMs,
@@ -30,26 +31,6 @@ import {
   retryOnFailure,
   retryOnResponse,
 } from './retry.ts';
-
-/** Where responses go: the stream. All calls are synchronous. */
-export interface ResponseSink {
-  readonly info: StreamInfo;
-  readonly request: RequestHead;
-  onUpstreamInterim(head: ResponseHead, notes: HeadNotes): void;
-  onUpstreamHead(head: ResponseHead, notes: HeadNotes): void;
-  onUpstreamData(chunk: Buffer, start: number, end: number): void;
-  onUpstreamTrailers(trailers: Headers): void;
-  onUpstreamEnd(): void;
-  /** The response broke off after its head was passed on. */
-  onUpstreamBroken(flag: number, details: string): void;
-  reply(reply: LocalReply): void;
-  /** A turn of the upstream's reads is over. */
-  flushDownstream(): void;
-  pauseDownstream(): void;
-  resumeDownstream(): void;
-  onTunnelData(chunk: Buffer): void;
-  onTunnelEnd(): void;
-}
 
 /** What forwarding needs of the process. */
 export interface ForwardEnvironment {
@@ -71,14 +52,12 @@ const RACE_REPLAY_LIMIT = 64 * 1024;
  * States: idle → (`start`) trying → committed (a response head went downstream) → idle. While trying, an
  * attempt is active, or waits for a connection, or a back-off timer runs.
  */
-export class Forwarder implements AttemptOwner, PickContext {
+export class Forwarder implements AttemptOwner, PickContext, TimedForwarder {
   readonly #sink: ResponseSink;
   readonly #env: ForwardEnvironment;
   readonly #attempt: Attempt;
   readonly #body = new BodyBuffer();
-  readonly #routeTimer: WheelTimer;
-  readonly #tryTimer: WheelTimer;
-  readonly #backOffTimer: WheelTimer;
+  readonly #timers: ForwardTimers;
   #plan = NO_PLAN;
   /** The cluster of the present try. */
   #cluster: UpstreamCluster | null = null;
@@ -87,24 +66,23 @@ export class Forwarder implements AttemptOwner, PickContext {
   #tunnel = false;
   #requestEnded = false;
   #bodyGone = false;
+  #keepsBody = false;
   #trailers: Headers | null = null;
   #retries = 0;
+  /** The last try was ended by a timeout of its own. */
+  #afterTimeout = false;
   #raceRetried = false;
-  /** Units of the circuit breakers it holds, and who counted it: given back to whom they were taken from. */
+  /** Units of the circuit breakers it holds: given back to whom they were taken from. */
   #requestUnit: Resource | null = null;
   #retryUnit: RetryResource | null = null;
-  #countedBy: UpstreamCluster | null = null;
   #downstreamPaused = false;
   #tried: UpstreamEndpoint[] | null = null;
-  #sentAt = 0;
 
   constructor(sink: ResponseSink, env: ForwardEnvironment) {
     this.#sink = sink;
     this.#env = env;
     this.#attempt = new Attempt(this, env);
-    this.#routeTimer = new WheelTimer(() => this.#onRouteTimeout());
-    this.#tryTimer = new WheelTimer(() => this.#onTryTimeout());
-    this.#backOffTimer = new WheelTimer(() => this.#nextAttempt());
+    this.#timers = new ForwardTimers(this, env.wheel);
   }
 
   get request(): RequestHead {
@@ -155,10 +133,9 @@ export class Forwarder implements AttemptOwner, PickContext {
       return;
     }
     this.#requestUnit = requests;
-    this.#countedBy = cluster;
-    cluster.stats.requestStarted();
     const hasBody = plan.framing === Framing.Length || plan.framing === Framing.Chunked;
-    this.#body.reset(hasBody && (plan.retry !== null || isIdempotent(this.request.method)));
+    this.#keepsBody = hasBody && plan.keepsBody(this.request);
+    this.#body.reset(this.#keepsBody || (hasBody && isIdempotent(this.request.method)));
     this.#nextAttempt();
   }
 
@@ -197,10 +174,7 @@ export class Forwarder implements AttemptOwner, PickContext {
   /** The stream's connection is gone for good. */
   close(): void {
     this.abort();
-    const { wheel } = this.#env;
-    wheel.release(this.#routeTimer);
-    wheel.release(this.#tryTimer);
-    wheel.release(this.#backOffTimer);
+    this.#timers.release();
   }
 
   pauseUpstream(): void {
@@ -227,11 +201,13 @@ export class Forwarder implements AttemptOwner, PickContext {
     const { info } = this.#sink;
     const now = this.#env.clock.now();
     if (info.upstreamFirstByteSent < 0) info.upstreamFirstByteSent = now;
-    this.#sentAt = now;
+    info.upstreamConnection = attempt.connection;
+    info.upstreamTls = attempt.connection!.tls;
     const body = this.#body;
     for (const chunk of body.chunks) attempt.write(chunk, 0, chunk.length);
     if (!body.replayable) this.#forgetBody();
     if (this.#requestEnded) {
+      this.#timers.touchTry(this.#plan);
       attempt.end(this.#trailers);
       return;
     }
@@ -240,6 +216,7 @@ export class Forwarder implements AttemptOwner, PickContext {
   }
 
   attemptInterim(head: ResponseHead, notes: HeadNotes): void {
+    this.#timers.touchTry(this.#plan);
     this.#sink.onUpstreamInterim(head, notes);
   }
 
@@ -247,25 +224,37 @@ export class Forwarder implements AttemptOwner, PickContext {
     const now = this.#env.clock.now();
     const { info } = this.#sink;
     info.upstreamFirstByteReceived = now;
-    this.#latestCluster().recordResponse(attempt.endpoint!, head.status, now - this.#sentAt);
-    if (this.#retryResponse(attempt, head)) return;
+    const cluster = this.#latestCluster();
+    cluster.recordResponse(attempt.endpoint!, head.status);
+    if (this.#retryResponse(attempt, head)) {
+      cluster.stats.countRetriedStatus(head.status);
+      return;
+    }
+    cluster.stats.countStatus(head.status);
+    if (this.#plan.redirects?.statuses.includes(head.status) && this.#redirect(attempt, head)) return;
     this.#commit();
     if (head.framing === Framing.Tunnel) {
       this.#tunnel = true;
-      this.#env.wheel.disarm(this.#routeTimer);
+      this.#timers.stopRoute();
     }
+    this.#timers.touchTry(this.#plan);
     this.#sink.onUpstreamHead(head, notes);
   }
 
   attemptData(chunk: Buffer, start: number, end: number): void {
-    if (this.#committed) this.#sink.onUpstreamData(chunk, start, end);
+    if (!this.#committed) return;
+    this.#timers.touchTry(this.#plan);
+    this.#sink.onUpstreamData(chunk, start, end);
   }
   attemptTrailers(trailers: Headers): void {
     if (this.#committed) this.#sink.onUpstreamTrailers(trailers);
   }
   attemptEnd(_attempt: Attempt): void {
     if (!this.#committed) return;
-    this.#sink.info.upstreamLastByteReceived = this.#env.clock.now();
+    const { info } = this.#sink;
+    info.upstreamLastByteReceived = this.#env.clock.now();
+    // As in Envoy, from the end of the request to the end of its response.
+    if (info.requestEnd >= 0) this.#cluster!.stats.responseTime(info.upstreamLastByteReceived - info.requestEnd);
     this.#settle();
     this.#sink.onUpstreamEnd();
   }
@@ -276,14 +265,19 @@ export class Forwarder implements AttemptOwner, PickContext {
     this.#resumeDownstream();
   }
   attemptTunnelData(chunk: Buffer): void {
+    this.#timers.touchTry(this.#plan);
     this.#sink.onTunnelData(chunk);
   }
   attemptTunnelEnd(): void {
     this.#sink.onTunnelEnd();
   }
 
+  attemptFault(error: unknown): void {
+    this.#sink.onFault(error);
+  }
+
   attemptFailed(attempt: Attempt, failure: UpstreamFailure, detail: string): void {
-    this.#env.wheel.disarm(this.#tryTimer);
+    this.#timers.endTry();
     const { info } = this.#sink;
     info.upstreamFailureReason = detail;
     const cluster = this.#cluster!;
@@ -305,6 +299,7 @@ export class Forwarder implements AttemptOwner, PickContext {
     if (this.#retryRace(attempt, failure)) return;
     this.#latestCluster().recordFailure(attempt.endpoint!, failure);
     if (this.#retryFailure(failure, attempt)) return;
+    cluster.stats.countStatus(failure === 'protocol-error' ? 502 : 503);
     this.#finishWith(resetReply(failure, detail, attempt, cluster.name, this.request, this.#plan));
   }
 
@@ -336,6 +331,9 @@ export class Forwarder implements AttemptOwner, PickContext {
     attempt.priority = plan.priority;
     attempt.extraLines = plan.includeAttemptCount ? `x-envoy-attempt-count: ${info.attempts}\r\n` : '';
     if (plan.expectedTimeoutLine !== '') attempt.extraLines += plan.expectedTimeoutLine;
+    if (plan.includeTimeoutRetry && this.#retries > 0)
+      attempt.extraLines += `x-envoy-is-timeout-retry: ${this.#afterTimeout}\r\n`;
+    this.#afterTimeout = false;
     if (plan.autoHostRewrite && endpoint.hostname !== '') {
       this.request.headers.remove('host');
       this.request.headers.add('Host', endpoint.hostname);
@@ -343,8 +341,7 @@ export class Forwarder implements AttemptOwner, PickContext {
     }
     attempt.start(cluster, endpoint);
     attempt.fresh = false;
-    if (this.#active && this.#requestEnded && plan.perTryTimeoutMs > 0)
-      this.#env.wheel.arm(this.#tryTimer, plan.perTryTimeoutMs);
+    if (this.#active && this.#requestEnded) this.#timers.startTry(plan);
   }
 
   /** The cluster under its newest config: between two tries it may have been replaced, and its endpoints taken over. */
@@ -382,7 +379,10 @@ export class Forwarder implements AttemptOwner, PickContext {
     const plan = this.#plan;
     const { retry } = plan;
     if (retry === null) return false;
-    if (!retryOnResponse(plan.retryOn, plan.retriableStatusCodes, retry.headers, head)) return false;
+    if (!retryOnResponse(plan.retryOn, plan.retriableStatusCodes, plan.retriableHeaders, head)) {
+      if (this.#retries > 0) this.#cluster!.stats.retrySucceeded();
+      return false;
+    }
     return this.#retry(attempt, rateLimitedBackOffMs(retry.policy, head, this.#env.clock.wall()), false);
   }
 
@@ -421,14 +421,14 @@ export class Forwarder implements AttemptOwner, PickContext {
     this.#tried ??= [];
     this.#tried.push(attempt.endpoint!);
     attempt.abort();
-    this.#env.wheel.disarm(this.#tryTimer);
+    this.#timers.endTry();
     const { policy } = plan.retry!;
     const wait =
       askedBackOffMs >= 0
         ? askedBackOffMs
         : backOffMs(policy.baseIntervalMs, policy.maxIntervalMs, this.#retries, this.#env.random);
     if (wait <= 0) this.#nextAttempt();
-    else this.#env.wheel.arm(this.#backOffTimer, wait);
+    else this.#timers.startBackOff(wait);
     return true;
   }
 
@@ -440,10 +440,10 @@ export class Forwarder implements AttemptOwner, PickContext {
   #limitBody(ready: boolean): void {
     const body = this.#body;
     const plan = this.#plan;
-    const limit = plan.retry === null ? Math.min(RACE_REPLAY_LIMIT, plan.bufferLimitBytes) : plan.bufferLimitBytes;
+    const limit = this.#keepsBody ? plan.bufferLimitBytes : Math.min(RACE_REPLAY_LIMIT, plan.bufferLimitBytes);
     if (body.bytes <= limit) return;
     if (ready) {
-      if (plan.retry !== null) this.#cluster!.stats.replayBufferOverflow();
+      if (this.#keepsBody) this.#cluster!.stats.replayBufferOverflow();
       this.#forgetBody();
     } else {
       // Nothing was sent yet, so nothing may be dropped: the client waits until a connection is there.
@@ -457,41 +457,87 @@ export class Forwarder implements AttemptOwner, PickContext {
     this.#body.release();
   }
 
+  /** Follows an upstream's redirect, if the request is here whole and the policy allows it; else the client gets it. */
+  #redirect(attempt: Attempt, head: ResponseHead): boolean {
+    const cluster = this.#cluster!;
+    const whole = this.#requestEnded && this.#replayable();
+    if (!whole || !this.#sink.onUpstreamRedirect(head, this.#plan.redirects!)) {
+      cluster.stats.count('upstream_internal_redirect_failed_total');
+      return false;
+    }
+    cluster.stats.count('upstream_internal_redirect_succeeded_total');
+    if (this.#retries > 0) cluster.stats.retrySucceeded();
+    const body = [...this.#body.chunks];
+    const trailers = this.#trailers;
+    attempt.abort();
+    this.#settle();
+    this.#sink.again(body, trailers);
+    return true;
+  }
+
   // === timeouts ===
 
   #armTimeouts(): void {
     const plan = this.#plan;
     if (this.#tunnel) return;
-    if (plan.timeoutMs > 0) this.#env.wheel.arm(this.#routeTimer, plan.timeoutMs);
-    if (plan.perTryTimeoutMs > 0 && !this.#committed) this.#env.wheel.arm(this.#tryTimer, plan.perTryTimeoutMs);
+    this.#timers.startRoute(plan);
+    if (!this.#committed) this.#timers.startTry(plan);
+    if (this.#attempt.ready) this.#timers.touchTry(plan);
   }
 
-  #onRouteTimeout(): void {
+  onBackOff(): void {
+    this.#nextAttempt();
+  }
+
+  onRouteTimeout(): void {
     if (!this.#active) return;
     const cluster = this.#cluster!;
     const attempt = this.#attempt;
     cluster.stats.timedOut(false);
-    if (attempt.active) this.#latestCluster().recordTimeout(attempt.endpoint!);
+    if (attempt.active) {
+      this.#latestCluster().recordTimeout(attempt.endpoint!);
+      if (!this.#committed) cluster.stats.countStatus(504);
+    }
     this.#sink.info.flags |= ResponseFlag.UpstreamRequestTimeout;
     if (this.#committed) {
-      attempt.abort();
-      this.#settle();
-      this.#sink.onUpstreamBroken(ResponseFlag.UpstreamRequestTimeout, 'response_timeout');
+      this.#breakOff('response_timeout');
       return;
     }
     this.#finishWith(timeoutReply('response_timeout', this.#plan.timeoutMs, attempt, cluster.name));
   }
 
-  #onTryTimeout(): void {
-    if (!this.#active || this.#committed) return;
-    const cluster = this.#cluster!;
+  onTryTimeout(): void {
+    if (this.#committed) return;
+    this.#cluster?.stats.timedOut(true);
+    this.#onTryEnded('upstream_per_try_timeout', this.#plan.perTryTimeoutMs);
+  }
+
+  onTryIdle(): void {
+    this.#cluster?.stats.count('upstream_rq_per_try_idle_timeout');
+    this.#onTryEnded('upstream_per_try_idle_timeout', this.#plan.perTryIdleMs);
+  }
+
+  #onTryEnded(details: 'upstream_per_try_timeout' | 'upstream_per_try_idle_timeout', ms: number): void {
+    if (!this.#active) return;
     const attempt = this.#attempt;
-    cluster.stats.timedOut(true);
     if (!attempt.active) return;
     this.#latestCluster().recordTimeout(attempt.endpoint!);
+    if (this.#committed) {
+      this.#breakOff(details);
+      return;
+    }
+    this.#afterTimeout = true;
     if (this.#retryFailure('per-try-timeout', attempt)) return;
+    this.#cluster!.stats.countStatus(504);
     this.#sink.info.flags |= ResponseFlag.UpstreamRequestTimeout;
-    this.#finishWith(timeoutReply('upstream_per_try_timeout', this.#plan.perTryTimeoutMs, attempt, cluster.name));
+    this.#finishWith(timeoutReply(details, ms, attempt, this.#cluster!.name));
+  }
+
+  /** Time ran out after the response's head had gone downstream. */
+  #breakOff(details: string): void {
+    this.#attempt.abort();
+    this.#settle();
+    this.#sink.onUpstreamBroken(ResponseFlag.UpstreamRequestTimeout, details);
   }
 
   // === endings ===
@@ -500,8 +546,7 @@ export class Forwarder implements AttemptOwner, PickContext {
   #commit(): void {
     this.#committed = true;
     this.#body.release();
-    this.#env.wheel.disarm(this.#tryTimer);
-    if (this.#retries > 0) this.#cluster!.stats.retrySucceeded();
+    this.#timers.stopTry();
   }
 
   #finishWith(reply: LocalReply): void {
@@ -514,14 +559,9 @@ export class Forwarder implements AttemptOwner, PickContext {
   #settle(): void {
     if (!this.#active) return;
     this.#active = false;
-    const { wheel } = this.#env;
-    wheel.disarm(this.#routeTimer);
-    wheel.disarm(this.#tryTimer);
-    wheel.disarm(this.#backOffTimer);
+    this.#timers.stop();
     this.#requestUnit?.release();
     this.#requestUnit = null;
-    this.#countedBy?.stats.requestEnded();
-    this.#countedBy = null;
     this.#retryUnit?.release();
     this.#retryUnit = null;
     this.#body.release();

@@ -1,12 +1,15 @@
+import type { GrpcTimeout, InternalRedirectPolicy } from '../../model/route.ts';
 import { Framing, type RequestHead } from '../../protocol/http/message.ts';
 import { type HeadNotes, stripHopByHop } from '../../protocol/http1/framing.ts';
 import type { LocalReply } from '../filters/filter.ts';
+import { compileHeaderMatcher, type HeaderTest } from '../router/header-match.ts';
+import { isGrpc } from '../router/match.ts';
 import { appendForwardedHost, setOriginalPath } from '../router/rewrite.ts';
 import type { CompiledForward, CompiledRoute } from '../router/route.ts';
 import { type ClusterTarget, clusterName } from '../router/weighted.ts';
 import { ResponseFlag } from '../telemetry/response-flags.ts';
 import type { StreamInfo } from '../telemetry/stream-info.ts';
-import { type CompiledRetryPolicy, compileRetryPolicy, parseRetryOn, requestMayRetry } from './retry.ts';
+import { type CompiledRetryPolicy, compileRetryPolicy, mayResend, parseRetryOn, requestMayRetry } from './retry.ts';
 
 /** Everything the forwarder needs to know of a request, decided before the first attempt. One a stream, refilled. */
 export class ForwardPlan {
@@ -18,17 +21,29 @@ export class ForwardPlan {
   /** Whole response; 0 off. */
   timeoutMs = 0;
   perTryTimeoutMs = 0;
+  perTryIdleMs = 0;
   maxStreamDurationMs = 0;
   /** null: no retries but the keep-alive race's. */
   retry: CompiledRetryPolicy | null = null;
   retryOn = 0;
   maxRetries = 0;
   retriableStatusCodes: ReadonlySet<number> = NO_CODES;
+  retriableHeaders: readonly HeaderTest[] = NO_HEADERS;
+  /** null: redirects of the upstream are passed on. */
+  redirects: InternalRedirectPolicy | null = null;
   bufferLimitBytes = 0;
   includeAttemptCount = false;
+  /** Retries say in `x-envoy-is-timeout-retry` whether they follow a timeout. */
+  includeTimeoutRetry = false;
   autoHostRewrite = false;
   /** `x-envoy-expected-rq-timeout-ms` line for the upstream, or ''. */
   expectedTimeoutLine = '';
+
+  /** The whole body may be needed again after it was sent: it is kept, up to the buffer limit. */
+  keepsBody(request: RequestHead): boolean {
+    if (this.redirects !== null) return true;
+    return this.retry !== null && mayResend(this.retryOn, this.retriableStatusCodes, this.retriableHeaders, request);
+  }
 }
 
 /** What of the connection manager a plan depends on. */
@@ -45,6 +60,7 @@ export interface PlanSettings {
 }
 
 const NO_CODES: ReadonlySet<number> = new Set();
+const NO_HEADERS: readonly HeaderTest[] = [];
 
 /** Parts of a plan that depend on the route alone, worked out at its first request. */
 interface RouteDefaults {
@@ -90,23 +106,27 @@ export function fillPlan(
   plan.cluster = clusterName(target, request);
   plan.clusterNotFoundStatus = config.clusterNotFoundStatus;
   plan.priority = config.priority;
+  plan.redirects = config.internalRedirects;
   plan.framing = request.framing === Framing.Tunnel ? Framing.None : request.framing;
   if (settings.bodyMayChange && plan.framing === Framing.Length) plan.framing = Framing.Chunked;
   plan.timeoutMs = config.timeoutMs;
   plan.maxStreamDurationMs = config.maxStreamDurationMs ?? 0;
   plan.bufferLimitBytes = route.bufferLimit ?? settings.bufferLimitBytes;
   plan.includeAttemptCount = route.virtualHost.includeRequestAttemptCount;
+  plan.includeTimeoutRetry = route.virtualHost.includeIsTimeoutRetryHeader;
   plan.expectedTimeoutLine = settings.suppressEnvoyHeaders ? '' : known.expectedTimeoutLine;
   fillRetry(plan, known.retry, info);
+  const grpc = config.grpcTimeout !== null && applyGrpcTimeout(plan, request, config.grpcTimeout);
   if (trusted) {
     const refusal = applySteering(plan, info, settings);
     if (refusal !== null) return refusal;
   }
-  if (config.grpcTimeoutHeaderMaxMs !== null) applyGrpcTimeout(plan, info, config.grpcTimeoutHeaderMaxMs);
+  if (grpc) announceGrpcTimeout(plan, request, config.grpcTimeout!, settings);
   // Envoy ignores a per-try timeout that the route's would end first.
   if (plan.timeoutMs > 0 && plan.perTryTimeoutMs >= plan.timeoutMs) plan.perTryTimeoutMs = 0;
   // Ours to say, whatever the client said.
   if (plan.includeAttemptCount) headers.remove('x-envoy-attempt-count');
+  if (plan.includeTimeoutRetry) headers.remove('x-envoy-is-timeout-retry');
   if (plan.expectedTimeoutLine !== '') headers.remove('x-envoy-expected-rq-timeout-ms');
 
   plan.upgrade = false;
@@ -150,14 +170,18 @@ function fillRetry(plan: ForwardPlan, retry: CompiledRetryPolicy | null, info: S
     plan.retryOn = 0;
     plan.maxRetries = 0;
     plan.perTryTimeoutMs = 0;
+    plan.perTryIdleMs = 0;
     plan.retriableStatusCodes = NO_CODES;
+    plan.retriableHeaders = NO_HEADERS;
     return;
   }
   plan.retry = retry;
   plan.retryOn = retry.on;
   plan.maxRetries = retry.policy.numRetries;
   plan.perTryTimeoutMs = retry.policy.perTryTimeoutMs;
+  plan.perTryIdleMs = retry.policy.perTryIdleTimeoutMs;
   plan.retriableStatusCodes = retry.statusCodes;
+  plan.retriableHeaders = retry.headers;
 }
 
 /** `x-envoy-retry-on`, `x-envoy-max-retries`, `x-envoy-upstream-rq-timeout-ms` and their kin (Envoy's router filter docs). */
@@ -185,6 +209,8 @@ function applySteering(plan: ForwardPlan, info: StreamInfo, settings: PlanSettin
       ...codes.split(',').map((code) => Number(code.trim())),
     ]);
   }
+  const names = headers.get('x-envoy-retriable-header-names');
+  if (names !== undefined) plan.retriableHeaders = [...plan.retriableHeaders, ...namedHeaders(names)];
   const maxRetries = positive(headers.get('x-envoy-max-retries'));
   if (maxRetries !== null && plan.retry !== null) plan.maxRetries = maxRetries;
   const expected = settings.respectExpectedTimeout ? positive(headers.get('x-envoy-expected-rq-timeout-ms')) : null;
@@ -224,6 +250,7 @@ const CONSUMED = [
   'x-envoy-retry-on',
   'x-envoy-retry-grpc-on',
   'x-envoy-max-retries',
+  'x-envoy-retriable-header-names',
   'x-envoy-retriable-status-codes',
   'x-envoy-upstream-rq-timeout-ms',
   'x-envoy-upstream-rq-per-try-timeout-ms',
@@ -243,12 +270,59 @@ function hasSteering(info: StreamInfo): boolean {
 
 const UNIT_MS: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1000, m: 1, u: 0.001, n: 0.000001 };
 
-/** gRPC's own deadline is the route's timeout where the route honours it. */
-function applyGrpcTimeout(plan: ForwardPlan, info: StreamInfo, capMs: number): void {
-  const value = info.request.headers.get('grpc-timeout');
-  if (value === undefined || !/^\d{1,8}[HMSmun]$/.test(value)) return;
-  const ms = Number(value.slice(0, -1)) * UNIT_MS[value.at(-1)!]!;
-  plan.timeoutMs = capMs > 0 ? Math.min(ms, capMs) : ms;
+function grpcTimeoutOf(request: RequestHead): number {
+  const value = request.headers.get('grpc-timeout');
+  if (value === undefined || !/^\d{1,8}[HMSmun]$/.test(value)) return -1;
+  return Number(value.slice(0, -1)) * UNIT_MS[value.at(-1)!]!;
+}
+
+/** gRPC's own deadline is the timeout where the route honours it (Envoy: router.cc `finalTimeout`); answers whether it is. */
+function applyGrpcTimeout(plan: ForwardPlan, request: RequestHead, { maxMs, offsetMs, legacy }: GrpcTimeout): boolean {
+  let ms = grpcTimeoutOf(request);
+  if (legacy) {
+    if (!isGrpc(request)) return false;
+    ms = Math.max(ms, 0);
+    if (offsetMs < ms) ms -= offsetMs;
+    // 0 is for ever.
+    if (maxMs > 0 && (ms === 0 || ms > maxMs)) ms = maxMs;
+  } else {
+    if (ms < 0) return false;
+    if (maxMs > 0) ms = Math.min(ms, maxMs);
+    if (ms > 0) ms = Math.max(ms - offsetMs, 0);
+  }
+  plan.timeoutMs = ms;
+  return true;
+}
+
+/** The next hop hears how long it really has. */
+function announceGrpcTimeout(
+  plan: ForwardPlan,
+  request: RequestHead,
+  { legacy }: GrpcTimeout,
+  settings: PlanSettings,
+): void {
+  const next = expectedTimeout(plan.timeoutMs, plan.perTryTimeoutMs);
+  if (!settings.suppressEnvoyHeaders)
+    plan.expectedTimeoutLine = next === 0 ? '' : `x-envoy-expected-rq-timeout-ms: ${next}\r\n`;
+  const ms = Math.ceil(legacy ? next : plan.timeoutMs);
+  // A value has eight digits at most.
+  if (ms > 0) request.headers.set('grpc-timeout', ms < 100_000_000 ? `${ms}m` : `${Math.ceil(ms / 1000)}S`);
+}
+
+/** `x-envoy-retriable-header-names`: their mere presence asks for a retry. */
+function namedHeaders(names: string): HeaderTest[] {
+  return names
+    .split(',')
+    .map((name) => name.trim().toLowerCase())
+    .filter((name) => name !== '')
+    .map((name) =>
+      compileHeaderMatcher({
+        name,
+        test: { kind: 'present', present: true },
+        invert: false,
+        treatMissingAsEmpty: false,
+      }),
+    );
 }
 
 function upgradeRefused(what: string): LocalReply {
@@ -273,6 +347,7 @@ const DEFAULT_RETRY = compileRetryPolicy({
   retryOn: [],
   numRetries: 1,
   perTryTimeoutMs: 0,
+  perTryIdleTimeoutMs: 0,
   retriableStatusCodes: [],
   retriableHeaders: [],
   retriableRequestHeaders: [],

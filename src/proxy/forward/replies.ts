@@ -54,19 +54,24 @@ export function overflowReply(cluster: string, limit: string): LocalReply {
   };
 }
 
+const TIMEOUTS = {
+  response_timeout: "the route's timeout",
+  upstream_per_try_timeout: "the retry policy's per-try timeout",
+  upstream_per_try_idle_timeout: "the retry policy's per-try idle timeout",
+} as const;
+
 export function timeoutReply(
-  details: 'response_timeout' | 'upstream_per_try_timeout',
+  details: keyof typeof TIMEOUTS,
   timeoutMs: number,
   attempt: Attempt,
   cluster: string,
 ): LocalReply {
-  const which = details === 'response_timeout' ? "the route's timeout" : "the retry policy's per-try timeout";
   return {
     status: 504,
     body: 'upstream request timeout',
     details,
     flags: ResponseFlag.UpstreamRequestTimeout,
-    reason: `${cluster} (${attempt.address}) had not answered after ${formatMs(timeoutMs)}, ${which}.`,
+    reason: `${cluster} (${attempt.address}) had not answered after ${formatMs(timeoutMs)}, ${TIMEOUTS[details]}.`,
   };
 }
 

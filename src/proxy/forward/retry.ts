@@ -2,6 +2,7 @@ import type { Random } from '../../base/random.ts';
 import type { RetryPolicy } from '../../model/route.ts';
 import { RequestHead, type ResponseHead } from '../../protocol/http/message.ts';
 import { compileHeaderMatcher, type HeaderTest } from '../router/header-match.ts';
+import { isGrpc } from '../router/match.ts';
 import type { ResetReason } from '../upstream/pool/http1-connection.ts';
 
 /** Retry conditions as bits; the names are those of `x-envoy-retry-on` and `x-envoy-retry-grpc-on`. */
@@ -51,6 +52,25 @@ const GRPC_STATUS_BITS: readonly (readonly [status: string, bit: number])[] = [
   ['14', RetryOn.GrpcUnavailable],
 ];
 const GRPC_BITS = GRPC_STATUS_BITS.reduce((bits, [, bit]) => bits | bit, 0);
+
+/** Conditions that may ask for another try after some of the body has gone out; the others hold only before. */
+const AFTER_BODY =
+  RetryOn.ServerError | RetryOn.GatewayError | RetryOn.Reset | RetryOn.Retriable4xx | RetryOn.EnvoyRateLimited;
+
+/** Whether a request that was sent may be sent again under these conditions, so that its body must be kept. */
+export function mayResend(
+  bits: number,
+  codes: ReadonlySet<number>,
+  headers: readonly HeaderTest[],
+  request: RequestHead,
+): boolean {
+  return (
+    (bits & AFTER_BODY) !== 0 ||
+    ((bits & RetryOn.RetriableStatusCodes) !== 0 && codes.size > 0) ||
+    ((bits & RetryOn.RetriableHeaders) !== 0 && headers.length > 0) ||
+    ((bits & GRPC_BITS) !== 0 && isGrpc(request))
+  );
+}
 
 /** The conditions of a comma-separated list; unknown names are passed over, as Envoy does with the header. */
 export function parseRetryOn(list: string | readonly string[]): number {

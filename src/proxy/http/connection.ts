@@ -1,16 +1,20 @@
 import type { Socket } from 'node:net';
 import { WheelTimer } from '../../base/timer-wheel.ts';
+import type { SocketAddress } from '../../model/address.ts';
 import type { Headers } from '../../protocol/http/headers.ts';
 import { Framing, type RequestHead } from '../../protocol/http/message.ts';
 import type { MessageEvents } from '../../protocol/http1/events.ts';
 import type { ParseError } from '../../protocol/http1/framing.ts';
 import { RequestParser } from '../../protocol/http1/parser.ts';
 import { Output } from '../io/output.ts';
+import { keep, readFrom } from '../io/reads.ts';
 import { ResponseFlag } from '../telemetry/response-flags.ts';
 import type { ConnectionInfo } from '../telemetry/stream-info.ts';
 import type { ConnectionManager } from './connection-manager.ts';
 import { badRequestReply, requestTimeoutReply } from './replies.ts';
-import { HttpStream, type StreamConnection } from './stream.ts';
+import type { HttpStats } from './stats.ts';
+import { HttpStream } from './stream.ts';
+import type { StreamConnection } from './stream-connection.ts';
 
 /** Bytes behind a request in progress (pipelined ones, a tunnel's first) that may wait before reading stops. */
 const MAX_WAITING_BYTES = 64 * 1024;
@@ -26,6 +30,19 @@ const Block = {
 /** Gives the connection manager that is in force now: it can change between two requests. Null: the listener is gone. */
 export type ManagerSource = () => ConnectionManager | null;
 
+/** How far a connection of a draining listener is, for the admin's view. */
+export interface ConnectionDeparture {
+  readonly id: number;
+  readonly remote: SocketAddress;
+  readonly kind: 'http' | 'tunnel' | 'tcp';
+  /** A request is in progress. */
+  readonly busy: boolean;
+  /** `asked`: the next response says `Connection: close`. */
+  readonly state: 'staying' | 'scheduled' | 'asked' | 'closing';
+  /** Until the next state, when nothing else happens; null: nobody knows. */
+  readonly inMs: number | null;
+}
+
 /**
  * One downstream HTTP/1.1 connection: codec below, one stream above, requests one after the other. It belongs
  * to no version of the config; each request asks for the manager in force.
@@ -40,6 +57,8 @@ export class HttpConnection implements MessageEvents<RequestHead>, StreamConnect
   readonly #stream: HttpStream;
   readonly #onClosed: (connection: HttpConnection) => void;
   #manager: ConnectionManager;
+  /** Where it is counted as open: its manager may change, and with it the prefix. */
+  readonly #openedIn: HttpStats;
   readonly #idleTimer: WheelTimer;
   readonly #headTimer: WheelTimer;
   readonly #lifeTimer: WheelTimer;
@@ -53,6 +72,12 @@ export class HttpConnection implements MessageEvents<RequestHead>, StreamConnect
   #lastHead = '';
   #closing = false;
   #draining = false;
+  /** Made when the listener drains. */
+  #leaveTimer: WheelTimer | null = null;
+  /** The client is asked to leave. */
+  #leaving = false;
+  /** Between being asked and being closed, without a request. */
+  #quietMs = 0;
   #sawEnd = false;
   #closed = false;
 
@@ -63,32 +88,45 @@ export class HttpConnection implements MessageEvents<RequestHead>, StreamConnect
     source: ManagerSource,
     onClosed: (connection: HttpConnection) => void,
   ) {
-    this.#socket = socket;
+    const own = readFrom(socket, this.#guarded(this.#onData));
+    this.#socket = own;
     this.#manager = manager;
     this.#source = source;
     this.#onClosed = onClosed;
-    this.output = new Output(socket);
+    this.output = new Output(own);
     this.#parser = new RequestParser(this, manager.limits);
     if (info.tlsVersion !== '') this.#parser.scheme = 'https';
     this.#stream = new HttpStream(this, manager);
     this.#stream.info.connection = info;
     const { config, env } = manager;
     this.#idleTimer = new WheelTimer(() => this.#onIdle());
-    this.#headTimer = new WheelTimer(() => this.#onHeadTimeout());
+    this.#headTimer = new WheelTimer(this.#guarded<void>(() => this.#onHeadTimeout()));
     this.#lifeTimer = new WheelTimer(() => this.drain());
     if (config.idleTimeoutMs > 0) env.wheel.arm(this.#idleTimer, config.idleTimeoutMs);
     if (config.maxConnectionDurationMs > 0) env.wheel.arm(this.#lifeTimer, config.maxConnectionDurationMs);
+    this.#openedIn = manager.stats;
     manager.stats.opened();
-    socket.on('data', this.#onData);
-    socket.on('end', this.#onEndOfInput);
-    socket.on('drain', this.#onDrain);
-    socket.on('error', this.#onError);
-    socket.on('close', this.#onClose);
+    own.on('end', this.#guarded(this.#onEndOfInput));
+    own.on('drain', this.#guarded(this.#onDrain));
+    own.on('error', this.#onError);
+    own.on('close', this.#guarded(this.#onClose));
   }
 
   /** Feeds bytes that were read before the connection was made, by protocol detection. */
   unshift(chunk: Buffer): void {
     this.#onData(chunk);
+  }
+
+  /** An exception in our own code ends the request and its connection, not the process. */
+  #guarded<A>(handler: (arg: A) => void): (arg: A) => void {
+    return (arg) => {
+      try {
+        handler(arg);
+      } catch (error) {
+        this.reading = false;
+        this.#stream.onFault(error);
+      }
+    };
   }
 
   /** Ends the connection after the request in progress; at once when there is none. */
@@ -97,12 +135,45 @@ export class HttpConnection implements MessageEvents<RequestHead>, StreamConnect
     if (!this.#stream.active && !this.#parser.inMessage) this.#close();
   }
 
+  /**
+   * The listener drains: in `announceMs` the client is asked to leave, by the response that comes next; in `closeMs`
+   * the connection is closed if no request came.
+   */
+  leave(announceMs: number, closeMs: number): void {
+    if (this.#closing) return;
+    if (closeMs <= 0) {
+      this.#leaving = true;
+      this.drain();
+      return;
+    }
+    this.#leaving = announceMs <= 0;
+    this.#quietMs = closeMs - announceMs;
+    this.#leaveTimer ??= new WheelTimer(() => this.#onLeave());
+    this.#manager.env.wheel.arm(this.#leaveTimer, this.#leaving ? closeMs : announceMs);
+  }
+  /** Takes {@link leave} back, for a drain that was called off. */
+  stay(): void {
+    this.#leaving = false;
+    if (this.#leaveTimer !== null) this.#manager.env.wheel.disarm(this.#leaveTimer);
+  }
+  /** Nothing but the peers end it. */
+  get endless(): boolean {
+    return this.#tunnel;
+  }
+  get departure(): ConnectionDeparture {
+    const timer = this.#leaveTimer;
+    const state = this.#closing ? 'closing' : this.draining ? 'asked' : timer?.isArmed ? 'scheduled' : 'staying';
+    const inMs = timer?.isArmed ? Math.max(0, timer.deadline - this.#manager.env.clock.now()) : null;
+    const { id, directRemote } = this.#stream.info.connection;
+    return { id, remote: directRemote, kind: this.#tunnel ? 'tunnel' : 'http', busy: this.#stream.active, state, inMs };
+  }
+
   get draining(): boolean {
     const { maxRequestsPerConnection } = this.#manager.config;
     return (
+      this.#leaving ||
       this.#draining ||
       (this.#sawEnd && this.#parser.unread === 0) ||
-      this.#manager.env.draining ||
       (maxRequestsPerConnection > 0 && this.#requests >= maxRequestsPerConnection)
     );
   }
@@ -217,12 +288,13 @@ export class HttpConnection implements MessageEvents<RequestHead>, StreamConnect
       // Pipelined behind a request in progress: kept, up to a bound.
       parser.execute(chunk);
       this.#boundWaiting();
-      return;
+    } else {
+      this.reading = true;
+      parser.execute(chunk);
+      this.#stream.onTurnEnd();
+      this.#goOn();
     }
-    this.reading = true;
-    parser.execute(chunk);
-    this.#stream.onTurnEnd();
-    this.#goOn();
+    parser.keepUnread(keep);
   };
 
   /** Goes on with the bytes the parser has kept, request by request, and ends the turn. */
@@ -296,7 +368,8 @@ export class HttpConnection implements MessageEvents<RequestHead>, StreamConnect
     wheel.release(this.#idleTimer);
     wheel.release(this.#headTimer);
     wheel.release(this.#lifeTimer);
-    this.#manager.stats.closed();
+    if (this.#leaveTimer !== null) wheel.release(this.#leaveTimer);
+    this.#openedIn.closed();
     this.#onClosed(this);
   };
 
@@ -329,6 +402,16 @@ export class HttpConnection implements MessageEvents<RequestHead>, StreamConnect
     stream.refuse(head, notes, this.#manager, requestTimeoutReply('request_header_timeout'));
   }
 
+  #onLeave(): void {
+    if (this.#closing) return;
+    if (!this.#leaving) {
+      this.#leaving = true;
+      this.#manager.env.wheel.arm(this.#leaveTimer!, this.#quietMs);
+    } else if (!this.#stream.active && !this.#parser.inMessage) {
+      this.#close();
+    }
+  }
+
   #onIdle(): void {
     // The peer did not close after our FIN.
     if (this.#closing) this.#socket.destroy();
@@ -339,6 +422,7 @@ export class HttpConnection implements MessageEvents<RequestHead>, StreamConnect
   #close(): void {
     if (this.#closing) return;
     this.#closing = true;
+    if (this.#leaving) this.#manager.stats.count(this.#manager.stats.drained);
     this.output.end();
     this.#blocked = 0;
     // Reading on lets the peer's last bytes drain, so that it sees our answer and not a reset.

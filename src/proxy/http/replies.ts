@@ -1,3 +1,4 @@
+import type { HttpConnectionManager } from '../../model/http-connection-manager.ts';
 import type { LocalReply } from '../filters/filter.ts';
 import type { CompiledDirect, CompiledRedirect } from '../router/route.ts';
 import { ResponseFlag } from '../telemetry/response-flags.ts';
@@ -9,7 +10,7 @@ import type { ConnectionManager } from './connection-manager.ts';
 export function noRouteReply(info: StreamInfo, manager: ConnectionManager, hasTable: boolean): LocalReply {
   const { request } = info;
   const { routes } = manager.config;
-  const table = routes.kind === 'rds' ? routes.name : routes.config.name;
+  const table = manager.tableFor(request)?.config.name ?? '';
   return {
     status: 404,
     body: '',
@@ -17,12 +18,31 @@ export function noRouteReply(info: StreamInfo, manager: ConnectionManager, hasTa
     flags: ResponseFlag.NoRouteFound,
     reason: hasTable
       ? `No route for ${request.method} ${request.authority}${request.path}: route table "${table}" has no virtual host for "${request.authority}", or none of its routes matches (remora explain says which).`
-      : `Route table "${table}" has not arrived from the control server yet.`,
+      : `${missingTable(routes)}.`,
   };
+}
+
+/** Why there is no table for a request. */
+export function missingTable(routes: HttpConnectionManager['routes']): string {
+  if (routes.kind === 'scoped') {
+    const made = routes.key.map(({ header }) => header).join(' and ');
+    return `The request is in no scope of ${JSON.stringify(routes.name)} (its key is made of ${made}), or the scope's routes have not arrived from the control server yet`;
+  }
+  return `Route table ${JSON.stringify(routes.kind === 'rds' ? routes.name : routes.config.name)} has not arrived from the control server yet`;
 }
 
 export function badRequestReply(status: number, details: string, reason: string): LocalReply {
   return { status, body: reason, details, flags: ResponseFlag.DownstreamProtocolError, reason: '' };
+}
+
+export function originalIpReply(status: number): LocalReply {
+  return {
+    status,
+    body: '',
+    details: 'rejecting_because_detection_failed',
+    flags: 0,
+    reason: 'The header that must say who the client is (original_ip_detection_extensions) holds no address.',
+  };
 }
 
 export function requestTimeoutReply(details: 'request_header_timeout' | 'request_overall_timeout'): LocalReply {
@@ -43,6 +63,26 @@ export function streamTimeoutReply(details: string, ms: number, requestEnded: bo
     details,
     flags: 0,
     reason: ms > 0 ? `No byte moved on this stream for ${ms} ms.` : 'The stream reached its maximum duration.',
+  };
+}
+
+export function overloadedReply(): LocalReply {
+  return {
+    status: 503,
+    body: 'envoy overloaded',
+    details: 'overload',
+    flags: ResponseFlag.OverloadManagerTerminated,
+    reason: 'The proxy has more to do than it can: the overload manager sheds requests (stats overload.*).',
+  };
+}
+
+export function faultReply(): LocalReply {
+  return {
+    status: 500,
+    body: '',
+    details: 'internal_error',
+    flags: 0,
+    reason: 'The proxy itself failed on this request; its log says where.',
   };
 }
 

@@ -1,7 +1,12 @@
 import { uuid } from '../../base/random.ts';
+import type { Headers } from '../../protocol/http/headers.ts';
 import type { RequestHead } from '../../protocol/http/message.ts';
+import type { LocalReply } from '../filters/filter.ts';
 import type { StreamInfo } from '../telemetry/stream-info.ts';
+import { applyClientCert } from './client-cert.ts';
 import type { ConnectionManager } from './connection-manager.ts';
+import { asMapped, detected } from './original-ip.ts';
+import { originalIpReply } from './replies.ts';
 
 /**
  * What a connection manager does to every request head before routing: who the client is, whether it may be
@@ -32,17 +37,33 @@ const STEERING_HEADERS = [
 ] as const;
 
 /** What one pass over the header lines found; reused, since it is read at once. */
-const found = { forwardedFor: -1, forwardedProto: -1, requestId: -1, envoy: false, underscore: false };
+const found = {
+  forwardedFor: -1,
+  forwardedProto: -1,
+  requestId: -1,
+  clientCert: false,
+  envoy: false,
+  underscore: false,
+};
 
 /**
  * Prepares a head for routing. Answers true when the caller is trusted (internal), so that `x-envoy-*`
- * headers may steer the request.
+ * headers may steer the request; or the refusal of one whose address must be known and is not.
  */
-export function applyRequestPolicy(head: RequestHead, info: StreamInfo, manager: ConnectionManager): boolean {
+export function applyRequestPolicy(
+  head: RequestHead,
+  info: StreamInfo,
+  manager: ConnectionManager,
+): boolean | LocalReply {
   const { config } = manager;
   const { headers } = head;
+  const peer = info.connection.remote.host;
+  const options = manager.requestOptions;
+  if (options !== null) {
+    info.remote = peer;
+    options.mutateEarly(head, info);
+  }
   scan(head);
-  const peer = info.connection.directRemote.host;
   const forwardedFor = found.forwardedFor >= 0 ? headers.getJoined('x-forwarded-for') : undefined;
   let internal: boolean;
   let edge = false;
@@ -54,9 +75,15 @@ export function applyRequestPolicy(head: RequestHead, info: StreamInfo, manager:
         : peer;
     internal = forwardedFor === undefined && manager.internal.contains(peer);
     if (!config.skipXffAppend) {
-      headers.set('x-forwarded-for', forwardedFor === undefined ? peer : `${forwardedFor},${peer}`);
+      appendForwardedFor(headers, forwardedFor, options?.mapped ? asMapped(peer) : peer);
     }
     if (found.forwardedProto < 0 || config.xffNumTrustedHops === 0) headers.set('x-forwarded-proto', head.scheme);
+  } else if (options?.originalIp) {
+    options.originalIp.detect(head);
+    if (detected.rejectStatus > 0) return originalIpReply(detected.rejectStatus);
+    info.remote = detected.address || peer;
+    internal = detected.trusted && manager.internal.contains(detected.address);
+    if (found.forwardedProto < 0) headers.add('x-forwarded-proto', head.scheme);
   } else {
     info.remote = forwardedFor === undefined ? peer : hopFromEnd(forwardedFor, config.xffNumTrustedHops, peer);
     // A single internal address in X-Forwarded-For is a call between internal services (Envoy's rule).
@@ -66,10 +93,14 @@ export function applyRequestPolicy(head: RequestHead, info: StreamInfo, manager:
         : !forwardedFor.includes(',') && manager.internal.contains(forwardedFor.trim());
     if (found.forwardedProto < 0) headers.add('x-forwarded-proto', head.scheme);
   }
+  if (options !== null) options.setTarget(head, info);
   if (found.envoy && !internal) for (const name of STEERING_HEADERS) headers.remove(name);
-  const internalOnly = manager.routes.table?.config.internalOnlyHeaders;
+  const internalOnly = manager.tableFor(head)?.config.internalOnlyHeaders;
   if (internalOnly !== undefined && !internal) for (const name of internalOnly) headers.remove(name);
-  if (config.useRemoteAddress && !internal && edge) headers.set('x-envoy-external-address', info.remote);
+  if (options !== null) options.setCaller(head);
+  if (config.useRemoteAddress && !internal && edge) {
+    headers.set('x-envoy-external-address', options?.mapped ? asMapped(info.remote) : info.remote);
+  }
   if (internal && config.useRemoteAddress) headers.set('x-envoy-internal', 'true');
   if (config.generateRequestId) {
     if (found.requestId < 0) headers.add('x-request-id', uuid(manager.env.random));
@@ -77,8 +108,15 @@ export function applyRequestPolicy(head: RequestHead, info: StreamInfo, manager:
       headers.set('x-request-id', uuid(manager.env.random));
     }
   }
+  if (found.clientCert || config.clientCert !== undefined) {
+    applyClientCert(headers, found.clientCert, config.clientCert, info.connection.tls);
+  }
   if (config.via !== '') headers.add('via', config.via);
   return internal;
+}
+
+function appendForwardedFor(headers: Headers, before: string | undefined, peer: string): void {
+  headers.set('x-forwarded-for', before === undefined ? peer : `${before},${peer}`);
 }
 
 /** Whether a header name holds an underscore, for `headers_with_underscores_action`. */
@@ -92,6 +130,7 @@ function scan(head: RequestHead): void {
   found.forwardedFor = -1;
   found.forwardedProto = -1;
   found.requestId = -1;
+  found.clientCert = false;
   found.envoy = false;
   const { headers } = head;
   const { raw, offsets, count } = headers;
@@ -109,10 +148,22 @@ function scan(head: RequestHead): void {
       case 17:
         if (headers.lineIs(i, 'x-forwarded-proto')) found.forwardedProto = i;
         break;
+      case 23:
+        if (headers.lineIs(i, 'x-forwarded-client-cert')) found.clientCert = true;
+        break;
       default:
     }
     const e = raw.charCodeAt(start + 2);
     if (e === 0x65 || e === 0x45) found.envoy = true;
+  }
+  // Headers that were added since it was read: there are few, and mostly none.
+  const { added } = headers;
+  for (let i = 0; i < added.length; i += 2) {
+    const name = added[i]!.toLowerCase();
+    if (name === 'x-request-id') found.requestId = count;
+    else if (name === 'x-forwarded-for') found.forwardedFor = count;
+    else if (name === 'x-forwarded-proto') found.forwardedProto = count;
+    else if (name.startsWith('x-envoy-')) found.envoy = true;
   }
 }
 

@@ -1,8 +1,19 @@
-import type { StatStore } from '../telemetry/metrics/store.ts';
+import type { StatStore, Stats } from '../telemetry/metrics/store.ts';
+
+/** Counters of events so rare that their slot is made when the first of them happens. Envoy's names, but for our own. */
+export type RareHttpEvent =
+  | 'passthrough_internal_redirect_bad_location'
+  | 'passthrough_internal_redirect_unsafe_scheme'
+  | 'passthrough_internal_redirect_too_many_redirects'
+  | 'passthrough_internal_redirect_no_route'
+  | 'passthrough_internal_redirect_predicate'
+  | 'remora_faults';
 
 /** Slots of Envoy's `http.<stat_prefix>.*` stats. */
 export class HttpStats {
   readonly #store: StatStore;
+  readonly #scope: Stats;
+  readonly #prefix: string;
   readonly #requests: number;
   readonly #active: number;
   readonly #time: number;
@@ -14,23 +25,29 @@ export class HttpStats {
   readonly requestTimeouts: number;
   readonly headerTimeouts: number;
   readonly drained: number;
+  readonly overloadShed: number;
+  readonly overloadKeepAlive: number;
+  readonly rejectedByIpDetection: number;
   readonly #noRoute: number;
   readonly #noCluster: number;
   readonly #resetByClient: number;
 
-  constructor(store: StatStore, prefix: string) {
-    this.#store = store;
+  /** `stats`: where the series are made. */
+  constructor(stats: Stats, prefix: string) {
+    this.#store = stats.root;
+    this.#scope = stats;
+    this.#prefix = prefix;
     const labels = { envoy_http_conn_manager_prefix: prefix };
     const counter = (name: string, extra: Record<string, string> = {}, dotted = name): number =>
-      store.counter(`envoy_http_${name}`, { ...extra, ...labels }, `http.${prefix}.${dotted}`);
+      stats.counter(`envoy_http_${name}`, { ...extra, ...labels }, `http.${prefix}.${dotted}`);
     this.#requests = counter('downstream_rq_total');
-    this.#active = store.gauge('envoy_http_downstream_rq_active', labels, `http.${prefix}.downstream_rq_active`);
-    this.#time = store.histogram('envoy_http_downstream_rq_time', labels, `http.${prefix}.downstream_rq_time`);
+    this.#active = stats.gauge('envoy_http_downstream_rq_active', labels, `http.${prefix}.downstream_rq_active`);
+    this.#time = stats.histogram('envoy_http_downstream_rq_time', labels, `http.${prefix}.downstream_rq_time`);
     this.#byClass = [1, 2, 3, 4, 5].map((digit) =>
       counter('downstream_rq_xx', { envoy_response_code_class: String(digit) }, `downstream_rq_${digit}xx`),
     );
     this.connectionsTotal = counter('downstream_cx_total');
-    this.connectionsActive = store.gauge(
+    this.connectionsActive = stats.gauge(
       'envoy_http_downstream_cx_active',
       labels,
       `http.${prefix}.downstream_cx_active`,
@@ -40,9 +57,17 @@ export class HttpStats {
     this.requestTimeouts = counter('downstream_rq_timeout');
     this.headerTimeouts = counter('downstream_rq_header_timeout');
     this.drained = counter('downstream_cx_drain_close');
+    this.overloadShed = counter('downstream_rq_overload_close');
+    this.overloadKeepAlive = counter('downstream_cx_overload_disable_keepalive');
+    this.rejectedByIpDetection = counter('downstream_rq_rejected_via_ip_detection');
     this.#resetByClient = counter('downstream_rq_rx_reset');
     this.#noRoute = counter('no_route');
     this.#noCluster = counter('no_cluster');
+  }
+
+  /** A connection or request under this prefix is under way. */
+  get busy(): boolean {
+    return this.#store.value(this.connectionsActive) > 0 || this.#store.value(this.#active) > 0;
   }
 
   opened(): void {
@@ -66,6 +91,10 @@ export class HttpStats {
   }
   count(slot: number): void {
     this.#store.inc(slot);
+  }
+  rare(event: RareHttpEvent): void {
+    const labels = { envoy_http_conn_manager_prefix: this.#prefix };
+    this.#store.inc(this.#scope.counter(`envoy_http_${event}`, labels, `http.${this.#prefix}.${event}`));
   }
   noRoute(): void {
     this.#store.inc(this.#noRoute);

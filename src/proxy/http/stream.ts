@@ -1,29 +1,39 @@
-import { WheelTimer } from '../../base/timer-wheel.ts';
+import type { InternalRedirectPolicy } from '../../model/route.ts';
 import type { Headers } from '../../protocol/http/headers.ts';
 import { Framing, type RequestHead, ResponseHead } from '../../protocol/http/message.ts';
-import { type HeadNotes, stripContentLength, stripHopByHop } from '../../protocol/http1/framing.ts';
-import {
-  CHUNK_END,
-  ConnectionLine,
-  chunkHeader,
-  lastChunk,
-  reasonPhrase,
-  responseHead,
-} from '../../protocol/http1/serializer.ts';
-import { FilterResult, type FilterStream, type LocalReply } from '../filters/filter.ts';
-import { Forwarder, type ResponseSink } from '../forward/forward.ts';
+import type { HeadNotes } from '../../protocol/http1/framing.ts';
+import { ConnectionLine, reasonPhrase, responseHead } from '../../protocol/http1/serializer.ts';
+import type { FilterChain } from '../filters/chain.ts';
+import type { FilterStream, LocalReply } from '../filters/filter.ts';
+import { Forwarder } from '../forward/forward.ts';
 import { ForwardPlan, fillPlan } from '../forward/plan.ts';
-import { formatHttpDate } from '../io/date.ts';
-import type { Output } from '../io/output.ts';
+import type { ResponseSink } from '../forward/response-sink.ts';
 import type { CompiledRoute } from '../router/route.ts';
-import type { ClusterTarget } from '../router/weighted.ts';
+import type { AccessLogger } from '../telemetry/accesslog/logger.ts';
 import { ResponseFlag } from '../telemetry/response-flags.ts';
 import { StreamInfo } from '../telemetry/stream-info.ts';
 import type { ConnectionManager } from './connection-manager.ts';
 import {
+  endHooks,
+  endRequestData,
+  endResponseData,
+  FIRST,
+  LAST,
+  RequestHeadWalk,
+  requestData,
+  requestTrailers,
+  responseData,
+  responseHeadHooks,
+  responseTrailers,
+} from './hooks.ts';
+import { Redirects } from './internal-redirect.ts';
+import { shedsKeepAlive, shedsRequest } from './overload-state.ts';
+import {
   badRequestReply,
   directReply,
+  faultReply,
   noRouteReply,
+  overloadedReply,
   redirectReply,
   requestTimeoutReply,
   streamTimeoutReply,
@@ -31,26 +41,10 @@ import {
 } from './replies.ts';
 import { checkRequest } from './request-check.ts';
 import { applyRequestPolicy } from './request-policy.ts';
-import { type RouteFilterConfigs, routeFilterConfigs } from './route-filter-configs.ts';
-
-/** What a stream needs of the connection it came on. */
-export interface StreamConnection {
-  readonly output: Output;
-  /** A turn of reads from the client is going on: what is written will be flushed at its end. */
-  readonly reading: boolean;
-  pauseReading(): void;
-  resumeReading(): void;
-  /** No bytes of the request are delivered until `resumeParsing`. */
-  pauseParsing(): void;
-  resumeParsing(): void;
-  /** The stream is over; `reuse` false: the connection ends once what was written is sent. */
-  streamEnded(reuse: boolean): void;
-  /** Cut the connection: the response cannot be completed. `reset`: even a FIN would look like its end. */
-  abort(reset: boolean): void;
-  /** From now on everything read goes to `onTunnel`. */
-  enterTunnel(): void;
-  readonly draining: boolean;
-}
+import { finishResponseHead, ResponseWriter, responseFraming, takeUpstreamHead } from './response-writer.ts';
+import { RouteChoice } from './route-choice.ts';
+import type { StreamConnection } from './stream-connection.ts';
+import { StreamTimers, type TimedStream } from './stream-timers.ts';
 
 /**
  * One request's life on a downstream connection, from head to access log. One object a connection, reused.
@@ -58,25 +52,22 @@ export interface StreamConnection {
  * States: idle → (`onHead`) filtering → forwarding or replying → (response whole) idle. A filter may hold it
  * while filtering. `finish` runs once for every request that began, however it ends.
  */
-export class HttpStream implements FilterStream, ResponseSink {
+export class HttpStream implements FilterStream, ResponseSink, TimedStream {
   readonly info = new StreamInfo();
   readonly slots: unknown[] = [];
   generation = 0;
   readonly #connection: StreamConnection;
   #manager: ConnectionManager;
+  /** The filters of this request: those of its upgrade where that has its own. */
+  #chain: FilterChain;
   #forwarder: Forwarder;
+  readonly #writer: ResponseWriter;
   readonly #plan = new ForwardPlan();
   readonly #ownResponse = new ResponseHead();
-  readonly #idleTimer: WheelTimer;
-  readonly #durationTimer: WheelTimer;
+  readonly #timers: StreamTimers;
   #notes: HeadNotes | null = null;
-  #route: CompiledRoute | null = null;
-  /** The cluster chosen among the route's, with what depends on it; null for redirects and direct answers. */
-  #target: ClusterTarget | null = null;
-  #filterConfigs: RouteFilterConfigs = null;
-  /** Place in the list of request-head hooks, for going on after a filter held the stream. */
-  #hook = 0;
-  #held = false;
+  readonly #choice = new RouteChoice();
+  readonly #walk = new RequestHeadWalk();
   /** The parser stands still for a filter. */
   #holdsParser = false;
   #active = false;
@@ -84,21 +75,23 @@ export class HttpStream implements FilterStream, ResponseSink {
   #requestEnded = false;
   #responseStarted = false;
   #responseEnded = false;
-  #rematch = false;
+  #faulted = false;
+  #trailers: Headers | null = null;
+  #responseTrailers: Headers | null = null;
   #deferred: LocalReply | null = null;
+  /** Null until an upstream redirects the request and the redirect is followed. */
+  #redirects: Redirects | null = null;
   #replied = false;
-  /** How the response's body goes out. */
-  #framing: Framing = Framing.None;
   #keepAlive = true;
   #tunnel = false;
-  #idleMs = 0;
 
   constructor(connection: StreamConnection, manager: ConnectionManager) {
     this.#connection = connection;
     this.#manager = manager;
+    this.#chain = manager.chain;
     this.#forwarder = new Forwarder(this, manager.env);
-    this.#idleTimer = new WheelTimer(() => this.#onIdle());
-    this.#durationTimer = new WheelTimer(() => this.#onMaxDuration());
+    this.#writer = new ResponseWriter(connection.output, this.info);
+    this.#timers = new StreamTimers(this, manager);
   }
 
   get active(): boolean {
@@ -110,29 +103,37 @@ export class HttpStream implements FilterStream, ResponseSink {
   get response(): ResponseHead {
     return this.info.response;
   }
-  get route(): CompiledRoute | null {
-    return this.#route;
+  get replied(): boolean {
+    return this.#replied;
   }
 
   // === from the connection ===
 
   onHead(head: RequestHead, notes: HeadNotes, manager: ConnectionManager): void {
     this.#begin(head, notes, manager);
+    if (manager.overload.requests > 0 && shedsRequest(manager)) {
+      this.reply(overloadedReply());
+      return;
+    }
     const refusal = checkRequest(head, manager);
     if (refusal !== null) {
       this.reply(refusal);
       return;
     }
-    this.#trusted = applyRequestPolicy(head, this.info, manager);
-    if (!this.#match()) return;
-    if (manager.chain.requestHead === null) this.#dispatch();
-    else this.#runRequestHooks();
+    const trusted = applyRequestPolicy(head, this.info, manager);
+    if (typeof trusted === 'object') {
+      manager.stats.count(manager.stats.rejectedByIpDetection);
+      this.reply(trusted);
+      return;
+    }
+    this.#trusted = trusted;
+    if (this.#match()) this.#runRequestHooks();
   }
 
   /** Answers bytes that never became a request. */
   refuse(head: RequestHead, notes: HeadNotes, manager: ConnectionManager, reply: LocalReply): void {
     this.#begin(head, notes, manager);
-    this.info.remote = this.info.connection.directRemote.host;
+    this.info.remote = this.info.connection.remote.host;
     this.#requestEnded = true;
     this.#keepAlive = false;
     this.#sendNow(reply);
@@ -141,32 +142,31 @@ export class HttpStream implements FilterStream, ResponseSink {
   onData(chunk: Buffer, start: number, end: number): void {
     this.info.bytesReceived += end - start;
     if (this.#replied) return;
-    this.#touch();
-    const hooks = this.#manager.chain.requestData;
+    this.#timers.touch();
+    const hooks = this.#chain.requestData;
     if (hooks === null) {
       this.#forwarder.data(chunk, start, end);
       return;
     }
-    let data: Buffer | null = chunk.subarray(start, end);
-    for (const hook of hooks) {
-      if (this.#off(hook.index)) continue;
-      data = hook.filter.onRequestData!(this, data, false, this.#config(hook.index));
-      if (data === null || this.#replied) return;
-    }
-    if (data.length > 0) this.#forwarder.data(data, 0, data.length);
+    const data = requestData(hooks, this, this.#choice.filterConfigs, chunk.subarray(start, end));
+    if (data !== null && data.length > 0) this.#forwarder.data(data, 0, data.length);
   }
 
   onTrailers(trailers: Headers): void {
     if (this.#replied) return;
-    const hooks = this.#manager.chain.requestTrailers;
+    const hooks = this.#chain.requestTrailers;
     if (hooks !== null) {
-      for (const hook of hooks) {
-        if (!this.#off(hook.index)) hook.filter.onRequestTrailers!(this, trailers, this.#config(hook.index));
-      }
+      requestTrailers(
+        hooks,
+        this,
+        this.#choice.filterConfigs,
+        trailers,
+        FIRST,
+        this.#walk.gathering ? this.#walk.gatherer : LAST,
+      );
     }
     this.#trailers = trailers;
   }
-  #trailers: Headers | null = null;
 
   onRequestEnd(): void {
     this.#requestEnded = true;
@@ -174,8 +174,11 @@ export class HttpStream implements FilterStream, ResponseSink {
       if (this.#responseEnded) this.#finish();
       return;
     }
-    const hooks = this.#manager.chain.requestData;
-    if (hooks !== null) this.#endRequestData();
+    if (this.#walk.gathering) {
+      this.#endGathering();
+      return;
+    }
+    this.#endRequestData(FIRST, EMPTY);
     if (!this.#replied) this.#forwarder.end(this.#trailers);
     if (this.#responseEnded && this.#active) this.#finish();
   }
@@ -193,6 +196,13 @@ export class HttpStream implements FilterStream, ResponseSink {
   /** The client went away. */
   onAborted(): void {
     if (!this.#active) return;
+    try {
+      this.#abandon();
+    } catch (error) {
+      this.onFault(error);
+    }
+  }
+  #abandon(): void {
     const { info } = this;
     if (!this.#responseEnded) {
       info.flags |= ResponseFlag.DownstreamConnectionTermination;
@@ -221,19 +231,12 @@ export class HttpStream implements FilterStream, ResponseSink {
 
   /** The request's body did not come in time. */
   onRequestTimeout(): void {
-    this.#forwarder.abort();
-    if (this.#responseStarted) {
-      this.info.responseCodeDetails = 'request_overall_timeout';
-      this.#cut();
-      return;
-    }
-    this.reply(requestTimeoutReply('request_overall_timeout'));
-    this.#flushAll();
+    this.#giveUp(requestTimeoutReply('request_overall_timeout'));
   }
 
   onTunnel(chunk: Buffer): void {
     this.info.bytesReceived += chunk.length;
-    this.#touch();
+    this.#timers.touch();
     this.#forwarder.tunnel(chunk);
   }
   onTunnelFin(): void {
@@ -247,25 +250,59 @@ export class HttpStream implements FilterStream, ResponseSink {
     this.#forwarder.resumeUpstream();
   }
 
+  /**
+   * Our own code threw while it worked on this stream: 500, or a cut response, and the end of the connection.
+   * No filter sees anything more of it but its `onEnd`. Does not throw.
+   */
+  onFault(error: unknown): void {
+    const { faults, stats } = this.#manager;
+    faults.report(error, this.request.method, this.request.headers.get('x-request-id'));
+    stats.rare('remora_faults');
+    const mayAnswer = this.#active && !this.#responseStarted && !this.#faulted;
+    this.#faulted = true;
+    this.#keepAlive = false;
+    this.#walk.held = false;
+    this.#deferred = null;
+    try {
+      this.#forwarder.abort();
+      if (mayAnswer) {
+        this.#sendNow(faultReply());
+        return;
+      }
+    } catch (second) {
+      faults.report(second, this.request.method, undefined);
+    }
+    // Even a FIN might look like the response's end.
+    this.info.responseCodeDetails = 'internal_error';
+    this.#responseEnded = true;
+    this.#connection.abort(true);
+  }
+
   // === FilterStream ===
 
   resume(): void {
-    if (!this.#held) return;
-    this.#held = false;
-    this.#hook++;
-    this.#runRequestHooks();
-    // Only now: the body's first bytes must find the forwarder started.
-    if (!this.#held) this.#releaseParser();
+    const walk = this.#walk;
+    if (!walk.held) return;
+    walk.skip();
+    try {
+      this.#runRequestHooks();
+      if (!walk.held && walk.gathered !== null) this.#sendGathered(walk.gathered);
+      // Only now: the body's first bytes must find the forwarder started.
+      if (!walk.held) this.#releaseParser();
+    } catch (error) {
+      this.onFault(error);
+    }
   }
 
   rematch(): void {
-    this.#rematch = true;
+    this.#walk.rematch = true;
   }
 
   reply(reply: LocalReply): void {
     if (this.#replied || this.#responseStarted) return;
     this.#replied = true;
-    this.#held = false;
+    this.#walk.held = false;
+    this.#walk.gathering = false;
     this.#forwarder.abort();
     // A body that is already in the buffer is read first: then the connection can be kept.
     if (this.#holdsParser) {
@@ -287,11 +324,7 @@ export class HttpStream implements FilterStream, ResponseSink {
   // === ResponseSink ===
 
   onUpstreamInterim(head: ResponseHead, notes: HeadNotes): void {
-    if (this.request.minorVersion === 0) return;
-    stripHopByHop(head.headers, notes, false);
-    stripContentLength(head.headers, notes);
-    if (head.reason === '') head.reason = reasonPhrase(head.status);
-    this.#connection.output.text(responseHead(head, Framing.None, ConnectionLine.None));
+    this.#writer.interim(head, notes);
   }
 
   onUpstreamHead(head: ResponseHead, notes: HeadNotes): void {
@@ -300,49 +333,68 @@ export class HttpStream implements FilterStream, ResponseSink {
     info.responseCode = head.status;
     info.responseCodeDetails = 'via_upstream';
     this.#tunnel = head.framing === Framing.Tunnel;
-    stripHopByHop(head.headers, notes, this.#tunnel && head.status === 101);
-    if (head.status === 204 || (this.#tunnel && head.status < 300)) stripContentLength(head.headers, notes);
-    if (!this.#manager.config.router.suppressEnvoyHeaders) {
-      const serviceTime = info.upstreamFirstByteReceived - info.upstreamFirstByteSent;
-      head.headers.set('x-envoy-upstream-service-time', String(Math.round(serviceTime)));
-    }
-    this.#touch();
+    takeUpstreamHead(head, notes, info, this.#manager.config.router.suppressEnvoyHeaders);
+    this.#timers.touch();
     this.#startResponse(head);
     if (!this.#tunnel) return;
+    if (this.#manager.config.accessLogFlush.onTunnel) this.#logNow(this.#manager.accessLog);
     // From here on it is the client's FIN that ends its side.
     this.#requestEnded = false;
     this.#connection.enterTunnel();
   }
 
+  onUpstreamRedirect(head: ResponseHead, policy: InternalRedirectPolicy): boolean {
+    this.#redirects ??= new Redirects();
+    return this.#redirects.judge(head, policy, this.#choice, this.info, this.#manager, this.#trusted);
+  }
+
+  /** To filters, log and counts the redirected request is one of its own, as in Envoy. */
+  again(body: readonly Buffer[], trailers: Headers | null): void {
+    const { info } = this;
+    const { request, remote } = info;
+    const redirects = this.#redirects!;
+    this.#conclude();
+    const withBody = redirects.apply(request, body);
+    this.#begin(request, this.#notes!, this.#manager);
+    this.#redirects = redirects;
+    info.remote = remote;
+    this.#requestEnded = true;
+    this.#trailers = withBody ? trailers : null;
+    this.#beginRouted(redirects.route);
+    if (this.#choice.take(redirects.route, info, this.#manager, this.#chain)) this.#runRequestHooks();
+    else this.reply(zeroWeightsReply(info));
+  }
+
+  #replayBody(body: readonly Buffer[]): void {
+    for (const chunk of body) this.onData(chunk, 0, chunk.length);
+    if (this.#trailers !== null) this.onTrailers(this.#trailers);
+    this.onRequestEnd();
+  }
+
   onUpstreamData(chunk: Buffer, start: number, end: number): void {
-    this.#touch();
-    const hooks = this.#manager.chain.responseData;
+    this.#timers.touch();
+    const hooks = this.#chain.responseData;
     if (hooks === null) {
-      this.#writeBody(chunk, start, end);
+      this.#writer.body(chunk, start, end);
       return;
     }
-    let data: Buffer | null = chunk.subarray(start, end);
-    for (const hook of hooks) {
-      if (this.#off(hook.index)) continue;
-      data = hook.filter.onResponseData!(this, data, false, this.#config(hook.index));
-      if (data === null) return;
-    }
-    if (data.length > 0) this.#writeBody(data, 0, data.length);
+    const data = responseData(hooks, this, this.#choice.filterConfigs, chunk.subarray(start, end));
+    if (data !== null) this.#writer.body(data, 0, data.length);
   }
 
   onUpstreamTrailers(trailers: Headers): void {
-    const hooks = this.#manager.chain.responseTrailers;
-    if (hooks !== null) {
-      for (const hook of hooks) {
-        if (!this.#off(hook.index)) hook.filter.onResponseTrailers!(this, trailers, this.#config(hook.index));
-      }
-    }
+    const hooks = this.#chain.responseTrailers;
+    if (hooks !== null) responseTrailers(hooks, this, this.#choice.filterConfigs, trailers);
     this.#responseTrailers = trailers;
+    this.info.responseTrailers = trailers;
   }
-  #responseTrailers: Headers | null = null;
 
   onUpstreamEnd(): void {
-    if (this.#manager.chain.responseData !== null) this.#endResponseData();
+    const hooks = this.#chain.responseData;
+    if (hooks !== null) {
+      const data = endResponseData(hooks, this, this.#choice.filterConfigs);
+      this.#writer.body(data, 0, data.length);
+    }
     this.#endResponse();
   }
 
@@ -357,7 +409,7 @@ export class HttpStream implements FilterStream, ResponseSink {
   #cut(): void {
     this.#responseEnded = true;
     this.#keepAlive = false;
-    this.#connection.abort(this.#framing === Framing.UntilClose || this.#tunnel);
+    this.#connection.abort(this.#writer.framing === Framing.UntilClose || this.#tunnel);
   }
 
   flushDownstream(): void {
@@ -372,11 +424,9 @@ export class HttpStream implements FilterStream, ResponseSink {
   }
 
   onTunnelData(chunk: Buffer): void {
-    this.info.bytesSent += chunk.length;
-    this.#touch();
-    const { output } = this.#connection;
-    output.body(chunk, 0, chunk.length);
-    if (!output.flush()) this.#forwarder.pauseUpstream();
+    this.#timers.touch();
+    this.#writer.body(chunk, 0, chunk.length);
+    if (!this.#connection.output.flush()) this.#forwarder.pauseUpstream();
   }
   onTunnelEnd(): void {
     if (this.#responseEnded) return;
@@ -391,84 +441,94 @@ export class HttpStream implements FilterStream, ResponseSink {
     const { env } = manager;
     const { info } = this;
     this.#manager = manager;
+    this.#chain = manager.chain;
     this.generation++;
-    // Until now it was the last upstream connection's head, which may serve another stream's response by now.
+    // The last response was the head of an upstream's parser, which may be at another request by now.
     info.response = this.#ownResponse;
     info.reset();
     info.request = head;
     info.protocol = head.minorVersion === 0 ? 'HTTP/1.0' : 'HTTP/1.1';
     info.start = env.clock.now();
     info.startWall = env.clock.wall();
+    info.filterChain = manager.filterChain;
     this.#notes = notes;
-    this.#route = null;
-    this.#target = null;
-    this.#filterConfigs = null;
-    this.#hook = 0;
-    this.#held = false;
+    this.#choice.reset();
+    this.#walk.reset();
     this.#holdsParser = false;
     this.#active = true;
     this.#requestEnded = false;
     this.#responseStarted = false;
     this.#responseEnded = false;
-    this.#rematch = false;
+    this.#faulted = false;
+    this.#redirects = null;
     this.#deferred = null;
     this.#replied = false;
     this.#trailers = null;
     this.#responseTrailers = null;
     // Behind a CONNECT that is refused there may be bytes that were meant for the tunnel.
     this.#keepAlive = head.keepAlive && head.framing !== Framing.Tunnel;
-    this.#framing = Framing.None;
+    this.#writer.framing = Framing.None;
     this.#tunnel = false;
     if (this.slots.length > 0) this.slots.length = 0;
     manager.stats.started();
-    this.#idleMs = manager.config.streamIdleTimeoutMs;
-    if (this.#idleMs > 0) env.wheel.arm(this.#idleTimer, this.#idleMs);
-    if (manager.config.maxStreamDurationMs > 0) env.wheel.arm(this.#durationTimer, manager.config.maxStreamDurationMs);
+    this.#timers.begin(manager);
   }
 
   /** Chooses the route; answers false when there is none and the reply is on its way. */
   #match(): boolean {
     const { info } = this;
-    const { table } = this.#manager.routes;
-    this.#matchContext.scheme = info.request.scheme;
-    this.#matchContext.internal = this.#trusted;
-    const route = table === null ? null : table.match(info.request, this.#matchContext);
-    this.#route = route;
+    const manager = this.#manager;
+    const route = this.#choice.find(info, manager, this.#trusted);
+    // Not when a filter has the route chosen again.
+    if (!this.#walk.begun) this.#beginRouted(route);
     if (route === null) {
-      this.#manager.stats.noRoute();
-      this.reply(noRouteReply(info, this.#manager, table !== null));
+      this.#choice.reset();
+      manager.stats.noRoute();
+      this.reply(noRouteReply(info, manager, manager.tableFor(info.request) !== null));
       return false;
     }
-    info.route = route.info;
-    // Chosen before the filters run: a weighted cluster has per-filter config of its own.
-    if (route.action.kind === 'forward') {
-      this.#target = route.action.targets.pick(info.request, this.#manager.env.random);
-      if (this.#target === null) {
-        this.reply(zeroWeightsReply(info));
-        return false;
-      }
-    }
-    this.#filterConfigs = routeFilterConfigs(this.#target ?? route, this.#manager.chain);
-    return true;
+    if (this.#choice.take(route, info, manager, this.#chain)) return true;
+    this.reply(zeroWeightsReply(info));
+    return false;
   }
-  readonly #matchContext = { scheme: 'http', internal: false, tls: false, peerPresented: false, peerValidated: false };
+
+  /** What is decided once, by the first route or by there being none. */
+  #beginRouted(route: CompiledRoute | null): void {
+    const { upgradeChains, startLog } = this.#manager;
+    if (upgradeChains !== null) this.#chain = upgradeChains.choose(this.info.request, route) ?? this.#chain;
+    if (startLog === null) return;
+    this.info.route = route === null ? null : route.info;
+    this.#logNow(startLog);
+  }
+
+  /** A log entry while the stream goes on: as if it ended now. */
+  #logNow(log: AccessLogger | null): void {
+    const { info } = this;
+    info.end = this.#manager.env.clock.now();
+    log?.(info);
+    info.end = -1;
+  }
+
+  onLogDue(): void {
+    this.#logNow(this.#manager.accessLog);
+  }
 
   #runRequestHooks(): void {
-    const hooks = this.#manager.chain.requestHead!;
-    for (; this.#hook < hooks.length; this.#hook++) {
-      const hook = hooks[this.#hook]!;
-      if (this.#off(hook.index)) continue;
-      const result = hook.filter.onRequestHead!(this, this.#config(hook.index));
-      if (result === FilterResult.Next) continue;
-      if (result === FilterResult.Wait && !this.#replied) {
-        this.#held = true;
-        this.#holdsParser = true;
-        this.#connection.pauseParsing();
+    const walk = this.#walk;
+    const hooks = this.#chain.requestHead;
+    if (hooks !== null && !walk.run(hooks, this, this.#choice.filterConfigs)) {
+      // Behind a request that begins again the parser is at the next one, and stands still already.
+      if (!walk.held || this.#requestEnded) return;
+      if (walk.gathering) {
+        this.#askForBody();
+        return;
       }
+      this.#holdsParser = true;
+      this.#connection.pauseParsing();
       return;
     }
-    if (this.#rematch) {
-      this.#rematch = false;
+    if (walk.rematch) {
+      walk.rematch = false;
       if (!this.#match()) return;
     }
     this.#dispatch();
@@ -476,7 +536,7 @@ export class HttpStream implements FilterStream, ResponseSink {
 
   /** Filters are through: redirect, answer directly, or forward. */
   #dispatch(): void {
-    const route = this.#route!;
+    const route = this.#choice.route!;
     const { info } = this;
     const { action } = route;
     if (action.kind !== 'forward') {
@@ -485,34 +545,69 @@ export class HttpStream implements FilterStream, ResponseSink {
     }
     const plan = this.#plan;
     const settings = this.#manager.planSettings;
-    const refusal = fillPlan(plan, route, action, this.#target!, info, this.#notes!, settings, this.#trusted);
+    const refusal = fillPlan(plan, route, action, this.#choice.target!, info, this.#notes!, settings, this.#trusted);
     if (refusal !== null) {
       this.reply(refusal);
       return;
     }
-    const idle = action.config.idleTimeoutMs;
-    if (idle !== null && idle !== this.#idleMs) {
-      this.#idleMs = idle;
-      if (idle > 0) this.#manager.env.wheel.arm(this.#idleTimer, idle);
-      else this.#manager.env.wheel.disarm(this.#idleTimer);
-    }
-    if (plan.maxStreamDurationMs > 0) this.#manager.env.wheel.arm(this.#durationTimer, plan.maxStreamDurationMs);
+    this.#timers.ofRoute(action.config.idleTimeoutMs, plan.maxStreamDurationMs);
     this.#forwarder.start(plan);
     // A CONNECT has no body and no end: what follows belongs to the tunnel.
     if (info.request.framing === Framing.Tunnel) {
       this.#requestEnded = true;
       this.#forwarder.end(null);
     }
+    if (this.#redirects !== null) this.#replayBody(this.#redirects.takeBody());
   }
 
-  #endRequestData(): void {
-    const hooks = this.#manager.chain.requestData!;
-    let data: Buffer | null = EMPTY;
-    for (const hook of hooks) {
-      if (this.#off(hook.index)) continue;
-      data = hook.filter.onRequestData!(this, data ?? EMPTY, true, this.#config(hook.index));
+  /** A filter waits for the whole body; nobody else can ask for it, since the upstream sees nothing before it is here. */
+  #askForBody(): void {
+    const { request } = this;
+    if (!request.expectContinue) return;
+    request.headers.remove('expect');
+    this.#connection.output.text(responseHead(CONTINUE, Framing.None, ConnectionLine.None));
+  }
+
+  /** The body is there: the filters behind the one that gathered it see the head, then it. */
+  #endGathering(): void {
+    const walk = this.#walk;
+    walk.gathering = false;
+    const data = endRequestData(
+      this.#chain.requestData!,
+      this,
+      this.#choice.filterConfigs,
+      EMPTY,
+      FIRST,
+      walk.gatherer,
+    );
+    if (this.#replied) return;
+    const { request } = this;
+    walk.gathered = data;
+    if (request.framing === Framing.Chunked && this.#trailers === null && !this.#manager.planSettings.bodyMayChange) {
+      request.framing = Framing.Length;
+      request.contentLength = data.length;
+      request.headers.set('content-length', String(data.length));
     }
-    if (data !== null && data.length > 0) this.#forwarder.data(data, 0, data.length);
+    this.resume();
+  }
+
+  #sendGathered(data: Buffer): void {
+    const walk = this.#walk;
+    walk.gathered = null;
+    if (this.#replied) return;
+    const hooks = this.#chain.requestTrailers;
+    if (this.#trailers !== null && hooks !== null) {
+      requestTrailers(hooks, this, this.#choice.filterConfigs, this.#trailers, walk.gatherer + 1, LAST);
+    }
+    this.#endRequestData(walk.gatherer + 1, data);
+    if (!this.#replied) this.#forwarder.end(this.#trailers);
+  }
+
+  /** Shows the filters from place `from` on the end of the body, `last` being the last of it. */
+  #endRequestData(from: number, last: Buffer): void {
+    const hooks = this.#chain.requestData;
+    const data = hooks === null ? last : endRequestData(hooks, this, this.#choice.filterConfigs, last, from, LAST);
+    if (!this.#replied && data.length > 0) this.#forwarder.data(data, 0, data.length);
   }
 
   // === response phase ===
@@ -520,82 +615,27 @@ export class HttpStream implements FilterStream, ResponseSink {
   /** Runs the response hooks and writes the head. */
   #startResponse(head: ResponseHead): void {
     const manager = this.#manager;
-    const { config } = manager;
     const { info } = this;
-    const { headers } = head;
-    (this.#target ?? this.#route)?.responseMutations?.apply(headers, info);
-    if (manager.chain.responseHead !== null) this.#runResponseHooks();
-    if (config.serverHeader === 'OVERWRITE') headers.set('server', config.serverName);
-    else if (config.serverHeader === 'APPEND_IF_ABSENT' && !headers.has('server'))
-      headers.add('server', config.serverName);
-    if (!headers.has('date')) headers.add('date', formatHttpDate(info.startWall));
-    if (config.via !== '') headers.add('via', config.via);
-    if (config.alwaysSetRequestIdInResponse) {
-      const id = info.request.headers.get('x-request-id');
-      if (id !== undefined) headers.set('x-request-id', id);
+    const route = this.#choice.route;
+    if (!this.#faulted) {
+      (this.#choice.target ?? route)?.responseMutations?.apply(head.headers, info);
+      const hooks = this.#chain.responseHead;
+      if (hooks !== null) responseHeadHooks(hooks, this, this.#choice.filterConfigs);
     }
-    if (this.#route?.virtualHost.includeAttemptCountInResponse)
-      headers.set('x-envoy-attempt-count', String(info.attempts));
-    const framing = this.#responseFraming(head);
-    this.#framing = framing;
-    // Its length may change under the body hooks, and an HTTP/1.0 client cannot be sent chunks.
-    if (framing === Framing.UntilClose) headers.remove('content-length');
+    finishResponseHead(head, info, manager.config, route?.virtualHost.includeAttemptCountInResponse ?? false);
+    if (manager.proxyStatus !== null) manager.proxyStatus.apply(head, info);
+    // What a local reply says is not shown to the body hooks.
+    const changing = this.#chain.responseData !== null && !this.#replied;
+    const framing = responseFraming(head, info.request, changing);
     if (!this.#requestEnded || framing === Framing.UntilClose || this.#connection.draining) this.#keepAlive = false;
+    if (manager.overload.keepAlive > 0 && this.#keepAlive) this.#keepAlive = !shedsKeepAlive(manager);
     this.#responseStarted = true;
     info.responseStart = manager.env.clock.now();
-    if (head.reason === '') head.reason = reasonPhrase(head.status);
-    this.#connection.output.text(responseHead(head, framing, this.#connectionLine()));
-  }
-
-  #connectionLine(): ConnectionLine {
-    if (this.#tunnel) return ConnectionLine.None;
-    if (!this.#keepAlive) return ConnectionLine.Close;
-    return this.info.request.minorVersion === 0 ? ConnectionLine.KeepAlive : ConnectionLine.None;
-  }
-
-  /** How the body goes out, whatever way it came in. */
-  #responseFraming(head: ResponseHead): Framing {
-    const { framing, status } = head;
-    if (framing === Framing.Tunnel) return Framing.Tunnel;
-    if (this.info.request.method === 'HEAD' || status === 204 || status === 304) return Framing.None;
-    if (framing === Framing.None) return Framing.None;
-    // What a local reply says is not shown to the body hooks.
-    if (framing === Framing.Length && (this.#replied || this.#manager.chain.responseData === null))
-      return Framing.Length;
-    return this.info.request.minorVersion === 0 ? Framing.UntilClose : Framing.Chunked;
-  }
-
-  #runResponseHooks(): void {
-    for (const hook of this.#manager.chain.responseHead!) {
-      if (!this.#off(hook.index)) hook.filter.onResponseHead!(this, this.#config(hook.index));
-    }
-  }
-
-  #writeBody(chunk: Buffer, start: number, end: number): void {
-    const length = end - start;
-    if (this.#framing === Framing.None || length === 0) return;
-    this.info.bytesSent += length;
-    const { output } = this.#connection;
-    if (this.#framing !== Framing.Chunked) {
-      output.body(chunk, start, end);
-      return;
-    }
-    output.text(chunkHeader(length));
-    output.body(chunk, start, end);
-    output.text(CHUNK_END);
-  }
-
-  #endResponseData(): void {
-    let data: Buffer | null = EMPTY;
-    for (const hook of this.#manager.chain.responseData!) {
-      if (this.#off(hook.index)) continue;
-      data = hook.filter.onResponseData!(this, data ?? EMPTY, true, this.#config(hook.index));
-    }
-    if (data !== null && data.length > 0) this.#writeBody(data, 0, data.length);
+    this.#writer.head(head, framing, this.#tunnel || this.#keepAlive);
   }
 
   #endResponse(): void {
-    if (this.#framing === Framing.Chunked) this.#connection.output.text(lastChunk(this.#responseTrailers));
+    this.#writer.end(this.#responseTrailers);
     this.#responseEnded = true;
     if (this.#requestEnded || !this.#keepAlive) this.#finish();
   }
@@ -612,80 +652,61 @@ export class HttpStream implements FilterStream, ResponseSink {
     info.response = this.#ownResponse;
     const body = this.#manager.localReplies.render(reply, info, this.#ownResponse);
     this.#startResponse(this.#ownResponse);
-    this.#writeBody(body, 0, body.length);
+    this.#writer.body(body, 0, body.length);
     this.#endResponse();
   }
 
   // === timeouts ===
 
-  #touch(): void {
-    if (this.#idleMs > 0) this.#manager.env.wheel.arm(this.#idleTimer, this.#idleMs);
-  }
-
-  #onIdle(): void {
+  onTimeout(flag: number, details: string, ms: number): void {
     if (!this.#active) return;
-    this.#manager.stats.count(this.#manager.stats.idleTimeouts);
-    this.info.flags |= ResponseFlag.StreamIdleTimeout;
-    this.#timeOut('stream_idle_timeout', this.#idleMs);
+    this.info.flags |= flag;
+    this.#giveUp(streamTimeoutReply(details, ms, this.#requestEnded));
   }
 
-  #onMaxDuration(): void {
-    if (!this.#active) return;
-    this.info.flags |= ResponseFlag.DurationTimeout;
-    this.#timeOut('max_duration_timeout', 0);
-  }
-
-  #timeOut(details: string, ms: number): void {
+  /** Outside of any turn: answers, or cuts a response that has begun. */
+  #giveUp(reply: LocalReply): void {
     this.#forwarder.abort();
     if (this.#responseStarted) {
-      this.info.responseCodeDetails = details;
+      this.info.responseCodeDetails = reply.details;
       this.#cut();
       return;
     }
-    this.reply(streamTimeoutReply(details, ms, this.#requestEnded));
-    this.#flushAll();
+    this.reply(reply);
+    if (this.#connection.reading) return;
+    this.#forwarder.flush();
+    this.flushDownstream();
   }
 
   // === end ===
 
   #finish(): void {
     if (!this.#active) return;
+    this.#conclude();
+    this.#connection.streamEnded(this.#keepAlive && this.#requestEnded && !this.#tunnel);
+  }
+
+  #conclude(): void {
     this.#active = false;
     const manager = this.#manager;
     const { info } = this;
-    const { wheel, clock } = manager.env;
-    wheel.disarm(this.#idleTimer);
-    wheel.disarm(this.#durationTimer);
-    info.end = clock.now();
-    if (manager.chain.end !== null) {
-      for (const hook of manager.chain.end) if (!this.#off(hook.index)) hook.filter.onEnd!(this);
-    }
+    this.#timers.stop();
+    info.end = manager.env.clock.now();
+    if (this.#chain.end !== null) endHooks(this.#chain.end, this, this.#choice.filterConfigs, manager.faults);
     manager.stats.ended(info.responseCode, info.end - info.start);
     manager.env.record(info);
     if (manager.accessLog !== null) manager.accessLog(info);
-    this.#connection.streamEnded(this.#keepAlive && this.#requestEnded && !this.#tunnel);
   }
 
   /** Frees what the process-wide wheel holds; the connection is gone. */
   close(): void {
-    const { wheel } = this.#manager.env;
-    wheel.release(this.#idleTimer);
-    wheel.release(this.#durationTimer);
+    this.#timers.release();
     this.#forwarder.close();
-  }
-
-  #flushAll(): void {
-    if (this.#connection.reading) return;
-    this.#forwarder.flush();
-    this.flushDownstream();
-  }
-
-  #off(index: number): boolean {
-    return this.#filterConfigs !== null && this.#filterConfigs[index]!.disabled;
-  }
-  #config(index: number): unknown {
-    return this.#filterConfigs === null ? null : this.#filterConfigs[index]!.config;
   }
 }
 
 const EMPTY = Buffer.alloc(0);
+
+const CONTINUE = new ResponseHead();
+CONTINUE.status = 100;
+CONTINUE.reason = reasonPhrase(100);

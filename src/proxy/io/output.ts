@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import { latin1 } from '../../protocol/http1/octets.ts';
+import { keep, ownBytes } from './reads.ts';
 
 /** Body bytes up to this size that follow a head in the same turn are joined to it: one string, one write. */
 const JOIN_LIMIT = 16 * 1024;
@@ -7,15 +8,14 @@ const JOIN_LIMIT = 16 * 1024;
 /**
  * The writing side of one HTTP/1 socket. Text (heads, chunk framing, small bodies) gathers in one latin1
  * string that goes out as a single write at the end of the turn; larger bodies go out as the buffers they
- * came in, corked together with the text before them.
+ * came in, in one `writev` with the text before them.
  *
- * Back-pressure: {@link Output.flush} and {@link Output.body} answer false when the socket's buffer is
- * full; the owner stops its source until the socket emits `drain`.
+ * Back-pressure: {@link Output.flush} answers false when the socket's buffer is full; the owner stops its
+ * source until the socket emits `drain`.
  */
 export class Output {
   readonly #socket: Socket;
   #text = '';
-  #corked = false;
 
   constructor(socket: Socket) {
     this.#socket = socket;
@@ -26,18 +26,27 @@ export class Output {
     this.#text += text;
   }
 
-  /** Appends body bytes; `chunk` must not be changed afterwards. */
+  /** Appends body bytes. */
   body(chunk: Buffer, start: number, end: number): void {
     const length = end - start;
-    if (length <= JOIN_LIMIT && !this.#corked && this.#text.length + length <= JOIN_LIMIT) {
-      this.#text += latin1(chunk, start, end);
+    const text = this.#text;
+    if (length <= JOIN_LIMIT && text.length + length <= JOIN_LIMIT) {
+      this.#text = text + latin1(chunk, start, end);
       return;
     }
-    if (this.#text !== '') {
-      this.#cork();
-      this.#spill();
+    const socket = this.#socket;
+    const bytes = start === 0 && end === chunk.length ? chunk : chunk.subarray(start, end);
+    if (text === '') {
+      socket.write(ownBytes(bytes));
+    } else {
+      this.#text = '';
+      socket.cork();
+      socket.write(text, 'latin1');
+      socket.write(ownBytes(bytes));
+      socket.uncork();
     }
-    this.#socket.write(start === 0 && end === chunk.length ? chunk : chunk.subarray(start, end));
+    // Not all went out at once: the socket needs the bytes until it has.
+    if (socket.writableLength > 0) keep(bytes);
   }
 
   /** Enough has gathered, or is waiting in the socket, that a source should stop to see whether it gets away. */
@@ -47,30 +56,17 @@ export class Output {
 
   /** Sends what has gathered; false when the socket's buffer is full. */
   flush(): boolean {
-    const socket = this.#socket;
-    this.#spill();
-    if (this.#corked) {
-      this.#corked = false;
-      socket.uncork();
+    const text = this.#text;
+    if (text !== '') {
+      this.#text = '';
+      this.#socket.write(text, 'latin1');
     }
-    return !socket.writableNeedDrain;
+    return !this.#socket.writableNeedDrain;
   }
 
   /** Sends what has gathered, then ends our side of the connection. */
   end(): void {
     this.flush();
     this.#socket.end();
-  }
-
-  #spill(): void {
-    if (this.#text === '') return;
-    this.#socket.write(this.#text, 'latin1');
-    this.#text = '';
-  }
-
-  #cork(): void {
-    if (this.#corked) return;
-    this.#corked = true;
-    this.#socket.cork();
   }
 }

@@ -1,24 +1,48 @@
 import { createServer, type Server, type Socket } from 'node:net';
-import { errorCode, messageOf, RemoraError } from '../../base/errors.ts';
+import { messageOf } from '../../base/errors.ts';
 import { formatAddress, type SocketAddress } from '../../model/address.ts';
-import type { FilterChain, Listener as ListenerConfig, NetworkFilter } from '../../model/listener.ts';
+import type { FilterChain, Listener as ListenerConfig, NetworkFilter, TrafficDirection } from '../../model/listener.ts';
 import { plainAddress } from '../http/addresses.ts';
-import { HttpConnection } from '../http/connection.ts';
+import { type ConnectionDeparture, HttpConnection } from '../http/connection.ts';
 import type { ConnectionManager } from '../http/connection-manager.ts';
-import type { TcpEnvironment } from '../tcp/tcp-proxy.ts';
-import { TcpConnection } from '../tcp/tcp-proxy.ts';
-import type { ConnectionInfo } from '../telemetry/stream-info.ts';
-import { FilterChainTable } from './filter-chain.ts';
+import { type ListenSockets, listenKept, socketKey } from '../io/listen-sockets.ts';
+import { TcpConnection } from '../tcp/tcp-connection.ts';
+import type { TcpEnvironment, TcpProxy } from '../tcp/tcp-proxy.ts';
+import type { AccessLogger } from '../telemetry/accesslog/logger.ts';
+import { ResponseFlag } from '../telemetry/response-flags.ts';
+import { type ConnectionInfo, StreamInfo } from '../telemetry/stream-info.ts';
+import type { TlsInfo } from '../telemetry/tls-info.ts';
+import { type Admission, Verdict } from './admission.ts';
+import { bindError } from './bind-error.ts';
+import { Detection, type DetectionHost, type DetectionPlan, type GivenUp } from './detection.ts';
+import type { DrainWindow } from './drain-window.ts';
+import { type ChainInput, FilterChainTable } from './filter-chain.ts';
+import { type ConnectionFacts, compileListenerFilters, type ListenerFilterStep } from './listener-filters.ts';
+import { ListenerStats } from './stats.ts';
+import type { ClientHelloFacts } from './tls.ts';
 
-/** A compiled filter chain: what serves its connections. */
-export type ChainHandler =
+/**
+ * Does the server's side of a TLS handshake on an accepted socket, whose first bytes may have been put back with
+ * `unshift()`; null: it failed, and the socket is destroyed or will be. `hello`: what a TLS inspector has read of it.
+ */
+export type Secure = (
+  socket: Socket,
+  onDone: (secured: { readonly socket: Socket; readonly info: TlsInfo } | null) => void,
+  hello?: ClientHelloFacts,
+) => void;
+
+/** A compiled filter chain: what serves its connections. `secure` is null where they are not encrypted. */
+export type ChainHandler = { readonly secure: Secure | null } & (
   | { readonly kind: 'http'; readonly manager: ConnectionManager }
-  | { readonly kind: 'tcp'; readonly filter: Extract<NetworkFilter, { kind: 'tcp' }>['tcp'] };
+  | { readonly kind: 'tcp'; readonly proxy: TcpProxy }
+);
 
 /** A listener's config with its chains compiled. */
 export interface CompiledListener {
   readonly config: ListenerConfig;
   readonly chains: FilterChainTable<ChainHandler>;
+  /** Logs every connection at its end. */
+  readonly accessLog: AccessLogger | null;
 }
 
 /**
@@ -28,46 +52,99 @@ export interface CompiledListener {
 export function compileListener(
   config: ListenerConfig,
   handler: (filter: NetworkFilter, chain: FilterChain | null) => ChainHandler,
+  accessLog: AccessLogger | null = null,
 ): CompiledListener {
   const chains = config.filterChains.map((chain) => ({ chain, value: handler(chain.filter, chain) }));
   const fallback = config.defaultFilterChain;
   return {
     config,
     chains: new FilterChainTable(chains, fallback === null ? null : handler(fallback.filter, null)),
+    accessLog,
   };
 }
 
 /** What listeners share. */
 export interface ListenerEnvironment extends TcpEnvironment {
-  nextConnectionId(): number;
-  readonly acceptStats: {
-    accepted(listener: string): void;
-    closed(listener: string): void;
-    noChain(listener: string): void;
+  /** Over which all connections of a direction are asked to leave; null: they are not. */
+  drainWindow(direction: TrafficDirection): DrainWindow | null;
+  readonly admission: Admission;
+  /** Who keeps listening sockets for a process that takes over; null: nobody. */
+  readonly sockets: ListenSockets | null;
+  /** A listener has no connection any more. */
+  listenerEmpty(): void;
+  readonly runtime: {
+    number(key: string, fallback: number): number;
+    boolean(key: string, fallback: boolean): boolean;
   };
+  nextConnectionId(): number;
 }
 
-type Connection = { drain(): void; destroy(): void };
+/** One without `leave` is not a client's yet: detection, a handshake. */
+interface Connection {
+  drain(): void;
+  destroy(): void;
+  leave?(announceMs: number, closeMs: number): void;
+  stay?(): void;
+  /** Nothing but the peers end it. */
+  readonly endless?: boolean;
+  readonly departure?: ConnectionDeparture;
+  /** The facts of a connection that is its own stream. */
+  readonly info?: StreamInfo;
+}
+
+/**
+ * Connections of a listener that may wait for their first bytes; of more the one that has waited longest is closed.
+ * Runtime `remora.listener.max_waiting` says otherwise.
+ */
+const MAX_WAITING = 16_384;
+
+/**
+ * How long an opaque connection is silent before the kernel asks whether the peer is still there: less than the
+ * 4 to 6 minutes after which load balancers and NATs forget it.
+ */
+const TCP_KEEPALIVE_MS = 180_000;
 
 /**
  * A bound listener. Its config can be replaced while connections are open: each request asks for the
  * filter chain in force, so no edit closes a connection whose chain still exists.
  */
-export class Listener {
+export class Listener implements DetectionHost {
   readonly name: string;
+  readonly wheel: ListenerEnvironment['wheel'];
   readonly #env: ListenerEnvironment;
   #compiled: CompiledListener;
+  /** Counts updates: what connections remember of the config, so that none holds an old one in memory. */
+  #version = 0;
   readonly #servers: { readonly server: Server; readonly address: SocketAddress }[] = [];
   readonly #connections = new Set<Connection>();
+  /** Connections without a chain yet, the one that has waited longest first. They are in `#connections` too. */
+  readonly #detections = new Set<Detection>();
+  #stats: ListenerStats;
+  readonly #limitKey: string;
+  /** Null: chains are chosen at once. */
+  #plan: DetectionPlan | null;
   #gone = false;
+  accepting = true;
+  #window: DrainWindow | null = null;
+  /** Accepted, not read yet. */
+  readonly #held: Socket[] = [];
+  #saidNoOriginalDst = false;
+  #saidMismatch = false;
   #onEmpty: (() => void) | null = null;
 
   constructor(compiled: CompiledListener, env: ListenerEnvironment) {
     this.name = compiled.config.name;
+    this.wheel = env.wheel;
     this.#compiled = compiled;
     this.#env = env;
+    this.#stats = new ListenerStats(env.stats, compiled.config.statPrefix);
+    this.#limitKey = `envoy.resource_limits.listener.${this.name}.connection_limit`;
+    this.#plan = this.#compilePlan(null);
   }
 
+  get accessLog(): AccessLogger | null {
+    return this.#compiled.accessLog;
+  }
   get config(): ListenerConfig {
     return this.#compiled.config;
   }
@@ -114,109 +191,404 @@ export class Listener {
 
   /** Replaces the config; the addresses must be the same. */
   update(compiled: CompiledListener): void {
+    const { listenerFilters: former, statPrefix } = this.config;
+    if (compiled.config.statPrefix !== statPrefix) {
+      this.#stats.release();
+      this.#stats = new ListenerStats(this.#env.stats, compiled.config.statPrefix);
+    }
     this.#compiled = compiled;
+    this.#version++;
+    const same = JSON.stringify(former) === JSON.stringify(this.config.listenerFilters);
+    this.#plan = this.#compilePlan(same ? (this.#plan?.steps ?? null) : null);
   }
 
-  /** Stops accepting; open connections end after the request in progress. `onEmpty` is called when the last has. */
-  drain(onEmpty?: () => void): void {
-    this.#gone = true;
-    for (const { server } of this.#servers) server.close();
+  /** Clients are asked to leave over `window`, and so are those that come meanwhile; null: they may stay. */
+  setDrain(window: DrainWindow | null): void {
+    if (this.#window === window) return;
+    this.#window = window;
+    for (const connection of this.#connections) {
+      if (window === null) connection.stay?.();
+      else this.#askToLeave(connection, window, false);
+    }
+  }
+  get drainWindow(): DrainWindow | null {
+    return this.#window;
+  }
+
+  #askToLeave(connection: Connection, window: DrainWindow, fresh: boolean): void {
+    const { announceMs, closeMs } = window.departure(this.#env.clock.now(), this.#env.random, fresh);
+    connection.leave?.(announceMs, closeMs);
+  }
+
+  /** New connections are refused; open ones live on. */
+  stopAccepting(): void {
+    if (!this.accepting) return;
+    this.accepting = false;
+    for (const { server, address } of this.#servers) {
+      server.close();
+      this.#env.sockets?.release(socketKey(this.name, address));
+    }
+  }
+
+  /** It was removed or replaced: accepts no more, and its series go with its last connection. */
+  retire(): void {
+    this.stopAccepting();
+    this.#stats.release();
+  }
+
+  /** Connections without a request end now, the others after theirs; what is no request goes on. */
+  endIdle(): void {
     for (const connection of [...this.#connections]) connection.drain();
-    if (onEmpty === undefined) return;
-    if (this.#connections.size === 0) onEmpty();
-    else this.#onEmpty = onEmpty;
+  }
+
+  /** As {@link endIdle}; tunnels and TCP connections, which may never end by themselves, are cut. */
+  endAll(): void {
+    for (const connection of [...this.#connections]) {
+      if (connection.endless === true) connection.destroy();
+      else connection.drain();
+    }
+  }
+
+  /** Calls `fn` when there is no connection left; at once when there is none. */
+  onEmpty(fn: () => void): void {
+    if (this.#connections.size === 0) fn();
+    else this.#onEmpty = fn;
+  }
+
+  departures(): ConnectionDeparture[] {
+    return [...this.#connections].flatMap(({ departure }) => departure ?? []);
   }
 
   /** Stops accepting and cuts every connection. */
   destroy(): void {
     this.#gone = true;
-    for (const { server } of this.#servers) server.close();
+    this.stopAccepting();
+    for (const socket of this.#held.splice(0)) socket.destroy();
+    this.#stats.release();
     for (const connection of [...this.#connections]) connection.destroy();
   }
 
-  #bindOne(address: SocketAddress): Promise<void> {
+  async #bindOne(address: SocketAddress): Promise<void> {
     const server = createServer(
       { allowHalfOpen: true, noDelay: true, highWaterMark: this.config.perConnectionBufferLimitBytes },
       this.#onConnection,
     );
     this.#servers.push({ server, address });
-    return new Promise((resolve, reject) => {
-      server.once('error', (error) => reject(bindError(this.name, address, error)));
-      server.listen({ host: address.host, port: address.port, backlog: this.config.tcpBacklog }, () => {
-        this.#watch(server);
-        resolve();
-      });
-    });
+    const where = { host: address.host, port: address.port, backlog: this.config.tcpBacklog };
+    try {
+      await listenKept(server, socketKey(this.name, address), where, this.#env.sockets);
+    } catch (error) {
+      throw bindError(this.name, address, error);
+    }
+    this.#watch(server);
   }
 
   readonly #onConnection = (socket: Socket): void => {
-    // Accepted in the very turn that closed the server.
+    // Accepted in the very turn that destroyed the listener.
     if (this.#gone) {
       socket.destroy();
       return;
     }
-    const info = this.#describe(socket);
-    const handler = this.#handlerFor(info);
-    if (handler === null) {
-      this.#env.acceptStats.noChain(this.name);
+    const verdict = this.#env.admission.judge(this.config);
+    if (verdict === Verdict.Serve) this.#accept(socket);
+    else if (verdict === Verdict.Hold && this.#held.length < MAX_HELD) this.#hold(socket);
+    else {
+      this.#stats.count(
+        verdict === Verdict.Overflow ? 'downstream_global_cx_overflow' : 'downstream_cx_overload_reject',
+      );
+      socket.destroy();
+    }
+  };
+
+  /** Serves the connections that were held while the process was short of something. */
+  serveHeld(): void {
+    for (const socket of this.#held.splice(0)) {
+      socket.removeListener('error', ignore);
+      if (!socket.destroyed) this.#accept(socket.resume());
+    }
+  }
+
+  #hold(socket: Socket): void {
+    socket.on('error', ignore);
+    this.#held.push(socket.pause());
+  }
+
+  #accept(socket: Socket): void {
+    if (this.#connections.size >= this.#env.runtime.number(this.#limitKey, Number.POSITIVE_INFINITY)) {
+      this.#stats.count('downstream_cx_overflow');
       socket.destroy();
       return;
     }
-    this.#env.acceptStats.accepted(this.name);
-    const onClosed = (connection: Connection): void => {
-      this.#connections.delete(connection);
-      this.#env.acceptStats.closed(this.name);
-      if (this.#connections.size === 0) this.#onEmpty?.();
+    const { keepAlive } = this.config;
+    if (keepAlive !== null) socket.setKeepAlive(keepAlive.enabled, keepAlive.idleMs);
+    const facts = factsOf(socket);
+    if (this.#plan === null) {
+      facts.transportProtocol = 'raw_buffer';
+      this.#serve(socket, facts, null, null);
+    } else this.#detect(socket, facts, this.#plan);
+  }
+
+  // === before the chain is known ===
+
+  /** Filters that say what they said go on as they were: a rate limit does not begin anew. */
+  #compilePlan(former: readonly ListenerFilterStep[] | null): DetectionPlan | null {
+    const { listenerFilters, listenerFiltersTimeoutMs, continueOnListenerFiltersTimeout, protocolDetection } =
+      this.config;
+    if (listenerFilters.length === 0) return null;
+    return {
+      steps:
+        former ??
+        compileListenerFilters(listenerFilters, {
+          stats: this.#env.stats,
+          clock: this.#env.clock,
+          runtime: this.#env.runtime,
+          noOriginalDestination: () => this.#sayNoOriginalDestination(),
+        }),
+      timeoutMs: listenerFiltersTimeoutMs,
+      continueOnTimeout: continueOnListenerFiltersTimeout,
+      race: protocolDetection !== null,
     };
-    const connection =
-      handler.kind === 'http'
-        ? new HttpConnection(socket, info, handler.manager, () => this.#managerFor(info), onClosed)
-        : new TcpConnection(socket, info, handler.filter, this.#env, onClosed);
+  }
+
+  #detect(socket: Socket, facts: ConnectionFacts, plan: DetectionPlan): void {
+    if (this.#detections.size >= this.#env.runtime.number('remora.listener.max_waiting', MAX_WAITING)) {
+      const [longest] = this.#detections;
+      this.#stats.count('downstream_pre_cx_overflow');
+      longest!.destroy();
+    }
+    const detection = new Detection(socket, facts, plan, this);
+    this.#detections.add(detection);
+    this.#add(detection);
+    this.#stats.waiting(1);
+    detection.start();
+  }
+
+  dial(detection: Detection): TcpConnection | null {
+    const facts = detection.facts;
+    const handler = this.#find({ ...inputOf(facts), transportProtocol: facts.transportProtocol || 'raw_buffer' });
+    if (handler?.kind !== 'tcp' || handler.secure !== null) return null;
+    const info = this.#infoOf(facts);
+    return new TcpConnection(detection.socket, info, handler.proxy, this.#closer(info), detection);
+  }
+
+  onDetected(detection: Detection): void {
+    const { socket, facts, first, upstream } = detection;
+    this.#forget(detection);
+    if (detection.serverFirst) this.#stats.count('protocol_detection_server_first');
+    this.#serve(socket, facts, first, upstream);
+    this.#ended(detection);
+  }
+
+  onGivenUp(detection: Detection, why: GivenUp): void {
+    this.#forget(detection);
+    if (why === 'timeout') this.#stats.count('downstream_pre_cx_timeout');
+    else if (why === 'remote-close') this.#stats.count('downstream_listener_filter_remote_close');
+    else if (why === 'error') this.#stats.count('downstream_listener_filter_error');
+    this.#ended(detection);
+  }
+
+  #forget(detection: Detection): void {
+    this.#detections.delete(detection);
+    this.#stats.waiting(-1);
+  }
+
+  #sayNoOriginalDestination(): void {
+    if (this.#saidNoOriginalDst) return;
+    this.#saidNoOriginalDst = true;
+    this.#env.log.warn(
+      `listener ${this.name}: original destinations are not known here: the address that a client connects to is taken`,
+    );
+  }
+
+  /** What was seen holds; that it is not what was declared is said once. */
+  #compareWithDeclared(seen: 'http' | 'tcp', facts: ConnectionFacts): void {
+    const declared = this.config.protocolDetection;
+    if (declared === null || declared === 'auto' || declared === seen) return;
+    this.#stats.count('protocol_detection_mismatch');
+    if (this.#saidMismatch) return;
+    this.#saidMismatch = true;
+    const { host, port } = facts.local;
+    this.#env.log.warn(
+      `listener ${this.name}: declared ${declared}, but a connection to ${formatAddress({ host, port })} is ${seen}: what is seen holds; correct appProtocol or the port's name`,
+    );
+  }
+
+  // === the chain is known ===
+
+  /** `first`: bytes read already. `dialled`: an upstream that is only good for the chain that it was dialled for. */
+  #serve(socket: Socket, facts: ConnectionFacts, first: Buffer | null, dialled: TcpConnection | null): void {
+    const handler = this.#find(inputOf(facts));
+    if (handler === null) {
+      this.#stats.count('no_filter_chain_match');
+      this.#log(null, this.#infoOf(facts), this.#env.clock.now(), ResponseFlag.NoRouteFound);
+      dialled?.abandon();
+      socket.on('error', ignore);
+      socket.destroy();
+      return;
+    }
+    if (this.config.protocolDetection !== null && handler.secure === null) {
+      this.#compareWithDeclared(handler.kind, facts);
+    }
+    if (handler.secure !== null) {
+      dialled?.abandon();
+      this.#secure(socket, facts, first, handler, handler.secure);
+    } else if (handler.kind === 'tcp' && dialled !== null && dialled.proxy === handler.proxy) {
+      this.#keepAlive(socket);
+      this.#stats.accepted();
+      this.#add(dialled);
+      dialled.begin(first);
+    } else {
+      dialled?.abandon();
+      this.#connect(socket, facts, this.#infoOf(facts), first, handler);
+    }
+  }
+
+  #secure(socket: Socket, facts: ConnectionFacts, first: Buffer | null, handler: ChainHandler, secure: Secure): void {
+    socket.pause();
+    if (first !== null) socket.unshift(first);
+    // Whoever shakes hands is a connection: it is waited for, and can be cut.
+    const handshake: Connection = { drain() {}, destroy: () => void socket.destroy() };
+    this.#add(handshake);
+    const onDone: Parameters<Secure>[1] = (secured) => {
+      if (secured !== null) {
+        const { requestedServerName, version } = secured.info;
+        const info = { ...this.#infoOf(facts), requestedServerName, tlsVersion: version, tls: secured.info };
+        this.#connect(secured.socket, facts, info, null, handler);
+      }
+      this.#ended(handshake);
+    };
+    if (facts.transportProtocol !== 'tls') secure(socket, onDone);
+    else secure(socket, onDone, { serverName: facts.serverName, alpn: facts.applicationProtocols });
+  }
+
+  #connect(
+    socket: Socket,
+    facts: ConnectionFacts,
+    info: ConnectionInfo,
+    first: Buffer | null,
+    handler: ChainHandler,
+  ): void {
+    this.#stats.accepted();
+    if (handler.kind === 'tcp') {
+      this.#keepAlive(socket);
+      const connection = new TcpConnection(socket, info, handler.proxy, this.#closer(info), null, first);
+      this.#add(connection);
+      return;
+    }
+    const source = this.#managers(inputOf(facts), handler.manager);
+    const connection = new HttpConnection(socket, info, handler.manager, source, this.#closer(info));
+    this.#add(connection);
+    if (first !== null) connection.unshift(first);
+  }
+
+  #keepAlive(socket: Socket): void {
+    if (this.config.keepAlive === null) socket.setKeepAlive(true, TCP_KEEPALIVE_MS);
+  }
+
+  /** What a connection does at its end, for one that begins now. */
+  #closer(info: ConnectionInfo): (connection: Connection) => void {
+    const stats = this.#stats;
+    const openedAt = this.#env.clock.now();
+    return (connection) => {
+      stats.closed(this.#env.clock.now() - openedAt);
+      this.#log(connection, info, openedAt, 0);
+      this.#ended(connection);
+    };
+  }
+
+  #log(connection: Connection | null, about: ConnectionInfo, openedAt: number, flags: number): void {
+    const { accessLog } = this.#compiled;
+    if (accessLog === null) return;
+    const info = connection?.info ?? new StreamInfo();
+    if (connection?.info === undefined) {
+      const now = this.#env.clock.now();
+      info.connection = about;
+      info.protocol = '';
+      info.start = openedAt;
+      info.end = now;
+      info.startWall = this.#env.clock.wall() - (now - openedAt);
+      info.flags = flags;
+    }
+    info.logType = 'NotSet';
+    accessLog(info);
+  }
+
+  #add(connection: Connection): void {
     this.#connections.add(connection);
-  };
-
-  #managerFor(info: ConnectionInfo): ConnectionManager | null {
-    if (this.#gone) return null;
-    const handler = this.#handlerFor(info);
-    return handler?.kind === 'http' ? handler.manager : null;
+    this.#env.admission.opened();
+    const window = this.#window ?? this.#env.drainWindow(this.config.trafficDirection);
+    if (window !== null) this.#askToLeave(connection, window, true);
   }
 
-  #handlerFor(info: ConnectionInfo): ChainHandler | null {
-    return this.#compiled.chains.find({
-      destinationAddress: info.local.host,
-      destinationPort: info.local.port,
-      serverName: info.requestedServerName,
-      transportProtocol: 'raw_buffer',
-      applicationProtocols: NO_PROTOCOLS,
-      directSource: info.directRemote.host,
-      source: info.directRemote.host,
-      sourcePort: info.directRemote.port,
-    });
+  #ended(connection: Connection): void {
+    if (!this.#connections.delete(connection)) return;
+    this.#env.admission.closed();
+    if (this.#connections.size > 0) return;
+    this.#onEmpty?.();
+    this.#env.listenerEmpty();
   }
 
-  #describe(socket: Socket): ConnectionInfo {
+  /** The manager in force for a connection's requests; looked for anew only when the listener has changed. */
+  #managers(input: ChainInput, first: ConnectionManager): () => ConnectionManager | null {
+    let of = this.#version;
+    let manager: ConnectionManager | null = first;
+    return () => {
+      if (this.#gone) return null;
+      if (of !== this.#version) {
+        of = this.#version;
+        const handler = this.#find(input);
+        manager = handler?.kind === 'http' ? handler.manager : null;
+      }
+      return manager;
+    };
+  }
+
+  #find(input: ChainInput): ChainHandler | null {
+    return this.#compiled.chains.find(input);
+  }
+
+  #infoOf(facts: ConnectionFacts): ConnectionInfo {
     return {
       id: this.#env.nextConnectionId(),
-      directRemote: { host: plainAddress(socket.remoteAddress), port: socket.remotePort ?? 0 },
-      local: { host: plainAddress(socket.localAddress), port: socket.localPort ?? 0 },
-      requestedServerName: '',
+      directRemote: facts.directRemote,
+      remote: facts.remote,
+      local: facts.local,
+      requestedServerName: facts.serverName,
       tlsVersion: '',
       direction: this.config.trafficDirection,
     };
   }
 }
 
-const NO_PROTOCOLS: readonly string[] = [];
+/** As long a queue as a kernel would keep; each may fill its buffer once. */
+const MAX_HELD = 64;
 
-function bindError(listener: string, address: SocketAddress, error: Error): RemoraError {
-  const at = formatAddress(address);
-  const why =
-    errorCode(error) === 'EADDRINUSE'
-      ? `${at} is in use: stop what listens there or change the listener's port`
-      : errorCode(error) === 'EACCES'
-        ? `no permission to listen on ${at}: ports below 1024 need privileges`
-        : errorCode(error) === 'EADDRNOTAVAIL'
-          ? `${at} is not an address of this machine`
-          : `cannot listen on ${at}: ${messageOf(error)}`;
-  return new RemoraError('bind', `listener ${listener}: ${why}`, { source: 'user', cause: error });
+function factsOf(socket: Socket): ConnectionFacts {
+  const remote = { host: plainAddress(socket.remoteAddress), port: socket.remotePort ?? 0 };
+  return {
+    directRemote: remote,
+    remote,
+    local: { host: plainAddress(socket.localAddress), port: socket.localPort ?? 0 },
+    serverName: '',
+    transportProtocol: '',
+    applicationProtocols: NO_PROTOCOLS,
+  };
 }
+
+function inputOf(facts: ConnectionFacts): ChainInput {
+  return {
+    destinationAddress: facts.local.host,
+    destinationPort: facts.local.port,
+    serverName: facts.serverName,
+    transportProtocol: facts.transportProtocol,
+    applicationProtocols: facts.applicationProtocols,
+    directSource: facts.directRemote.host,
+    source: facts.remote.host,
+    sourcePort: facts.remote.port,
+  };
+}
+
+/** 'close' follows. */
+function ignore(): void {}
+
+const NO_PROTOCOLS: readonly string[] = [];

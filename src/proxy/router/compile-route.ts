@@ -16,7 +16,13 @@ import { compileHeaderMutations, type HeaderLevel, type HeaderMutator } from './
 import { compileRedirect } from './redirect.ts';
 import { compileHostRewrite, compilePathRewrite, type HostRewriter } from './rewrite.ts';
 import type { CompiledAction, CompiledRoute } from './route.ts';
-import { type ClusterTarget, singleTarget, type TargetPicker, weightedTargets } from './weighted.ts';
+import {
+  type ClusterTarget,
+  runtimeWeightedTargets,
+  singleTarget,
+  type TargetPicker,
+  weightedTargets,
+} from './weighted.ts';
 
 /** What a table needs besides its config. */
 export interface TableDeps {
@@ -65,7 +71,7 @@ export function compileRoute(
   const shared = { requestMutations, responseMutations, hostRewrite, perFilterConfig };
   return {
     info: { routeName: route.name, virtualHost: virtualHost.name, origin: route.origin },
-    action: compileAction(route, shared, levels, problems, path),
+    action: compileAction(route, shared, levels, deps.runtime, problems, path),
     requestMutations,
     responseMutations,
     perFilterConfig,
@@ -84,6 +90,7 @@ function compileAction(
   route: Route,
   shared: Shared,
   levels: Levels,
+  runtime: RuntimeValues,
   problems: CompileProblems,
   path: string,
 ): CompiledAction {
@@ -93,7 +100,7 @@ function compileAction(
       return {
         kind: 'forward',
         config: action,
-        targets: compileTargets(action.cluster, shared, levels, problems, path),
+        targets: compileTargets(action.cluster, shared, levels, runtime, problems, path),
         pathRewrite: problems.at(`${path}.rewrite`, null, () => compilePathRewrite(action.rewrite, route.match)),
       };
     case 'redirect':
@@ -115,6 +122,7 @@ function compileTargets(
   cluster: ClusterSpecifier,
   shared: Shared,
   levels: Levels,
+  runtime: RuntimeValues,
   problems: CompileProblems,
   path: string,
 ): TargetPicker {
@@ -138,7 +146,10 @@ function compileTargets(
     };
     return { target, weight: weighted.weight };
   });
-  return weightedTargets(targets, cluster.headerName);
+  const { headerName, runtimeKeyPrefix } = cluster;
+  return runtimeKeyPrefix === ''
+    ? weightedTargets(targets, headerName)
+    : runtimeWeightedTargets(targets, headerName, runtimeKeyPrefix, runtime);
 }
 
 /** The levels a route's settings come from. */

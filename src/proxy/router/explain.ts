@@ -1,3 +1,4 @@
+import type { InternalRedirectPolicy } from '../../model/route.ts';
 import type { RequestHead } from '../../protocol/http/message.ts';
 import { lowerAscii } from './header-match.ts';
 import { type MatchContext, MatchInput } from './match.ts';
@@ -58,7 +59,7 @@ export function explainRoute(table: RouteTable, head: RequestHead, context: Matc
     return { ...base, routes: [], routesNotReached: host.rules.length, route: host.tlsRedirect, decision };
   }
   const input = new MatchInput();
-  input.fill(head, context);
+  input.fill(head, context, table.config.ignorePathParameters);
   const routes: RuleTrace[] = [];
   for (const rule of host.rules) {
     const conditions = [rule.path, ...rule.conditions];
@@ -101,6 +102,21 @@ function outcome(route: CompiledRoute): string {
       return `forward to cluster ${names.join(' or ')}`;
     }
   }
+}
+
+/** What a policy does with redirects of the upstream, in words; '' for none. */
+export function describeRedirects(policy: InternalRedirectPolicy | null): string {
+  if (policy === null || policy.maxRedirects === 0) return '';
+  const { statuses, maxRedirects, allowedRoutes, allowCrossScheme, safeCrossScheme, previousRoutes } = policy;
+  const parts = [
+    `${statuses.join(', ')} is followed here, up to ${maxRedirects === 1 ? 'once' : `${maxRedirects} times`}`,
+  ];
+  if (allowedRoutes !== null)
+    parts.push(`to ${allowedRoutes.map((name) => JSON.stringify(name)).join(', ') || 'no route'} only`);
+  if (previousRoutes) parts.push('to each route once');
+  if (!allowCrossScheme) parts.push('within the scheme');
+  else if (safeCrossScheme) parts.push('not from http to https');
+  return parts.join(', ');
 }
 
 const PRECEDENCE = ['exact', 'suffix', 'prefix', 'any'] as const;

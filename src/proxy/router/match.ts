@@ -1,6 +1,7 @@
 import { ConfigError } from '../../base/errors.ts';
 import type { Random } from '../../base/random.ts';
-import { compileRegex, toOctets } from '../../base/regex.ts';
+import { compileRegex, type Regex, toOctets } from '../../base/regex.ts';
+import { parseUriTemplate, type UriTemplate } from '../../base/uri-template.ts';
 import type { QueryParameterMatcher, StringMatcher } from '../../model/matcher.ts';
 import type { RouteMatch } from '../../model/route.ts';
 import { RequestHead } from '../../protocol/http/message.ts';
@@ -42,27 +43,36 @@ export interface MatchDeps {
 export class MatchInput {
   head: RequestHead = NO_HEAD;
   context: MatchContext = PLAINTEXT;
+  /** What routes by path, prefix and regex see of the path; up to `pathEnd`. */
+  text = '';
   /** Where the path ends and query or fragment begin. */
   pathEnd = 0;
   #draw = -1;
 
-  fill(head: RequestHead, context: MatchContext): void {
+  /** `ignoreParameters`: what stands in a segment behind its first `;` is left out of `text`. */
+  fill(head: RequestHead, context: MatchContext, ignoreParameters = false): void {
     this.head = head;
     this.context = context;
+    this.text = head.path;
     this.pathEnd = endOfPath(head.path);
+    if (ignoreParameters && head.path.includes(';')) {
+      this.text = head.path.substring(0, this.pathEnd).replace(/;[^/]*/g, '');
+      this.pathEnd = this.text.length;
+    }
     this.#draw = -1;
   }
 
   /** Lets go of the request. */
   clear(): void {
+    this.text = '';
     this.head = NO_HEAD;
     this.context = PLAINTEXT;
   }
 
   /** The path without query. */
   get path(): string {
-    const { path } = this.head;
-    return this.pathEnd === path.length ? path : path.substring(0, this.pathEnd);
+    const { text } = this;
+    return this.pathEnd === text.length ? text : text.substring(0, this.pathEnd);
   }
 
   /** One number in [0, 1,000,000) a match: as in Envoy, all routes with a runtime fraction see the same draw. */
@@ -100,12 +110,18 @@ export function compilePath(match: RouteMatch): Predicate {
     if (regex === undefined) throw new ConfigError(`path regex ${shown}: ${error}`);
     return pathPredicate((input) => regex.matches(input.path), `matches regex ${shown}`);
   }
+  if (path.kind === 'template') {
+    const regex = compileTemplate(path.value).regex;
+    // As in Envoy, a template sees path parameters even where they are ignored.
+    const whole = ({ path }: RequestHead): string => path.substring(0, endOfPath(path));
+    return pathPredicate((input) => regex.matches(whole(input.head)), `fits the template ${shown}`);
+  }
   const value = caseSensitive ? toOctets(path.value) : lowerAscii(toOctets(path.value));
   const folded = caseSensitive ? '' : ' (in any case)';
   const begins = caseSensitive
-    ? (input: MatchInput) => input.pathEnd >= value.length && input.head.path.startsWith(value)
+    ? (input: MatchInput) => input.pathEnd >= value.length && input.text.startsWith(value)
     : (input: MatchInput) =>
-        input.pathEnd >= value.length && lowerAscii(input.head.path.substring(0, value.length)) === value;
+        input.pathEnd >= value.length && lowerAscii(input.text.substring(0, value.length)) === value;
   switch (path.kind) {
     case 'path':
       return pathPredicate((input) => input.pathEnd === value.length && begins(input), `is ${shown}${folded}`);
@@ -119,9 +135,18 @@ export function compilePath(match: RouteMatch): Predicate {
   }
 }
 
+/** A URI template with its expression for whole paths, or throws ConfigError. */
+export function compileTemplate(text: string): { readonly template: UriTemplate; readonly regex: Regex } {
+  const { ok: template, error } = parseUriTemplate(text);
+  if (template === undefined) throw new ConfigError(`path template ${JSON.stringify(text)}: ${error}`);
+  const { ok: regex, error: wrong } = compileRegex(`^${template.pattern}$`);
+  if (regex === undefined) throw new ConfigError(`path template ${JSON.stringify(text)}: ${wrong}`);
+  return { template, regex };
+}
+
 /** Whether a path segment ends at `length`. */
 export function endsSegment(input: MatchInput, length: number): boolean {
-  return input.pathEnd === length || input.head.path.charCodeAt(length) === 0x2f;
+  return input.pathEnd === length || input.text.charCodeAt(length) === 0x2f;
 }
 
 function pathPredicate(test: (input: MatchInput) => boolean, words: string): Predicate {
@@ -191,6 +216,13 @@ export function isGrpc(head: RequestHead): boolean {
 
 function queryParameter(parameter: QueryParameterMatcher): Predicate {
   const name = toOctets(parameter.name);
+  if (parameter.matcher === null && !parameter.present) {
+    return {
+      test: (input) => queryValue(input.head.path, name) === undefined,
+      describe: () => `query parameter ${parameter.name} is absent`,
+      failure: (input) => `it is ${JSON.stringify(queryValue(input.head.path, name))}`,
+    };
+  }
   const value = parameter.matcher === null ? null : compileStringMatcher(parameter.matcher as StringMatcher);
   return {
     test: (input) => {

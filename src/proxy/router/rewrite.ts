@@ -1,9 +1,10 @@
 import { ConfigError } from '../../base/errors.ts';
 import { compileRegex, type Regex, toOctets } from '../../base/regex.ts';
+import { templateSubstitution } from '../../base/uri-template.ts';
 import type { HostRewrite, PathRewrite, RouteMatch } from '../../model/route.ts';
 import type { RequestHead } from '../../protocol/http/message.ts';
 import { headerReader } from './header-match.ts';
-import { endOfPath } from './match.ts';
+import { compileTemplate, endOfPath } from './match.ts';
 
 /** Gives the path (with query) that goes upstream for the path that came. */
 export type PathRewriter = (path: string) => string;
@@ -33,12 +34,25 @@ export function compilePathRewrite(rewrite: PathRewrite | null, match: RouteMatc
       return replaced === '' ? path : origin(replaced) + path.substring(end);
     };
   }
+  if (rewrite.kind === 'template') return compileTemplateRewrite(rewrite.value, match);
   if (rewrite.value === '') return null;
   const value = toOctets(rewrite.value);
   checkTarget(value, 'prefix rewrite');
-  const whole = match.path.kind === 'regex' || match.path.kind === 'connect';
+  const { kind } = match.path;
+  const whole = kind === 'regex' || kind === 'template' || kind === 'connect';
   const matched = whole ? -1 : toOctets((match.path as { value: string }).value).length;
   return (path) => origin(value + path.substring(matched < 0 ? endOfPath(path) : matched));
+}
+
+function compileTemplateRewrite(rewrite: string, match: RouteMatch): PathRewriter {
+  if (match.path.kind !== 'template') throw new ConfigError('a template rewrite needs a template match');
+  const { template, regex } = compileTemplate(match.path.value);
+  const { ok: substitution, error } = templateSubstitution(rewrite, template);
+  if (substitution === undefined) throw new ConfigError(`template rewrite ${JSON.stringify(rewrite)}: ${error}`);
+  return (path) => {
+    const end = endOfPath(path);
+    return regex.replaceAll(path.substring(0, end), substitution) + path.substring(end);
+  };
 }
 
 export function compileHostRewrite(rewrite: HostRewrite | null): HostRewriter | null {

@@ -71,9 +71,9 @@ export function firstMatch<T>(rules: readonly Rule<T>[], input: MatchInput): Rul
 }
 
 function descend<T>(tree: PrefixTree<Bucket<T>>, input: MatchInput, best: Candidate<T> | null): Candidate<T> | null {
-  const { head, pathEnd } = input;
-  if (head.path === '') return best;
-  for (let entry = tree.deepest(head.path, pathEnd); entry !== null; entry = entry.above) {
+  const { text, pathEnd } = input;
+  if (text === '') return best;
+  for (let entry = tree.deepest(text, pathEnd); entry !== null; entry = entry.above) {
     const { exact, prefix } = entry.value;
     if (exact.length > 0 && entry.key.length === pathEnd) best = scan(exact, input, best);
     best = scan(prefix, input, best);
@@ -106,12 +106,13 @@ function place<T>(
   const { order, conditions } = rule;
   const proven: Candidate<T> = { order, path: null, conditions, rule };
   const unproven: Candidate<T> = { order, path: rule.path, conditions, rule };
-  const literal = path.kind === 'connect' ? '' : path.kind === 'regex' ? literalPrefix(path.value) : path.value;
-  if (path.kind === 'connect' || (path.kind === 'regex' && literal === '')) {
+  const literal = literalOf(path);
+  const pattern = path.kind === 'regex' || path.kind === 'template';
+  if (path.kind === 'connect' || (pattern && literal === '')) {
     rest.push(unproven);
     return;
   }
-  const sensitive = caseSensitive || path.kind === 'regex';
+  const sensitive = caseSensitive || pattern;
   const map = sensitive ? plain : folded;
   const key = sensitive ? toOctets(literal) : lowerAscii(toOctets(literal));
   let bucket = map.get(key);
@@ -121,6 +122,21 @@ function place<T>(
   }
   if (path.kind === 'path') bucket.exact.push(proven);
   else bucket.prefix.push(path.kind === 'prefix' ? proven : unproven);
+}
+
+/** What every path that matches begins with. */
+function literalOf(path: RouteMatch['path']): string {
+  switch (path.kind) {
+    case 'connect':
+      return '';
+    case 'regex':
+      return literalPrefix(path.value);
+    case 'template':
+      // Path parameters may be missing from the text that the tree sees.
+      return /^[^*{;]*/.exec(path.value)![0];
+    default:
+      return path.value;
+  }
 }
 
 /** Plain text that every match of a pattern begins with; '' when that is not plain to see. */

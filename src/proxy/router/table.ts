@@ -41,7 +41,7 @@ export class RouteTable {
     if (host === null) return null;
     if (host.tlsRedirect !== null && needsTls(host.virtualHost, context)) return host.tlsRedirect;
     const input = this.#input;
-    input.fill(head, context);
+    input.fill(head, context, this.config.ignorePathParameters);
     const rule = host.index.find(input);
     input.clear();
     return rule === null ? null : rule.value;

@@ -1,6 +1,7 @@
 import type { Random } from '../../base/random.ts';
 import type { PerFilterConfig } from '../../model/route.ts';
 import type { RequestHead } from '../../protocol/http/message.ts';
+import type { RuntimeValues } from '../filters/filter.ts';
 import type { HeaderMutator } from './header-ops.ts';
 import type { HostRewriter } from './rewrite.ts';
 
@@ -46,6 +47,33 @@ export function weightedTargets(targets: TargetPicker['targets'], headerName: st
       if (value < 0) value = random.int(total);
       let i = 0;
       while (bounds[i]! <= value) i++;
+      return targets[i]!.target;
+    },
+  };
+}
+
+/**
+ * As {@link weightedTargets}, with weights that the runtime may override while the proxy runs: an integer under
+ * `<prefix>.<cluster>`.
+ */
+export function runtimeWeightedTargets(
+  targets: TargetPicker['targets'],
+  headerName: string,
+  prefix: string,
+  runtime: RuntimeValues,
+): TargetPicker {
+  const keys = targets.map(({ target }) => `${prefix}.${target.cluster}`);
+  const weightAt = (i: number): number => Math.max(0, Math.trunc(runtime.number(keys[i]!, targets[i]!.weight)));
+  return {
+    targets,
+    pick: (head, random) => {
+      let total = 0;
+      for (let i = 0; i < targets.length; i++) total += weightAt(i);
+      if (total === 0) return null;
+      let value = headerName === '' ? -1 : headerValue(head.headers.getJoined(headerName), total);
+      if (value < 0) value = random.int(total);
+      let i = 0;
+      for (let bound = weightAt(0); bound <= value; bound += weightAt(i)) i++;
       return targets[i]!.target;
     },
   };

@@ -1,4 +1,5 @@
 import type { LogLevel, LogRoot } from '../../base/log.ts';
+import { routeSources, routesShape } from '../../model/http-connection-manager.ts';
 import type { Listener as ListenerConfig } from '../../model/listener.ts';
 import type { Bootstrap } from '../../xds/bootstrap/bootstrap.ts';
 import { encodeNode } from '../../xds/bootstrap/node.ts';
@@ -7,8 +8,11 @@ import { type ExplainRequest, type ExplainTarget, type Explanation, explainReque
 import type {
   AdminActions,
   AdminView,
+  CertificatesView,
   ClusterView,
   ConfigDumpSource,
+  DrainingListener,
+  DrainView,
   ListenerView,
   MemoryUse,
   ServerInfo,
@@ -18,9 +22,11 @@ import type { ConnectionManager } from '../http/connection-manager.ts';
 import type { Listener } from '../listener/listener.ts';
 import type { LogSinks } from '../telemetry/accesslog/sink.ts';
 import type { StatStore } from '../telemetry/metrics/store.ts';
+import { daysLeft } from '../tls/contexts.ts';
 import { fingerprint } from '../upstream/fingerprint.ts';
 import type { SnapshotApplier } from './apply.ts';
 import { ConfigSource } from './config-source.ts';
+import type { DrainManager } from './drain.ts';
 import type { ProxyEnvironment } from './environment.ts';
 import type { StaticRuntime } from './runtime-values.ts';
 
@@ -38,15 +44,15 @@ export interface AdminViewParts {
   /** The first whole config is in force. */
   readonly ready: () => boolean;
   readonly discovery: () => DynamicConfig | null;
+  readonly drain: DrainManager;
+  /** Which process of a row of hot restarts this is, and when the first began (wall ms); absent: there is no row. */
+  readonly restart?: { readonly epoch: number; readonly startedAt: number };
   /** Ends the process in good order. */
   readonly quit: () => void;
-  /** How long a graceful drain asks clients to leave; Envoy's `--drain-time-s`, 600 s. */
-  readonly drainTimeMs?: number;
   /** Options that `/server_info` repeats, by Envoy's names (`config_path`, …). */
   readonly commandLine?: Readonly<Record<string, unknown>>;
 }
 
-const DRAIN_TIME_MS = 600_000;
 /** Envoy's value for a process without certificates. */
 const NO_CERTIFICATE = 4_294_967_295;
 const STATE_NUMBERS: Readonly<Record<ServerState, number>> = {
@@ -64,8 +70,6 @@ export class ProxyAdminView implements AdminView {
   readonly #parts: AdminViewParts;
   readonly #startedAt: number;
   readonly #gauges: ServerGauges;
-  #healthCheckFailed = false;
-  #drained = false;
 
   constructor(parts: AdminViewParts) {
     const { env, bootstrap } = parts;
@@ -73,6 +77,8 @@ export class ProxyAdminView implements AdminView {
     this.#startedAt = env.clock.now();
     this.stats = env.stats;
     this.#gauges = serverGauges(env.stats);
+    const epoch = this.stats.gauge('envoy_server_hot_restart_epoch', {}, 'server.hot_restart_epoch');
+    this.stats.set(epoch, parts.restart?.epoch ?? 0);
     this.config = new ConfigSource({
       bootstrapText: parts.bootstrapText,
       node: bootstrap.node,
@@ -87,44 +93,44 @@ export class ProxyAdminView implements AdminView {
         parts.logRoot.level = level;
       },
       reopenLogs: () => parts.sinks.reopen(),
-      failHealthCheck: (failed) => {
-        this.#healthCheckFailed = failed;
-      },
-      drainListeners: (options) => this.#drain(options),
+      failHealthCheck: (failed) => parts.drain.failHealthCheck(failed),
+      drainListeners: (how) => parts.drain.drainListeners(how),
       quit: () => parts.quit(),
     };
   }
 
   state(): ServerState {
     if (!this.#parts.ready()) return 'PRE_INITIALIZING';
-    return this.#healthCheckFailed || this.#drained || this.#parts.env.draining ? 'DRAINING' : 'LIVE';
+    return this.#parts.drain.active ? 'DRAINING' : 'LIVE';
   }
 
   stateReason(): string {
     const state = this.state();
     if (state === 'LIVE') return '';
     if (state === 'PRE_INITIALIZING') return this.#whatIsAwaited();
-    return this.#healthCheckFailed
+    return this.#parts.drain.healthCheckFailed
       ? 'Health checks were made to fail by POST /healthcheck/fail.'
-      : 'The proxy drains: it takes no new connections.';
+      : 'The proxy drains: it is not to be sent new connections.';
   }
 
   serverInfo(): ServerInfo {
-    const { env, bootstrap, version, drainTimeMs = DRAIN_TIME_MS, commandLine = {} } = this.#parts;
+    const { env, bootstrap, version, drain, restart, commandLine = {} } = this.#parts;
+    const uptimeMs = env.clock.now() - this.#startedAt;
     return {
       version: `remora/${version}/Clean/RELEASE/Node-${process.versions.node}`,
-      uptimeMs: env.clock.now() - this.#startedAt,
+      uptimeMs,
+      uptimeAllMs: restart === undefined ? uptimeMs : env.clock.wall() - restart.startedAt,
       node: encodeNode(bootstrap.node, version),
       options: {
         concurrency: 1,
         log_level: this.#parts.logRoot.level,
         service_cluster: bootstrap.node.cluster,
         service_node: bootstrap.node.id,
-        drain_time: `${drainTimeMs / 1000}s`,
-        drain_strategy: 'Immediate',
+        drain_time: `${drain.settings.timeMs / 1000}s`,
+        drain_strategy: drain.settings.strategy === 'gradual' ? 'Gradual' : 'Immediate',
         mode: 'Serve',
-        disable_hot_restart: true,
-        restart_epoch: 0,
+        disable_hot_restart: restart === undefined,
+        restart_epoch: restart?.epoch ?? 0,
         ...commandLine,
       },
     };
@@ -143,6 +149,7 @@ export class ProxyAdminView implements AdminView {
     }
     let connections = 0;
     for (const { connectionCount } of applier.listeners.values()) connections += connectionCount;
+    stats.set(gauges.daysUntilExpiry, env.tls.daysUntilExpiry() ?? NO_CERTIFICATE);
     stats.set(gauges.live, this.state() === 'LIVE' ? 1 : 0);
     stats.set(gauges.state, STATE_NUMBERS[this.state()]);
     stats.set(gauges.uptime, Math.floor((env.clock.now() - this.#startedAt) / 1000));
@@ -153,7 +160,7 @@ export class ProxyAdminView implements AdminView {
     stats.set(gauges.activeClusters, active);
     stats.set(gauges.warmingClusters, warming);
     stats.set(gauges.activeListeners, applier.listeners.size);
-    stats.set(gauges.drainingListeners, this.#drained ? applier.listeners.size : 0);
+    stats.set(gauges.drainingListeners, [...applier.drainingListeners].length);
     const found = discovery();
     if (found !== null) stats.set(this.#controlPlaneConnected(), found.client.connected ? 1 : 0);
   }
@@ -185,6 +192,44 @@ export class ProxyAdminView implements AdminView {
     }));
   }
 
+  drains(): DrainView {
+    const { drain, applier, env } = this.#parts;
+    const now = env.clock.now();
+    const view = (listener: Listener, removed: boolean): DrainingListener => {
+      const { name, accepting, drainWindow, config } = listener;
+      const window = drainWindow ?? drain.windowOf(config.trafficDirection);
+      return {
+        name,
+        removed,
+        accepting,
+        progress: window === null ? null : window.progress(now),
+        leftMs: window === null ? null : Math.max(0, window.until - now),
+        connections: listener.departures(),
+      };
+    };
+    return {
+      state: this.state(),
+      causes: drain.causes,
+      strategy: drain.settings.strategy,
+      listeners: [
+        ...Array.from(applier.listeners.values(), (listener) => view(listener, false)),
+        ...Array.from(applier.drainingListeners, (listener) => view(listener, true)),
+      ],
+    };
+  }
+
+  certificates(): readonly CertificatesView[] {
+    const now = this.#parts.env.clock.wall();
+    return this.#parts.env.tls.views().map(({ roots, chain }) => {
+      const view = ({ certificate, path }: (typeof chain)[number]): CertificatesView['chain'][number] => ({
+        path,
+        certificate,
+        daysLeft: daysLeft(certificate.notAfter, now),
+      });
+      return { roots: roots.map(view), chain: chain.map(view) };
+    });
+  }
+
   runtime(): ReadonlyMap<string, number | boolean | string> {
     return this.#parts.runtime.values;
   }
@@ -208,27 +253,11 @@ export class ProxyAdminView implements AdminView {
     const waits = status.warming.flatMap(({ waitsFor }) => waitsFor);
     return waits.length === 0 ? 'No configuration has come yet.' : `Waits for ${[...new Set(waits)].join(', ')}.`;
   }
-
-  #drain({ graceful, inboundOnly }: { graceful: boolean; inboundOnly: boolean }): void {
-    const { env, applier, drainTimeMs = DRAIN_TIME_MS } = this.#parts;
-    const close = (): void => {
-      for (const listener of applier.listeners.values()) {
-        if (!inboundOnly || listener.config.trafficDirection === 'INBOUND') listener.drain();
-      }
-    };
-    if (!inboundOnly) this.#drained = true;
-    if (!graceful) {
-      close();
-      return;
-    }
-    // Outbound traffic goes on as before where only the inbound side drains.
-    if (!inboundOnly) env.draining = true;
-    env.clock.after(drainTimeMs, close);
-  }
 }
 
 interface ServerGauges {
   readonly live: number;
+  readonly daysUntilExpiry: number;
   readonly state: number;
   readonly uptime: number;
   readonly memoryAllocated: number;
@@ -245,11 +274,11 @@ interface ServerGauges {
 function serverGauges(store: StatStore): ServerGauges {
   const gauge = (scope: string, name: string): number => store.gauge(`envoy_${scope}_${name}`, {}, `${scope}.${name}`);
   store.set(gauge('server', 'concurrency'), 1);
-  store.set(gauge('server', 'days_until_first_cert_expiring'), NO_CERTIFICATE);
   gauge('server', 'parent_connections');
   gauge('listener_manager', 'total_listeners_warming');
   return {
     live: gauge('server', 'live'),
+    daysUntilExpiry: gauge('server', 'days_until_first_cert_expiring'),
     state: gauge('server', 'state'),
     uptime: gauge('server', 'uptime'),
     memoryAllocated: gauge('server', 'memory_allocated'),
@@ -292,16 +321,15 @@ function target(listener: Listener, filterChain: string, manager: ConnectionMana
 function indexOfManager(managers: readonly ConnectionManager[], config: ConnectionManager['config']): number {
   const same = managers.findIndex((manager) => manager.config === config);
   if (same >= 0) return same;
-  if (config.routes.kind === 'inline') {
-    const { config: routes } = config.routes;
-    const byRoutes = managers.findIndex(({ routes: { table } }) => table !== null && table.config === routes);
-    if (byRoutes >= 0) return byRoutes;
-  }
+  const inline = routeSources(config.routes).flatMap((source) => (source.kind === 'inline' ? [source.config] : []));
+  const byRoutes = managers.findIndex(({ tables }) =>
+    tables.some(({ table }) => table !== null && inline.includes(table.config)),
+  );
+  if (byRoutes >= 0) return byRoutes;
   const print = printOf(config);
   return managers.findIndex((manager) => printOf(manager.config) === print);
 }
 
 function printOf(config: ConnectionManager['config']): string {
-  const routes = config.routes.kind === 'rds' ? config.routes : { kind: 'inline' };
-  return fingerprint({ ...config, routes });
+  return fingerprint({ ...config, routes: routesShape(config.routes) });
 }

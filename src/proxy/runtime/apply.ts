@@ -1,12 +1,29 @@
 import { messageOf } from '../../base/errors.ts';
-import type { HttpConnectionManager } from '../../model/http-connection-manager.ts';
-import type { FilterChain, Listener as ListenerConfig, NetworkFilter } from '../../model/listener.ts';
+import { type HttpConnectionManager, routeSources, routesShape } from '../../model/http-connection-manager.ts';
+import type {
+  FilterChain,
+  Listener as ListenerConfig,
+  NetworkFilter,
+  TcpProxy as TcpProxyConfig,
+} from '../../model/listener.ts';
 import type { ForwardAction, RouteConfig } from '../../model/route.ts';
 import { EMPTY_SNAPSHOT, type Snapshot } from '../../model/snapshot.ts';
+import { inheritRoutes } from '../filters/inheritance.ts';
 import { ConnectionManager } from '../http/connection-manager.ts';
-import { type ChainHandler, compileListener, Listener } from '../listener/listener.ts';
+import { DrainWindow } from '../listener/drain-window.ts';
+import {
+  type ChainHandler,
+  type CompiledListener,
+  compileListener,
+  Listener,
+  type Secure,
+} from '../listener/listener.ts';
+import { acceptTls, DownstreamTls } from '../listener/tls.ts';
 import { compileRouteTable, type RouteTable } from '../router/table.ts';
+import { TcpProxy } from '../tcp/tcp-proxy.ts';
+import type { AccessLogger } from '../telemetry/accesslog/logger.ts';
 import { fingerprint } from '../upstream/fingerprint.ts';
+import { DEFAULT_DRAIN, type DrainSettings } from './drain.ts';
 import type { ProxyEnvironment } from './environment.ts';
 
 /** How long new routes wait for their clusters' endpoints before they go live without (Envoy's initial_fetch_timeout). */
@@ -20,13 +37,20 @@ class TableHolder {
 
 interface ManagerEntry {
   readonly manager: ConnectionManager;
-  readonly holder: TableHolder;
+  /** One for each of its route sources, in their order. */
+  readonly holders: readonly TableHolder[];
+  /** The filter chain it is for, whatever its config. */
+  readonly place: string;
 }
 
 /** What a snapshot compiles to, before it is in force. */
 interface Staged {
+  readonly tls: Map<string, DownstreamTls>;
   readonly tables: { readonly holder: TableHolder; readonly config: RouteConfig; readonly table: RouteTable }[];
   readonly managers: Map<string, ManagerEntry>;
+  /** New managers with those in whose place they come. */
+  readonly heirs: { readonly entry: ManagerEntry; readonly previous: ManagerEntry }[];
+  readonly tcpProxies: Map<string, TcpProxy>;
 }
 
 /**
@@ -38,7 +62,11 @@ export class SnapshotApplier {
   readonly listeners = new Map<string, Listener>();
   readonly tables = new Map<string, TableHolder>();
   readonly #env: ProxyEnvironment;
+  readonly #drainSettings: DrainSettings;
   #managers = new Map<string, ManagerEntry>();
+  #tcpProxies = new Map<string, TcpProxy>();
+  /** TLS of the chains in force: an edit elsewhere changes neither its sessions nor its certificates. */
+  #tls = new Map<string, DownstreamTls>();
   #applied: Snapshot = EMPTY_SNAPSHOT;
   /** A listener has been bound. */
   #serving = false;
@@ -46,13 +74,13 @@ export class SnapshotApplier {
   #superseded: (() => void) | null = null;
   /** Monotonic ms at which new routes stop waiting for clusters that do not get warm; -1 while none waits. */
   #warmUntil = -1;
-  /** Listeners that were removed or replaced and still have connections. */
   readonly #draining = new Set<Listener>();
   #running: Promise<void> | null = null;
   #closed = false;
 
-  constructor(env: ProxyEnvironment) {
+  constructor(env: ProxyEnvironment, drain: DrainSettings = DEFAULT_DRAIN) {
     this.#env = env;
+    this.#drainSettings = drain;
   }
 
   get applied(): Snapshot {
@@ -73,6 +101,11 @@ export class SnapshotApplier {
     return this.#running;
   }
 
+  /** Listeners that were removed or replaced and still have connections. */
+  get drainingListeners(): Iterable<Listener> {
+    return this.#draining;
+  }
+
   /** The connection managers in force, for admin views. */
   managers(): ConnectionManager[] {
     return [...this.#managers.values()].map(({ manager }) => manager);
@@ -83,6 +116,7 @@ export class SnapshotApplier {
     this.#superseded?.();
     for (const listener of [...this.listeners.values(), ...this.#draining]) listener.destroy();
     this.listeners.clear();
+    this.#swapTls(new Map());
     this.#draining.clear();
     this.#env.clusters.close();
   }
@@ -145,17 +179,23 @@ export class SnapshotApplier {
 
   /** Compiles everything, and when all of it compiles, puts it in force. */
   async #swap(snapshot: Snapshot): Promise<void> {
-    const staged: Staged = { tables: [], managers: new Map() };
-    for (const [name, config] of snapshot.routes) this.#stageTable(this.#namedHolder(name), config, staged);
-    const listeners = [...snapshot.listeners.values()].map((config) =>
-      compileListener(config, (filter, chain) => this.#handler(config, chain, filter, staged)),
-    );
+    const staged: Staged = { tables: [], managers: new Map(), heirs: [], tcpProxies: new Map(), tls: new Map() };
+    const listeners = this.#compile(snapshot, staged);
     // No await from here to the swap's end: a request sees the old state or the new one.
+    for (const { entry, previous } of staged.heirs) {
+      entry.manager.inherit(previous.manager);
+      followTables(entry, previous);
+    }
     for (const { holder, table, config } of staged.tables) {
+      if (holder.config !== null) inheritRoutes(config, holder.config);
       holder.table = table;
       holder.config = config;
     }
+    const before = { managers: this.#managers, tcpProxies: this.#tcpProxies };
     this.#managers = staged.managers;
+    this.#tcpProxies = staged.tcpProxies;
+    releaseUnnamed(before, staged);
+    this.#swapTls(staged.tls);
     const added: Listener[] = [];
     for (const compiled of listeners) {
       const { config } = compiled;
@@ -172,10 +212,27 @@ export class SnapshotApplier {
     }
   }
 
+  /** What does not compile leaves nothing behind. */
+  #compile(snapshot: Snapshot, staged: Staged): CompiledListener[] {
+    try {
+      for (const [name, config] of snapshot.routes) this.#stageTable(this.#namedHolder(name), config, staged);
+      return [...snapshot.listeners.values()].map((config) =>
+        compileListener(
+          config,
+          (filter, chain) => this.#handler(config, chain, filter, staged),
+          this.#listenerLog(config),
+        ),
+      );
+    } catch (error) {
+      releaseUnnamed(staged, { managers: this.#managers, tcpProxies: this.#tcpProxies });
+      throw error;
+    }
+  }
+
   /** A table that the server dropped lives on while a listener asks for it by name. */
   #forgetTables(routes: Snapshot['routes']): void {
     const held = new Set<TableHolder>();
-    for (const { holder } of this.#managers.values()) held.add(holder);
+    for (const { holders } of this.#managers.values()) for (const holder of holders) held.add(holder);
     for (const [name, holder] of this.tables) if (!routes.has(name) && !held.has(holder)) this.tables.delete(name);
   }
 
@@ -205,28 +262,76 @@ export class SnapshotApplier {
     if (replaced !== undefined) this.#drain(replaced);
   }
 
+  /** Its clients are asked to leave over the drain time, as for every other reason to drain; then it ends. */
   #drain(listener: Listener): void {
+    const { clock } = this.#env;
+    const { timeMs, strategy } = this.#drainSettings;
     this.#draining.add(listener);
-    listener.drain(() => this.#draining.delete(listener));
+    listener.retire();
+    listener.setDrain(new DrainWindow(clock.now(), timeMs, strategy));
+    const end = clock.after(timeMs, () => listener.endAll());
+    listener.onEmpty(() => {
+      end.cancel();
+      this.#draining.delete(listener);
+    });
   }
 
   /** The handler of a chain: the one in force when its config is the same but for its routes. */
   #handler(listener: ListenerConfig, chain: FilterChain | null, filter: NetworkFilter, staged: Staged): ChainHandler {
-    if (filter.kind === 'tcp') return { kind: 'tcp', filter: filter.tcp };
+    const secure = this.#secure(listener, chain === null ? listener.defaultFilterChain : chain, staged);
+    if (filter.kind === 'tcp')
+      return { kind: 'tcp', secure, proxy: this.#tcpProxy(listener, chain, filter.tcp, staged) };
     const { http } = filter;
     const key = managerKey(listener, chain, http);
     let entry = this.#managers.get(key);
     if (entry === undefined) {
-      const holder = http.routes.kind === 'rds' ? this.#namedHolder(http.routes.name) : new TableHolder();
+      const holders = routeSources(http.routes).map((source) =>
+        source.kind === 'rds' ? this.#namedHolder(source.name) : new TableHolder(),
+      );
       const settings = {
         port: listener.addresses[0]?.port ?? 0,
         bufferLimitBytes: listener.perConnectionBufferLimitBytes,
+        bypassOverload: listener.bypassOverloadManager,
+        filterChain: chain?.name ?? '',
       };
-      entry = { manager: new ConnectionManager(http, holder, settings, this.#env), holder };
+      const place = placeOf(listener, chain);
+      entry = { manager: new ConnectionManager(http, holders, settings, this.#env), holders, place };
+      const previous = this.#managers.values().find((one) => one.place === place);
+      if (previous !== undefined) staged.heirs.push({ entry, previous });
     }
     staged.managers.set(key, entry);
-    if (http.routes.kind === 'inline') this.#stageTable(entry.holder, http.routes.config, staged);
-    return { kind: 'http', manager: entry.manager };
+    for (const [i, source] of routeSources(http.routes).entries()) {
+      if (source.kind === 'inline') this.#stageTable(entry.holders[i]!, source.config, staged);
+    }
+    return { kind: 'http', secure, manager: entry.manager };
+  }
+
+  #tcpProxy(listener: ListenerConfig, chain: FilterChain | null, tcp: TcpProxyConfig, staged: Staged): TcpProxy {
+    const key = fingerprint([listener.name, chain === null ? null : [chain.name, chain.match], tcp]);
+    const proxy = this.#tcpProxies.get(key) ?? new TcpProxy(tcp, chain?.name ?? '', this.#env);
+    staged.tcpProxies.set(key, proxy);
+    return proxy;
+  }
+
+  /** The listener's own log: the one in force when nothing of it changed, so that its warnings are given once. */
+  #listenerLog({ name, accessLog }: ListenerConfig): AccessLogger | null {
+    const running = this.listeners.get(name);
+    if (running !== undefined && running.config.accessLog === accessLog) return running.accessLog;
+    return this.#env.compileAccessLogs(accessLog, `listener ${name}`);
+  }
+
+  /** What secures the connections of a chain: the one in force when its config is the same. */
+  #secure(listener: ListenerConfig, chain: FilterChain | null, { tls }: Staged): Secure | null {
+    if (chain?.tls === undefined) return null;
+    const key = fingerprint([listener.name, chain.tls]);
+    const made = tls.get(key) ?? this.#tls.get(key) ?? new DownstreamTls(chain.tls, listener.name, this.#env.tls);
+    tls.set(key, made);
+    return (socket, onDone, hello) => acceptTls(socket, made, onDone, hello);
+  }
+
+  #swapTls(now: Map<string, DownstreamTls>): void {
+    for (const [key, tls] of this.#tls) if (now.get(key) !== tls) tls.close();
+    this.#tls = now;
   }
 
   #namedHolder(name: string): TableHolder {
@@ -241,10 +346,38 @@ export class SnapshotApplier {
 
 /** What of a chain makes a new connection manager necessary: everything but the routes, which are looked up per request. */
 function managerKey(listener: ListenerConfig, chain: FilterChain | null, http: HttpConnectionManager): string {
-  const routes = http.routes.kind === 'rds' ? http.routes : { kind: 'inline' };
-  // A name may be missing or shared; no two chains of a listener match the same.
-  const which = chain === null ? null : [chain.name, chain.match];
-  return fingerprint([listener.name, which, listener.perConnectionBufferLimitBytes, { ...http, routes }]);
+  const routes = routesShape(http.routes);
+  const { perConnectionBufferLimitBytes, bypassOverloadManager } = listener;
+  const place = placeOf(listener, chain);
+  return fingerprint([place, perConnectionBufferLimitBytes, bypassOverloadManager, { ...http, routes }]);
+}
+
+/** A name may be missing or shared; no two chains of a listener match the same. */
+function placeOf(listener: ListenerConfig, chain: FilterChain | null): string {
+  return fingerprint([listener.name, chain === null ? null : [chain.name, chain.match]]);
+}
+
+/** The tables of a new manager come in the place of the old one's: filter state of their routes is handed on. */
+function followTables(entry: ManagerEntry, previous: ManagerEntry): void {
+  const { routes } = entry.manager.config;
+  const before = scopeNames(previous.manager.config.routes);
+  const names = scopeNames(routes);
+  for (const [i, source] of routeSources(routes).entries()) {
+    const at = source.kind === 'inline' ? before.indexOf(names[i]!) : -1;
+    if (at >= 0) entry.holders[i]!.config = previous.holders[at]!.config;
+  }
+}
+
+function scopeNames(routes: HttpConnectionManager['routes']): readonly string[] {
+  return routes.kind === 'scoped' ? routes.scopes.map(({ name }) => name) : [''];
+}
+
+type Handlers = Pick<Staged, 'managers' | 'tcpProxies'>;
+
+/** Lets go what `named` does not have. */
+function releaseUnnamed({ managers, tcpProxies }: Handlers, named: Handlers): void {
+  for (const [key, entry] of managers) if (named.managers.get(key) !== entry) entry.manager.release();
+  for (const [key, proxy] of tcpProxies) if (named.tcpProxies.get(key) !== proxy) proxy.release();
 }
 
 function sameAddresses(a: ListenerConfig, b: ListenerConfig): boolean {
@@ -267,7 +400,11 @@ function collectListenerClusters(listener: ListenerConfig, names: Set<string>): 
   const chains = listener.defaultFilterChain === null ? [] : [listener.defaultFilterChain];
   for (const { filter } of [...listener.filterChains, ...chains]) {
     if (filter.kind === 'tcp') for (const { name } of filter.tcp.clusters) names.add(name);
-    else if (filter.http.routes.kind === 'inline') collectClusters(filter.http.routes.config, names);
+    else {
+      for (const source of routeSources(filter.http.routes)) {
+        if (source.kind === 'inline') collectClusters(source.config, names);
+      }
+    }
   }
 }
 

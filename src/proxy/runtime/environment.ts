@@ -3,20 +3,31 @@ import type { Logger } from '../../base/log.ts';
 import type { Random } from '../../base/random.ts';
 import type { Registry } from '../../base/registry.ts';
 import { TimerWheel } from '../../base/timer-wheel.ts';
-import type { HttpConnectionManager } from '../../model/http-connection-manager.ts';
+import type { AccessLog } from '../../model/access-log.ts';
+import type { TrafficDirection } from '../../model/listener.ts';
 import type { HeaderMatcher } from '../../model/matcher.ts';
+import type { OverloadConfig } from '../../model/overload.ts';
+import type { TlsSecret } from '../../model/tls.ts';
 import type { HttpFilterType, RuntimeValues } from '../filters/filter.ts';
 import type { HttpEnvironment } from '../http/connection-manager.ts';
+import type { OverloadState } from '../http/overload-state.ts';
+import type { NodeIdentity } from '../http/request-options.ts';
+import type { ListenSockets } from '../io/listen-sockets.ts';
+import type { Admission } from '../listener/admission.ts';
+import type { DrainWindow } from '../listener/drain-window.ts';
 import type { ListenerEnvironment } from '../listener/listener.ts';
 import { compileHeaderMatcher, type HeaderTest } from '../router/header-match.ts';
 import { type AccessLogger, compileAccessLogs } from '../telemetry/accesslog/logger.ts';
 import type { LogSinks } from '../telemetry/accesslog/sink.ts';
+import type { RequestMetrics } from '../telemetry/metrics/istio.ts';
 import type { StatStore } from '../telemetry/metrics/store.ts';
 import type { StreamInfo } from '../telemetry/stream-info.ts';
+import { TlsContexts } from '../tls/contexts.ts';
 import type { UpstreamCluster, UpstreamEnvironment } from '../upstream/cluster.ts';
 import type { Resolver } from '../upstream/dns.ts';
 import type { BalancerType } from '../upstream/lb/balancer.ts';
 import { ClusterManager } from '../upstream/manager.ts';
+import { OverloadManager } from './overload.ts';
 
 export interface EnvironmentParts {
   readonly clock: Clock;
@@ -24,11 +35,19 @@ export interface EnvironmentParts {
   readonly log: Logger;
   readonly stats: StatStore;
   readonly sinks: LogSinks;
+  /** The bootstrap's. */
+  readonly node: NodeIdentity;
   readonly runtime: RuntimeValues;
   readonly filterTypes: Registry<HttpFilterType>;
   readonly balancers: Registry<BalancerType>;
   readonly resolve: Resolver;
-  readonly record: (info: StreamInfo) => void;
+  readonly metrics: RequestMetrics;
+  /** What is shed when a resource runs short; null: nothing but connections beyond the limit. */
+  readonly overload: OverloadConfig | null;
+  /** Who keeps listening sockets for a process that takes over; absent: nobody. */
+  readonly sockets?: ListenSockets | null;
+  /** The bootstrap's own. */
+  readonly secrets?: Iterable<TlsSecret>;
   /** Local replies say why in their bodies. */
   readonly explain: boolean;
 }
@@ -39,18 +58,26 @@ export class ProxyEnvironment implements HttpEnvironment, ListenerEnvironment, U
   readonly random: Random;
   readonly log: Logger;
   readonly stats: StatStore;
+  readonly node: NodeIdentity;
   readonly runtime: RuntimeValues;
   readonly filterTypes: Registry<HttpFilterType>;
   readonly balancers: Registry<BalancerType>;
   readonly resolve: Resolver;
+  readonly metrics: RequestMetrics;
   readonly record: (info: StreamInfo) => void;
   readonly explain: boolean;
   readonly wheel: TimerWheel;
+  readonly tls: TlsContexts;
   readonly clusters: ClusterManager;
   readonly headerMatcher: (matcher: HeaderMatcher) => HeaderTest = compileHeaderMatcher;
-  readonly acceptStats: ListenerEnvironment['acceptStats'];
-  /** True once the process drains: responses say `Connection: close`. */
-  draining = false;
+  /** Over which the connections of each direction are asked to leave; the {@link DrainManager} sets it. */
+  readonly drains: Record<TrafficDirection, DrainWindow | null> = { UNSPECIFIED: null, INBOUND: null, OUTBOUND: null };
+  /** Called when a listener has no connection any more. */
+  onListenerEmpty: (() => void) | null = null;
+  readonly sockets: ListenSockets | null;
+  readonly overloadManager: OverloadManager;
+  readonly overload: OverloadState;
+  readonly admission: Admission;
   readonly #sinks: LogSinks;
   #connectionId = 0;
 
@@ -59,21 +86,33 @@ export class ProxyEnvironment implements HttpEnvironment, ListenerEnvironment, U
     this.random = parts.random;
     this.log = parts.log;
     this.stats = parts.stats;
+    this.node = parts.node;
     this.runtime = parts.runtime;
     this.filterTypes = parts.filterTypes;
     this.balancers = parts.balancers;
     this.resolve = parts.resolve;
-    this.record = parts.record;
+    this.metrics = parts.metrics;
+    this.record = (info) => parts.metrics.record(info);
     this.explain = parts.explain;
     this.#sinks = parts.sinks;
+    this.sockets = parts.sockets ?? null;
+    this.overloadManager = new OverloadManager(parts.overload, parts);
+    this.overload = this.overloadManager.state;
+    this.admission = this.overloadManager;
     this.wheel = new TimerWheel(parts.clock);
+    this.tls = new TlsContexts({ ...parts, wheel: this.wheel });
     this.clusters = new ClusterManager(this);
-    this.acceptStats = listenerStats(parts.stats);
   }
 
-  /** Time and log, for parts outside the request path. */
-  get shared(): { readonly clock: Clock; readonly wheel: TimerWheel; readonly log: Logger } {
-    return { clock: this.clock, wheel: this.wheel, log: this.log };
+  /** Time, log and sockets, for parts outside the request path. */
+  get shared(): Pick<ProxyEnvironment, 'clock' | 'wheel' | 'log' | 'sockets'> {
+    return { clock: this.clock, wheel: this.wheel, log: this.log, sockets: this.sockets };
+  }
+  drainWindow(direction: TrafficDirection): DrainWindow | null {
+    return this.drains[direction];
+  }
+  listenerEmpty(): void {
+    this.onListenerEmpty?.();
   }
   cluster(name: string): UpstreamCluster | undefined {
     return this.clusters.get(name);
@@ -81,37 +120,13 @@ export class ProxyEnvironment implements HttpEnvironment, ListenerEnvironment, U
   nextConnectionId(): number {
     return ++this.#connectionId;
   }
-  compileAccessLogs(config: HttpConnectionManager): AccessLogger | null {
-    return compileAccessLogs(config.accessLog, {
+  compileAccessLogs(configs: readonly AccessLog[], of: string): AccessLogger | null {
+    return compileAccessLogs(configs, {
       sinks: this.#sinks,
       random: this.random,
       runtime: this.runtime,
       headerMatcher: this.headerMatcher,
-      warn: (warning) => this.log.warn(`${config.statPrefix}: ${warning}`),
+      warn: (warning) => this.log.warn(`${of}: ${warning}`),
     });
   }
-}
-
-/** Envoy's `listener.<name>.*` stats. */
-function listenerStats(store: StatStore): ListenerEnvironment['acceptStats'] {
-  const slot = (name: string, listener: string): number =>
-    store.counter(`envoy_listener_${name}`, { envoy_listener_address: listener }, `listener.${listener}.${name}`);
-  const active = (listener: string): number =>
-    store.gauge(
-      'envoy_listener_downstream_cx_active',
-      { envoy_listener_address: listener },
-      `listener.${listener}.downstream_cx_active`,
-    );
-  return {
-    accepted(listener) {
-      store.inc(slot('downstream_cx_total', listener));
-      store.inc(active(listener));
-    },
-    closed(listener) {
-      store.add(active(listener), -1);
-    },
-    noChain(listener) {
-      store.inc(slot('no_filter_chain_match', listener));
-    },
-  };
 }

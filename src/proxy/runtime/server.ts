@@ -13,10 +13,13 @@ import { LogSinks } from '../telemetry/accesslog/sink.ts';
 import { identityOfNode } from '../telemetry/metrics/identity.ts';
 import { RequestMetrics } from '../telemetry/metrics/istio.ts';
 import { StatStore } from '../telemetry/metrics/store.ts';
+import { StatSweeper } from '../telemetry/metrics/sweeper.ts';
 import { systemResolver } from '../upstream/dns.ts';
 import { standardBalancers } from '../upstream/lb/standard.ts';
 import { SnapshotApplier } from './apply.ts';
+import { DrainManager, type DrainSettings } from './drain.ts';
 import { ProxyEnvironment } from './environment.ts';
+import type { HotRestart } from './hot-restart.ts';
 import { StaticRuntime } from './runtime-values.ts';
 
 export interface ProxyOptions {
@@ -40,18 +43,22 @@ export interface ProxyOptions {
   readonly prometheus?: SocketAddress;
   /** Ends the process in good order (`POST /quitquitquit`). */
   readonly quit?: () => void;
+  /** How clients are asked to leave; Envoy's defaults without. */
+  readonly drain?: DrainSettings;
+  /** The supervisor that replaces this process by another; absent: nobody does. */
+  readonly hotRestart?: HotRestart;
 }
-
-/** How often a draining proxy looks whether its connections have ended. */
-const DRAIN_LOOK_MS = 20;
 
 /** One running proxy. This file is where its parts meet, and the only one. */
 export class Proxy {
   readonly env: ProxyEnvironment;
   readonly applier: SnapshotApplier;
+  /** Asks clients to leave, and ends what is to end. */
+  readonly drain: DrainManager;
   readonly #options: ProxyOptions;
   readonly #sinks: LogSinks;
   readonly #runtime: StaticRuntime;
+  readonly #sweeper: StatSweeper;
   #discovery: DynamicConfig | null = null;
   readonly #admin: { readonly server: AdminServer; readonly address: SocketAddress }[] = [];
   /** True once the first whole config is in force. */
@@ -67,6 +74,7 @@ export class Proxy {
     const runtime = new StaticRuntime(bootstrap.runtime);
     this.#runtime = runtime;
     const metrics = new RequestMetrics(stats, identityOfNode(bootstrap.node.metadata));
+    this.#sweeper = new StatSweeper(clock, [metrics, stats]);
     // What the parts may ask of the process; clusters live in it.
     this.env = new ProxyEnvironment({
       clock,
@@ -74,6 +82,7 @@ export class Proxy {
       log,
       stats,
       sinks: this.#sinks,
+      node: bootstrap.node,
       runtime,
       filterTypes: new Registry(
         'HTTP filter',
@@ -81,11 +90,18 @@ export class Proxy {
       ),
       balancers: standardBalancers,
       resolve: systemResolver,
-      record: (info) => metrics.record(info),
+      metrics,
+      overload: bootstrap.overload,
+      sockets: options.hotRestart ?? null,
+      secrets: bootstrap.secrets,
       explain: runtime.boolean('remora.local_reply.explain', false),
     });
     // Turns snapshots of the model into listeners, tables and clusters.
-    this.applier = new SnapshotApplier(this.env);
+    this.applier = new SnapshotApplier(this.env, options.drain);
+    this.env.overloadManager.onRelief = () => {
+      for (const listener of this.applier.listeners.values()) listener.serveHeld();
+    };
+    this.drain = new DrainManager(this.env, this.applier, options.drain);
   }
 
   /**
@@ -95,11 +111,18 @@ export class Proxy {
   async start(): Promise<void> {
     const { bootstrap } = this.#options;
     const statics = staticSnapshot(bootstrap);
-    // Before the config: `/ready` answers while it is awaited.
-    await this.#serveAdmin();
+    this.#sweeper.start();
+    this.env.overloadManager.start();
+    const { hotRestart } = this.#options;
+    const takesOver = hotRestart !== undefined && !(await hotRestart.started).alone;
+    // Before the config: `/ready` answers while it is awaited. Where another process serves, that one answers.
+    if (!takesOver) await this.#serveAdmin();
     if (bootstrap.ads === null) await this.applier.apply(statics);
     else await this.#followDiscovery(bootstrap.ads, statics);
+    await hotRestart?.takeOver();
     this.ready = true;
+    if (takesOver) await this.#serveAdmin();
+    hotRestart?.settled();
     for (const listener of this.applier.listeners.values()) {
       for (const address of listener.addresses) {
         this.#options.log.info('listening', { listener: listener.name, address: formatAddress(address) });
@@ -121,21 +144,14 @@ export class Proxy {
     return this.#discovery;
   }
 
-  /**
-   * Stops accepting and asks clients to leave; resolves when the last connection has ended, or after `graceMs`.
-   * Requests in progress are finished.
-   */
-  async drain(graceMs: number): Promise<void> {
-    const { clock } = this.#options;
-    this.env.draining = true;
-    const listeners = [...this.applier.listeners.values()];
-    for (const listener of listeners) listener.drain();
-    const deadline = clock.now() + graceMs;
-    while (listeners.some((listener) => listener.connectionCount > 0) && clock.now() < deadline) {
-      await new Promise<void>((resolve) => {
-        clock.after(DRAIN_LOOK_MS, resolve);
-      });
-    }
+  /** Another process has taken over: ends when the clients of this one are gone, or after `shutdownMs`. */
+  async handOver(shutdownMs: number): Promise<void> {
+    const { hotRestart } = this.#options;
+    hotRestart?.beginLeaving();
+    for (const { server } of this.#admin) server.leave();
+    const gone = this.drain.handOver(shutdownMs);
+    hotRestart?.left();
+    await gone;
   }
 
   /** Cuts every connection and frees everything. */
@@ -143,18 +159,22 @@ export class Proxy {
     for (const { server } of this.#admin) await server.close();
     await this.#discovery?.close();
     this.applier.close();
+    this.env.overloadManager.close();
+    this.#sweeper.stop();
+    this.env.tls.close();
     this.env.wheel.close();
     await this.#sinks.close();
   }
 
   /** The admin, health and metrics ports that were asked for. */
   async #serveAdmin(): Promise<void> {
-    const { bootstrap, health, prometheus, log } = this.#options;
+    const { bootstrap, health, prometheus, log, hotRestart } = this.#options;
     if (bootstrap.admin === null && health === undefined && prometheus === undefined) return;
     const admin = await import('./admin.ts');
     const view = admin.adminView({
       env: this.env,
       applier: this.applier,
+      drain: this.drain,
       bootstrap,
       bootstrapText: this.#options.bootstrapText ?? '',
       runtime: this.#runtime,
@@ -164,6 +184,9 @@ export class Proxy {
       ready: () => this.ready,
       discovery: () => this.#discovery,
       quit: this.#options.quit ?? (() => {}),
+      ...(hotRestart === undefined
+        ? {}
+        : { restart: { epoch: hotRestart.epoch, startedAt: (await hotRestart.started).startedAt } }),
     });
     for (const { server, at } of admin.adminServers(view, { admin: bootstrap.admin, health, prometheus }, this.env)) {
       const address = await server.listen(at);
@@ -178,6 +201,7 @@ export class Proxy {
     const { startDiscovery } = await import('./xds-bridge.ts');
     const discovery = startDiscovery(bootstrap, ads, statics, this.env, version, lastGoodPath);
     this.#discovery = discovery;
+    discovery.store.secrets.subscribe((secrets) => this.env.tls.secrets.update(secrets));
     await new Promise<void>((resolve, reject) => {
       let first = true;
       discovery.snapshot.subscribe((snapshot) => {

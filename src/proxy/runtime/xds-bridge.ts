@@ -5,6 +5,7 @@ import type { AdsSource, Bootstrap } from '../../xds/bootstrap/bootstrap.ts';
 import { encodeNode } from '../../xds/bootstrap/node.ts';
 import { DynamicConfig } from '../../xds/client/dynamic-config.ts';
 import { GrpcTransport } from '../../xds/client/grpc-transport.ts';
+import { secretsOf } from '../../xds/client/references.ts';
 import { decodersOf } from '../../xds/client/resource-decoder.ts';
 import { standardResourceTypes } from '../../xds/resources/standard.ts';
 import type { ProxyEnvironment } from './environment.ts';
@@ -31,6 +32,7 @@ export function startDiscovery(
     random: env.random,
     log,
     statics,
+    secretsOf,
     dynamic: { listeners: bootstrap.listenerSource?.kind === 'ads', clusters: bootstrap.clusterSource?.kind === 'ads' },
     ...(lastGoodPath === undefined ? {} : { lastGoodPath }),
   });

@@ -1,13 +1,14 @@
-import type { Socket } from 'node:net';
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Random } from '../../base/random.ts';
-import { type TimerWheel, WheelTimer } from '../../base/timer-wheel.ts';
-import type { TcpProxy } from '../../model/listener.ts';
-import type { ConnectionInfo } from '../telemetry/stream-info.ts';
+import type { TimerWheel } from '../../base/timer-wheel.ts';
+import type { AccessLog } from '../../model/access-log.ts';
+import type { TcpProxy as TcpProxyConfig } from '../../model/listener.ts';
+import type { AccessLogger } from '../telemetry/accesslog/logger.ts';
+import type { RequestMetrics } from '../telemetry/metrics/istio.ts';
+import type { StatStore } from '../telemetry/metrics/store.ts';
 import type { UpstreamCluster } from '../upstream/cluster.ts';
-import { connectTo } from '../upstream/connect.ts';
-import type { UpstreamEndpoint } from '../upstream/endpoint.ts';
+import { TcpStats } from './stats.ts';
 
 /** What TCP proxying needs of the process. */
 export interface TcpEnvironment {
@@ -15,121 +16,36 @@ export interface TcpEnvironment {
   readonly wheel: TimerWheel;
   readonly random: Random;
   readonly log: Logger;
+  readonly stats: StatStore;
+  readonly metrics: Pick<RequestMetrics, 'tcpOpened' | 'tcpClosed'>;
   cluster(name: string): UpstreamCluster | undefined;
+  nextConnectionId(): number;
+  /** `of` names whose logs they are in warnings. */
+  compileAccessLogs(configs: readonly AccessLog[], of: string): AccessLogger | null;
 }
 
-/**
- * A downstream connection forwarded as bytes to one endpoint of a (weighted) cluster
- * (envoy.extensions.filters.network.tcp_proxy.v3). Half-close is passed on in both directions; a failed
- * connect is tried again at another endpoint up to `max_connect_attempts`.
- */
-export class TcpConnection {
-  readonly #downstream: Socket;
-  readonly #info: ConnectionInfo;
-  readonly #config: TcpProxy;
-  readonly #env: TcpEnvironment;
-  readonly #onClosed: (connection: TcpConnection) => void;
-  readonly #idleTimer: WheelTimer;
-  readonly #connectTimer: WheelTimer;
-  #upstream: Socket | null = null;
-  #cluster: UpstreamCluster | null = null;
-  #endpoint: UpstreamEndpoint | null = null;
-  #attempts = 0;
-  #connected = false;
-  #timedOut = false;
+/** A TCP proxy compiled from config; shared by all connections of its filter chain. */
+export class TcpProxy {
+  readonly config: TcpProxyConfig;
+  readonly filterChain: string;
+  readonly env: TcpEnvironment;
+  readonly stats: TcpStats;
+  readonly accessLog: AccessLogger | null;
+  readonly #totalWeight: number;
 
-  constructor(
-    downstream: Socket,
-    info: ConnectionInfo,
-    config: TcpProxy,
-    env: TcpEnvironment,
-    onClosed: (connection: TcpConnection) => void,
-  ) {
-    this.#downstream = downstream;
-    this.#info = info;
-    this.#config = config;
-    this.#env = env;
-    this.#onClosed = onClosed;
-    this.#idleTimer = new WheelTimer(() => this.destroy());
-    this.#connectTimer = new WheelTimer(() => {
-      this.#timedOut = true;
-      this.#upstream?.destroy();
-    });
-    downstream.pause();
-    downstream.on('error', () => downstream.destroy());
-    downstream.on('close', this.#onDownstreamClose);
-    this.#connect();
+  constructor(config: TcpProxyConfig, filterChain: string, env: TcpEnvironment) {
+    this.config = config;
+    this.filterChain = filterChain;
+    this.env = env;
+    this.accessLog = env.compileAccessLogs(config.accessLog, config.statPrefix);
+    this.stats = new TcpStats(env.stats, config.statPrefix);
+    this.#totalWeight = config.clusters.reduce((sum, { weight }) => sum + weight, 0);
   }
 
-  /** Bytes have no requests to wait for: a drained TCP connection lives until a side closes it. */
-  drain(): void {}
-
-  destroy(): void {
-    this.#downstream.destroy();
-  }
-
-  #connect(): void {
-    this.#attempts++;
-    const cluster = this.#env.cluster(this.#pickCluster());
-    const endpoint = cluster?.pick({ hash: null, avoid: null, originalDestination: this.#info.local }) ?? null;
-    if (cluster === undefined || endpoint === null || !cluster.breakers.DEFAULT.connections.acquire()) {
-      this.#env.log.debug(`tcp ${this.#config.statPrefix}: no endpoint for the connection`);
-      this.destroy();
-      return;
-    }
-    this.#cluster = cluster;
-    this.#endpoint = endpoint;
-    const upstream = connectTo(endpoint, cluster.config);
-    this.#upstream = upstream;
-    cluster.stats.connectionOpened();
-    this.#env.wheel.arm(this.#connectTimer, cluster.config.connectTimeoutMs);
-    upstream.on('connect', () => this.#onConnect(upstream));
-    upstream.on('error', () => upstream.destroy());
-    upstream.on('close', () => this.#onUpstreamClose(cluster, endpoint));
-  }
-
-  #onConnect(upstream: Socket): void {
-    const downstream = this.#downstream;
-    this.#connected = true;
-    this.#env.wheel.disarm(this.#connectTimer);
-    this.#touch();
-    pump(downstream, upstream, this.#touch);
-    pump(upstream, downstream, this.#touch);
-    downstream.resume();
-  }
-
-  #onUpstreamClose(cluster: UpstreamCluster, endpoint: UpstreamEndpoint): void {
-    cluster.breakers.DEFAULT.connections.release();
-    cluster.stats.connectionClosed();
-    if (this.#connected) {
-      this.#downstream.destroySoon();
-      return;
-    }
-    // A client that did not wait says nothing about the endpoint.
-    if (this.#downstream.destroyed) return;
-    cluster.stats.connectFailed(this.#timedOut);
-    cluster.recordFailure(endpoint, this.#timedOut ? 'connection-timeout' : 'connection-failure');
-    this.#timedOut = false;
-    if (this.#attempts < this.#config.maxConnectAttempts) this.#connect();
-    else this.destroy();
-  }
-
-  readonly #onDownstreamClose = (): void => {
-    this.#env.wheel.release(this.#idleTimer);
-    this.#env.wheel.release(this.#connectTimer);
-    this.#upstream?.destroy();
-    this.#onClosed(this);
-  };
-
-  readonly #touch = (): void => {
-    if (this.#config.idleTimeoutMs > 0) this.#env.wheel.arm(this.#idleTimer, this.#config.idleTimeoutMs);
-  };
-
-  #pickCluster(): string {
-    const { clusters } = this.#config;
-    let total = 0;
-    for (const { weight } of clusters) total += weight;
-    let left = total > 0 ? this.#env.random.int(total) : 0;
+  /** The cluster of the next connect, drawn by weight. */
+  pickCluster(): string {
+    const { clusters } = this.config;
+    let left = this.#totalWeight > 0 ? this.env.random.int(this.#totalWeight) : 0;
     for (const { name, weight } of clusters) {
       left -= weight;
       if (left < 0) return name;
@@ -137,21 +53,8 @@ export class TcpConnection {
     return clusters[0]?.name ?? '';
   }
 
-  /** The endpoint's address, for the admin's views. */
-  get upstreamAddress(): string {
-    return this.#endpoint?.address ?? '';
+  /** No chain has it any more; connections that are open go on. */
+  release(): void {
+    this.stats.release();
   }
-  get clusterName(): string {
-    return this.#cluster?.name ?? '';
-  }
-}
-
-/** Copies bytes with back-pressure, and FIN with them. */
-function pump(from: Socket, to: Socket, touch: () => void): void {
-  from.on('data', (chunk: Buffer) => {
-    touch();
-    if (!to.write(chunk)) from.pause();
-  });
-  to.on('drain', () => from.resume());
-  from.on('end', () => to.end());
 }

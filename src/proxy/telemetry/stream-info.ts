@@ -1,26 +1,49 @@
 import type { SocketAddress } from '../../model/address.ts';
+import type { Headers } from '../../protocol/http/headers.ts';
 import { RequestHead, ResponseHead } from '../../protocol/http/message.ts';
+import type { TlsInfo } from './tls-info.ts';
+
+/** How a socket ended; LocalReset: by a RST of ours. */
+export type CloseType = 'Normal' | 'LocalReset' | 'RemoteReset';
 
 /** Facts of a downstream connection; one object a connection. */
 export interface ConnectionInfo {
   readonly id: number;
   /** The peer of the socket. */
   readonly directRemote: SocketAddress;
+  /** Whom the peer speaks for by a PROXY header; without one the peer. */
+  readonly remote: SocketAddress;
   /** The socket's own address, or the original destination where traffic was redirected. */
   readonly local: SocketAddress;
   /** SNI; '' without TLS. */
   readonly requestedServerName: string;
   /** TLS version such as `TLSv1.3`; '' without TLS. */
   readonly tlsVersion: string;
+  /** What the handshake showed; absent without TLS. */
+  readonly tls?: TlsInfo;
   /** Envoy's `traffic_direction` of the listener. */
   readonly direction: 'UNSPECIFIED' | 'INBOUND' | 'OUTBOUND';
 }
+
+/** Values filters publish for one another and the log: namespace → key → value. */
+export type Metadata = ReadonlyMap<string, ReadonlyMap<string, unknown>>;
 
 /** What is known of the upstream that answered, or was tried last. */
 export interface UpstreamInfo {
   readonly address: string;
   readonly hostname: string;
   readonly workload: string;
+}
+
+/** The connection to an upstream; times are monotonic ms. */
+export interface UpstreamConnectionInfo {
+  readonly id: number;
+  readonly localAddress: string;
+  /** `HTTP/1.1`; '' for plain TCP. */
+  readonly protocol: string;
+  /** When the connect began, and when it was made. */
+  readonly askedAt: number;
+  readonly openedAt: number;
 }
 
 /** Facts of the route that was chosen, fixed when the table was compiled. */
@@ -34,6 +57,8 @@ export interface RouteInfo {
 /** Facts of the cluster the request went to. */
 export interface ClusterInfo {
   readonly name: string;
+  /** Its `alt_stat_name`; absent without one. */
+  readonly altStatName?: string;
   readonly service: { readonly host: string; readonly name: string; readonly namespace: string } | null;
 }
 
@@ -45,6 +70,8 @@ export class StreamInfo {
   request = new RequestHead();
   /** The response as it is sent downstream. */
   response = new ResponseHead();
+  /** Null until the upstream sent some. */
+  responseTrailers: Headers | null = null;
   connection: ConnectionInfo = NO_CONNECTION;
   protocol = 'HTTP/1.1';
 
@@ -77,14 +104,32 @@ export class StreamInfo {
   route: RouteInfo | null = null;
   cluster: ClusterInfo | null = null;
   upstream: UpstreamInfo | null = null;
+  /** Of the last attempt that got one. */
+  upstreamConnection: UpstreamConnectionInfo | null = null;
   upstreamFailureReason = '';
+  /** Of the upstream connection; null without TLS. */
+  upstreamTls: TlsInfo | null = null;
   attempts = 0;
-  /** Values filters publish for one another and the log: namespace → key → value; null until one does. */
-  metadata: Map<string, Map<string, unknown>> | null = null;
+  /** null until a filter publishes something. Requests share these maps: a filter that adds to one replaces it. */
+  metadata: Metadata | null = null;
+
+  filterChain = '';
+
+  // Only TCP connections change these.
+
+  /** Envoy's access log type: what the entry is written for. */
+  logType = 'DownstreamEnd';
+  upstreamBytesSent = 0;
+  upstreamBytesReceived = 0;
+  /** Why the proxy itself ended the connection; '' when a peer did. */
+  localCloseReason = '';
+  downstreamCloseType: CloseType = 'Normal';
+  upstreamCloseType: CloseType = 'Normal';
 
   /** Forgets the last request; `request` itself is the parser's head and is refilled by it. */
   reset(): void {
     this.response.reset();
+    this.responseTrailers = null;
     this.requestEnd = -1;
     this.upstreamFirstByteSent = -1;
     this.upstreamFirstByteReceived = -1;
@@ -103,7 +148,9 @@ export class StreamInfo {
     this.route = null;
     this.cluster = null;
     this.upstream = null;
+    this.upstreamConnection = null;
     this.upstreamFailureReason = '';
+    this.upstreamTls = null;
     this.attempts = 0;
     this.metadata = null;
   }
@@ -112,6 +159,7 @@ export class StreamInfo {
 const NO_CONNECTION: ConnectionInfo = {
   id: 0,
   directRemote: { host: '', port: 0 },
+  remote: { host: '', port: 0 },
   local: { host: '', port: 0 },
   requestedServerName: '',
   tlsVersion: '',

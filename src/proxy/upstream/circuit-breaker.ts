@@ -119,6 +119,13 @@ export class CircuitBreaker {
     this.retries = new RetryResource(store, thresholds, [this.requests, this.pendingRequests], open('rq_retry'));
   }
 
+  /** Something holds a unit: a connection is open, or a request under way. */
+  get inUse(): boolean {
+    return (
+      this.connections.count > 0 || this.requests.count > 0 || this.pendingRequests.count > 0 || this.retries.count > 0
+    );
+  }
+
   /** New limits for what is already counted. */
   update(thresholds: CircuitBreakerThresholds): void {
     this.connections.limit = thresholds.maxConnections;

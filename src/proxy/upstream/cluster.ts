@@ -6,16 +6,19 @@ import type { Cluster } from '../../model/cluster.ts';
 import type { LoadAssignment } from '../../model/endpoint.ts';
 import type { StatStore } from '../telemetry/metrics/store.ts';
 import type { ClusterInfo } from '../telemetry/stream-info.ts';
+import type { TlsContexts } from '../tls/contexts.ts';
 import { CircuitBreaker } from './circuit-breaker.ts';
 import { type ClusterDescription, describeEndpoint } from './describe.ts';
+import { forwardDestination, originalDestination } from './destination.ts';
 import { DnsDiscovery, type Resolver } from './dns.ts';
 import type { UpstreamEndpoint } from './endpoint.ts';
 import { fingerprint } from './fingerprint.ts';
 import type { Balancer, BalancerType, PickContext } from './lb/balancer.ts';
 import { Membership } from './membership.ts';
-import { OriginalDestinations } from './original-dst.ts';
+import { OnDemandEndpoints } from './on-demand-endpoints.ts';
 import { clearEjection, OutlierDetector } from './outlier.ts';
 import { ClusterStats } from './stats.ts';
+import { ClusterTls, tlsPrint } from './tls.ts';
 
 /** What clusters need of the process they run in. */
 export interface UpstreamEnvironment {
@@ -25,6 +28,7 @@ export interface UpstreamEnvironment {
   readonly stats: StatStore;
   readonly log: Logger;
   /** By kind: `standardBalancers` of lb/standard.ts. */
+  readonly tls: TlsContexts;
   readonly balancers: { get(kind: string): BalancerType | undefined };
   readonly resolve: Resolver;
 }
@@ -46,15 +50,18 @@ export type AttemptFailure =
 export class UpstreamCluster implements ClusterInfo {
   readonly name: string;
   readonly config: Cluster;
+  readonly altStatName: string;
   readonly service: ClusterInfo['service'];
   readonly stats: ClusterStats;
   readonly breakers: { readonly DEFAULT: CircuitBreaker; readonly HIGH: CircuitBreaker };
   readonly outlier: OutlierDetector | null;
+  /** How its endpoints are connected to; null: plain TCP. */
+  readonly tls: ClusterTls | null;
   /** The assignment in force; null before the first. */
   assignment: LoadAssignment | null = null;
   readonly #env: UpstreamEnvironment;
   readonly #members: Membership;
-  #originalDst: OriginalDestinations | null = null;
+  #onDemand: OnDemandEndpoints | null = null;
   #dns: DnsDiscovery | null = null;
   #predecessor: UpstreamCluster | null;
   #drops: LoadAssignment['dropOverloads'] = [];
@@ -65,6 +72,7 @@ export class UpstreamCluster implements ClusterInfo {
   constructor(config: Cluster, env: UpstreamEnvironment, predecessor: UpstreamCluster | null = null) {
     this.config = config;
     this.name = config.name;
+    this.altStatName = config.statName;
     this.service = config.service;
     this.#env = env;
     this.#predecessor = predecessor;
@@ -80,21 +88,23 @@ export class UpstreamCluster implements ClusterInfo {
         HIGH: new CircuitBreaker('high', config.circuitBreakers.high, this.stats),
       };
     }
+    this.stats.retain();
+    this.tls = this.#makeTls(predecessor);
     this.#members = new Membership(this.#balancerFactory(), config.healthyPanicThreshold, this.stats, env.random);
     this.outlier =
-      config.outlierDetection === null || config.discovery.kind === 'ORIGINAL_DST'
+      config.outlierDetection === null || isOnDemand(config)
         ? null
         : new OutlierDetector(config.outlierDetection, this, this.stats, env);
     this.#discover(predecessor);
   }
 
   get total(): number {
-    return this.#originalDst === null ? this.#members.total : this.#originalDst.size;
+    return this.#onDemand === null ? this.#members.total : this.#onDemand.size;
   }
   /** Counts of endpoints, for answers and pages that say why nobody could be picked. */
   get membership(): { total: number; healthy: number; degraded: number; ejected: number } {
     const { total } = this;
-    if (this.#originalDst !== null) return { total, healthy: total, degraded: 0, ejected: 0 };
+    if (this.#onDemand !== null) return { total, healthy: total, degraded: 0, ejected: 0 };
     return {
       total,
       healthy: this.#members.healthy,
@@ -103,15 +113,27 @@ export class UpstreamCluster implements ClusterInfo {
     };
   }
   endpoints(): IterableIterator<UpstreamEndpoint> {
-    return this.#originalDst === null ? this.#members.endpoints() : this.#originalDst.endpoints();
+    return this.#onDemand === null ? this.#members.endpoints() : this.#onDemand.endpoints();
   }
 
   // === picking ===
 
   /** An endpoint for a request, or null when nobody may take it. */
   pick(context: PickContext): UpstreamEndpoint | null {
-    if (this.#originalDst !== null) return this.#originalDst.pick(context.originalDestination);
+    if (this.#onDemand !== null) return this.#pickOnDemand(this.#onDemand, context);
     return this.#members.pick(context);
+  }
+
+  #pickOnDemand(endpoints: OnDemandEndpoints, context: PickContext): UpstreamEndpoint | null {
+    const { discovery } = this.config;
+    if (discovery.kind === 'ORIGINAL_DST') {
+      const destination = originalDestination(context, discovery.useHttpHeader);
+      if (destination !== null) return endpoints.pick(destination);
+      this.stats.count('original_dst_host_invalid');
+      return null;
+    }
+    const destination = forwardDestination(context);
+    return destination === null ? null : endpoints.pick(destination, destination.host);
   }
 
   /** Picks again, up to `maxAttempts` times, while the choice is among `context.avoid`; then takes what comes. */
@@ -139,11 +161,9 @@ export class UpstreamCluster implements ClusterInfo {
 
   // === results ===
 
-  /** The head of a response came, `ms` after the request went out. */
-  recordResponse(endpoint: UpstreamEndpoint, status: number, ms: number): void {
-    const { stats, outlier } = this;
-    stats.countStatus(status);
-    stats.store.observe(stats.upstreamRqTime, ms);
+  /** The head of a response came. */
+  recordResponse(endpoint: UpstreamEndpoint, status: number): void {
+    const { outlier } = this;
     if (status >= 500) endpoint.errors++;
     else endpoint.successes++;
     if (outlier === null) return;
@@ -155,14 +175,12 @@ export class UpstreamCluster implements ClusterInfo {
   recordFailure(endpoint: UpstreamEndpoint, failure: AttemptFailure): void {
     if (failure === 'overflow' || failure === 'drained') return;
     endpoint.errors++;
-    this.stats.countStatus(failure === 'protocol-error' ? 502 : 503);
     this.outlier?.recordLocalOriginFailure(endpoint);
   }
 
   /** An attempt, or the whole request while it was waiting for this endpoint, ran out of time. */
   recordTimeout(endpoint: UpstreamEndpoint): void {
     endpoint.errors++;
-    this.stats.countStatus(504);
     this.outlier?.recordLocalOriginFailure(endpoint);
   }
 
@@ -184,7 +202,7 @@ export class UpstreamCluster implements ClusterInfo {
 
   /** New endpoints. Objects of addresses that stay are kept, pools of those that left drain. */
   updateAssignment(assignment: LoadAssignment): void {
-    if (this.#closed || this.#originalDst !== null || assignment === this.assignment) return;
+    if (this.#closed || this.#onDemand !== null || assignment === this.assignment) return;
     this.assignment = assignment;
     this.#drops = assignment.dropOverloads;
     const predecessor = this.#predecessor;
@@ -209,9 +227,12 @@ export class UpstreamCluster implements ClusterInfo {
     this.#closed = true;
     this.#predecessor = null;
     this.#dns?.close();
+    this.tls?.release();
     this.outlier?.close();
-    for (const endpoint of this.#originalDst?.close() ?? []) retire(endpoint);
+    for (const endpoint of this.#onDemand?.close() ?? []) retire(endpoint);
     for (const endpoint of this.#members.endpoints()) retire(endpoint);
+    const { DEFAULT, HIGH } = this.breakers;
+    this.stats.release(() => DEFAULT.inUse || HIGH.inUse);
     this.#notifyWarm();
   }
 
@@ -246,6 +267,8 @@ export class UpstreamCluster implements ClusterInfo {
   #discover(predecessor: UpstreamCluster | null): void {
     const { discovery } = this.config;
     const same = predecessor !== null && fingerprint(predecessor.config.discovery) === fingerprint(discovery);
+    // What is inherited counts in the stats that it was made with.
+    const sameStats = predecessor !== null && predecessor.stats === this.stats;
     switch (discovery.kind) {
       case 'STATIC':
         this.updateAssignment(discovery.assignment);
@@ -256,7 +279,7 @@ export class UpstreamCluster implements ClusterInfo {
       case 'STRICT_DNS':
       case 'LOGICAL_DNS': {
         const publish = (assignment: LoadAssignment): void => this.updateAssignment(assignment);
-        const inherited = same ? predecessor.#dns : null;
+        const inherited = same && sameStats ? predecessor.#dns : null;
         if (inherited === null) {
           this.#dns = new DnsDiscovery(
             discovery.assignment,
@@ -275,17 +298,35 @@ export class UpstreamCluster implements ClusterInfo {
         if (inherited.current !== null) publish(inherited.current);
         break;
       }
-      case 'ORIGINAL_DST': {
-        const inherited = predecessor === null ? null : predecessor.#originalDst;
+      case 'ORIGINAL_DST':
+      case 'DYNAMIC_FORWARD_PROXY': {
+        const inherited = same && sameStats ? predecessor.#onDemand : null;
         if (inherited !== null && connectionPrint(predecessor!.config) === connectionPrint(this.config)) {
-          this.#originalDst = inherited;
-          predecessor!.#originalDst = null;
+          this.#onDemand = inherited;
+          predecessor!.#onDemand = null;
         } else {
-          this.#originalDst = new OriginalDestinations(this.#env.clock, this.#env.wheel, this.stats);
+          const { clock, wheel } = this.#env;
+          const limit = discovery.kind === 'ORIGINAL_DST' ? undefined : discovery.maxHosts;
+          this.#onDemand = new OnDemandEndpoints(clock, wheel, this.stats, limit);
         }
         this.#warmed();
       }
     }
+  }
+
+  /** The predecessor's when the config is the same: it has sessions, and secrets that have come. */
+  #makeTls(predecessor: UpstreamCluster | null): ClusterTls | null {
+    const { tls = null, socketMatches = [], statName } = this.config;
+    if (tls === null && socketMatches.every((match) => match.tls === null)) return null;
+    const before = predecessor?.tls ?? null;
+    if (
+      before !== null &&
+      predecessor!.config.statName === statName &&
+      tlsPrint(predecessor!.config) === tlsPrint(this.config)
+    ) {
+      return before.retain();
+    }
+    return new ClusterTls(tls, socketMatches, statName, this.#env.tls);
   }
 
   #balancerFactory(): () => Balancer {
@@ -296,7 +337,7 @@ export class UpstreamCluster implements ClusterInfo {
     if (type === undefined) {
       type = balancers.get('round_robin')!;
       decoded = type.defaults;
-      if (this.config.discovery.kind !== 'ORIGINAL_DST') {
+      if (!isOnDemand(this.config)) {
         log.error('unknown balancing policy; using round_robin', { cluster: this.config.name, policy: kind });
       }
     }
@@ -317,6 +358,11 @@ export class UpstreamCluster implements ClusterInfo {
   }
 }
 
+/** Its callers name the endpoints. */
+function isOnDemand({ discovery }: Cluster): boolean {
+  return discovery.kind === 'ORIGINAL_DST' || discovery.kind === 'DYNAMIC_FORWARD_PROXY';
+}
+
 /** An endpoint that left: it finishes what it has. */
 function retire(endpoint: UpstreamEndpoint): void {
   endpoint.present = false;
@@ -328,5 +374,11 @@ function retire(endpoint: UpstreamEndpoint): void {
  * not in it, because pools ask the newest config for those.
  */
 function connectionPrint(config: Cluster): string {
-  return fingerprint([config.protocol, config.tcpKeepalive, config.bindAddress]);
+  return fingerprint([
+    config.protocol,
+    config.tcpKeepalive,
+    config.bindAddress,
+    config.autoSni ?? null,
+    tlsPrint(config),
+  ]);
 }

@@ -1,12 +1,20 @@
-import { connect, type NetConnectOpts, type Socket } from 'node:net';
-import type { DuplexOptions } from 'node:stream';
-import type { Cluster } from '../../model/cluster.ts';
+import { connect, type OnReadOpts, type Socket } from 'node:net';
+import type { UpstreamCluster } from './cluster.ts';
 import type { UpstreamEndpoint } from './endpoint.ts';
+import { ANY_SERVER, type ConnectOptions, type ServerIdentity } from './tls.ts';
 
-/** Opens a TCP connection to an endpoint as the cluster says. Half-close is ours to handle. */
-export function connectTo(endpoint: UpstreamEndpoint, cluster: Cluster): Socket {
+/**
+ * Opens a connection to an endpoint as the cluster says: TCP, or TLS by the endpoint's metadata; it may be written to
+ * once it emits its `readyEvent`. Half-close is ours to handle. `onread`: where its bytes go instead of `data` events.
+ */
+export function connectTo(
+  endpoint: UpstreamEndpoint,
+  { config: cluster, tls }: UpstreamCluster,
+  onread?: OnReadOpts,
+  server: ServerIdentity = ANY_SERVER,
+): Socket {
   const bind = cluster.bindAddress;
-  const options: NetConnectOpts & DuplexOptions = {
+  const options: ConnectOptions = {
     host: endpoint.host,
     port: endpoint.port,
     noDelay: true,
@@ -14,7 +22,9 @@ export function connectTo(endpoint: UpstreamEndpoint, cluster: Cluster): Socket 
     // What may wait for a slow server before its source is stopped (`per_connection_buffer_limit_bytes`).
     highWaterMark: cluster.perConnectionBufferLimitBytes,
     ...(cluster.tcpKeepalive === null ? {} : { keepAlive: true, keepAliveInitialDelay: cluster.tcpKeepalive.timeMs }),
+    ...(onread === undefined ? {} : { onread }),
     ...(bind === null ? {} : { localAddress: bind.host, localPort: bind.port }),
   };
-  return connect(options);
+  const secure = tls === null ? null : tls.of(endpoint.socketMatch);
+  return secure === null ? connect(options) : secure.connect(options, endpoint.address, server);
 }

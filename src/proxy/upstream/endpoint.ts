@@ -24,6 +24,8 @@ export class UpstreamEndpoint {
   readonly port: number;
   hostname: string;
   workload: string;
+  /** `envoy.transport_socket_match` of its metadata; null: none. */
+  socketMatch: Readonly<Record<string, string>> | null;
   weight: number;
   health: HealthStatus;
   priority: number;
@@ -52,6 +54,7 @@ export class UpstreamEndpoint {
     this.port = config.address.port;
     this.hostname = config.hostname;
     this.workload = config.workload;
+    this.socketMatch = config.socketMatch ?? null;
     this.weight = config.weight;
     this.health = config.health;
     this.priority = priority;

@@ -2,6 +2,7 @@ import type { Random } from '../../base/random.ts';
 import { formatAddress } from '../../model/address.ts';
 import type { Endpoint, LoadAssignment, LocalityEndpoints } from '../../model/endpoint.ts';
 import { UpstreamEndpoint } from './endpoint.ts';
+import { fingerprint } from './fingerprint.ts';
 import type { Balancer, PickContext, Picker } from './lb/balancer.ts';
 import { type LoadShares, splitLoad } from './priority.ts';
 import type { ClusterStats } from './stats.ts';
@@ -217,5 +218,12 @@ function apply(endpoint: UpstreamEndpoint, config: Endpoint, group: LocalityEndp
   endpoint.locality = group.locality;
   endpoint.hostname = config.hostname;
   endpoint.workload = config.workload;
+  const socketMatch = config.socketMatch ?? null;
+  // Connections made by another transport socket serve no new request.
+  if (socketMatch !== endpoint.socketMatch && fingerprint(socketMatch) !== fingerprint(endpoint.socketMatch)) {
+    endpoint.pool?.drain();
+    endpoint.pool = null;
+  }
+  endpoint.socketMatch = socketMatch;
   return changed;
 }

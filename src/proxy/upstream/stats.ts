@@ -1,8 +1,9 @@
-import type { Labels, StatStore } from '../telemetry/metrics/store.ts';
+import type { Labels, StatScope, StatStore } from '../telemetry/metrics/store.ts';
 
 /** Counters of events so rare that their slot is made when the first of them happens. Envoy's names. */
 export type RareEvent =
   | 'upstream_cx_close_notify'
+  | 'upstream_cx_connect_attempts_exceeded'
   | 'upstream_cx_destroy_local'
   | 'upstream_cx_destroy_remote'
   | 'upstream_cx_destroy_with_active_rq'
@@ -23,6 +24,7 @@ export type RareEvent =
   | 'upstream_rq_tx_reset'
   | 'upstream_rq_dropped'
   | 'upstream_rq_drop_overload'
+  | 'upstream_internal_redirect_succeeded_total'
   | 'upstream_internal_redirect_failed_total'
   | 'retry_or_shadow_abandoned'
   | 'remora_replay_buffer_overflow'
@@ -40,8 +42,11 @@ export type RareEvent =
  */
 export class ClusterStats {
   readonly store: StatStore;
+  readonly #scope: StatScope;
   readonly #labels: Labels;
   readonly #statName: string;
+  /** Clusters that count here: one, or two while one takes over from the other. */
+  #users = 0;
 
   readonly upstreamCxTotal: number;
   readonly upstreamCxHttp1Total: number;
@@ -52,8 +57,12 @@ export class ClusterStats {
   readonly upstreamCxDestroy: number;
   readonly upstreamCxRxBytesTotal: number;
   readonly upstreamCxTxBytesTotal: number;
+  readonly upstreamPausedReading: number;
+  readonly upstreamResumedReading: number;
   /** Histogram, ms. */
   readonly upstreamCxConnectMs: number;
+  /** Histogram, ms. */
+  readonly upstreamCxLengthMs: number;
 
   readonly upstreamRqTotal: number;
   readonly upstreamRqActive: number;
@@ -81,9 +90,13 @@ export class ClusterStats {
   readonly #byCode = new Int32Array(600);
   /** Slot + 1 by class, 1xx to 5xx. */
   readonly #byClass = new Int32Array(6);
+  /** The same of responses that a retry follows. */
+  #retriedByCode: Int32Array | null = null;
+  #retriedByClass: Int32Array | null = null;
 
   constructor(store: StatStore, statName: string) {
     this.store = store;
+    this.#scope = store.scope();
     this.#statName = statName;
     this.#labels = { envoy_cluster_name: statName };
 
@@ -96,7 +109,10 @@ export class ClusterStats {
     this.upstreamCxDestroy = this.counter('upstream_cx_destroy');
     this.upstreamCxRxBytesTotal = this.counter('upstream_cx_rx_bytes_total');
     this.upstreamCxTxBytesTotal = this.counter('upstream_cx_tx_bytes_total');
+    this.upstreamPausedReading = this.counter('upstream_flow_control_paused_reading_total');
+    this.upstreamResumedReading = this.counter('upstream_flow_control_resumed_reading_total');
     this.upstreamCxConnectMs = this.histogram('upstream_cx_connect_ms');
+    this.upstreamCxLengthMs = this.histogram('upstream_cx_length_ms');
 
     this.upstreamRqTotal = this.counter('upstream_rq_total');
     this.upstreamRqActive = this.gauge('upstream_rq_active');
@@ -122,11 +138,12 @@ export class ClusterStats {
 
   // === what the forwarder and the pools report ===
 
-  requestStarted(): void {
+  /** An attempt is on a connection: Envoy counts attempts, not requests. */
+  attemptStarted(): void {
     this.store.inc(this.upstreamRqTotal);
     this.store.add(this.upstreamRqActive, 1);
   }
-  requestEnded(): void {
+  attemptEnded(): void {
     this.store.add(this.upstreamRqActive, -1);
   }
   /** `max_requests` is reached. Envoy counts it under the same name as a refused pending request. */
@@ -146,14 +163,22 @@ export class ClusterStats {
     this.store.inc(this.upstreamRqPendingOverflow);
     this.countStatus(503);
   }
-  connectionOpened(): void {
+  connectionOpened(http1: boolean): void {
     this.store.inc(this.upstreamCxTotal);
-    this.store.inc(this.upstreamCxHttp1Total);
+    if (http1) this.store.inc(this.upstreamCxHttp1Total);
     this.store.add(this.upstreamCxActive, 1);
   }
-  connectionClosed(): void {
-    this.store.add(this.upstreamCxActive, -1);
-    this.store.inc(this.upstreamCxDestroy);
+  connected(ms: number): void {
+    this.store.observe(this.upstreamCxConnectMs, ms);
+  }
+  /** Its socket closed, `ms` after it was asked for; bytes as counted by the socket. */
+  connectionClosed(ms: number, received: number, sent: number): void {
+    const { store } = this;
+    store.observe(this.upstreamCxLengthMs, ms);
+    store.add(this.upstreamCxRxBytesTotal, received);
+    store.add(this.upstreamCxTxBytesTotal, sent);
+    store.add(this.upstreamCxActive, -1);
+    store.inc(this.upstreamCxDestroy);
   }
   connectFailed(timedOut: boolean): void {
     this.store.inc(this.upstreamCxConnectFail);
@@ -194,16 +219,44 @@ export class ClusterStats {
     this.count('remora_reuse_race_retry');
   }
 
-  /** Counts a response under its code and class, and as completed. */
+  /** A response came whole, `ms` after its request had. */
+  responseTime(ms: number): void {
+    this.store.observe(this.upstreamRqTime, ms);
+  }
+
+  /** Counts the final response of a request under its code and class, and as completed. */
   countStatus(status: number): void {
     const { store } = this;
     store.inc(this.upstreamRqCompleted);
     if (status < 100 || status > 599) return;
     const byCode = this.#byCode[status]!;
-    store.inc((byCode !== 0 ? byCode : this.#codeSlot(status)) - 1);
+    store.inc((byCode !== 0 ? byCode : this.#codeSlot(this.#byCode, '', status)) - 1);
     const digit = (status / 100) | 0;
     const byClass = this.#byClass[digit]!;
-    store.inc((byClass !== 0 ? byClass : this.#classSlot(digit)) - 1);
+    store.inc((byClass !== 0 ? byClass : this.#classSlot(this.#byClass, '', digit)) - 1);
+  }
+
+  /** Counts a response that a retry follows, which Envoy keeps apart under `retry.`. */
+  countRetriedStatus(status: number): void {
+    const { store } = this;
+    store.inc(this.counter('retry_upstream_rq_completed', 'retry.upstream_rq_completed'));
+    if (status < 100 || status > 599) return;
+    this.#retriedByCode ??= new Int32Array(600);
+    this.#retriedByClass ??= new Int32Array(6);
+    store.inc((this.#retriedByCode[status] || this.#codeSlot(this.#retriedByCode, 'retry', status)) - 1);
+    const digit = (status / 100) | 0;
+    store.inc((this.#retriedByClass[digit] || this.#classSlot(this.#retriedByClass, 'retry', digit)) - 1);
+  }
+
+  // === life ===
+
+  /** A cluster counts here from now on. */
+  retain(): void {
+    this.#users++;
+  }
+  /** A cluster ended. With the last its series go, once nothing is `busy` counting in them. */
+  release(busy: () => boolean): void {
+    if (--this.#users === 0) this.#scope.release(busy);
   }
 
   /** The cluster is gone: its gauges must not go on saying what it had. */
@@ -220,30 +273,40 @@ export class ClusterStats {
 
   /** A counter `envoy_cluster_<name>` of this cluster; `dotted` where Envoy's dotted name has more parts. */
   counter(name: string, dotted: string = name): number {
-    return this.store.counter(`envoy_cluster_${name}`, this.#labels, this.#dotted(dotted));
+    return this.#scope.counter(`envoy_cluster_${name}`, this.#labels, this.#dotted(dotted));
   }
   gauge(name: string, dotted: string = name): number {
-    return this.store.gauge(`envoy_cluster_${name}`, this.#labels, this.#dotted(dotted));
+    return this.#scope.gauge(`envoy_cluster_${name}`, this.#labels, this.#dotted(dotted));
   }
   histogram(name: string): number {
-    return this.store.histogram(`envoy_cluster_${name}`, this.#labels, this.#dotted(name));
+    return this.#scope.histogram(`envoy_cluster_${name}`, this.#labels, this.#dotted(name));
   }
 
   #dotted(name: string): string {
     return `cluster.${this.#statName}.${name}`;
   }
 
-  #codeSlot(status: number): number {
+  #codeSlot(slots: Int32Array, group: '' | 'retry', status: number): number {
     const labels = { envoy_response_code: String(status), ...this.#labels };
-    const slot = this.store.counter('envoy_cluster_upstream_rq', labels, this.#dotted(`upstream_rq_${status}`));
-    this.#byCode[status] = slot + 1;
+    const [name, dotted] = group === '' ? ['', ''] : [`${group}_`, `${group}.`];
+    const slot = this.#scope.counter(
+      `envoy_cluster_${name}upstream_rq`,
+      labels,
+      this.#dotted(`${dotted}upstream_rq_${status}`),
+    );
+    slots[status] = slot + 1;
     return slot + 1;
   }
 
-  #classSlot(digit: number): number {
+  #classSlot(slots: Int32Array, group: '' | 'retry', digit: number): number {
     const labels = { envoy_response_code_class: String(digit), ...this.#labels };
-    const slot = this.store.counter('envoy_cluster_upstream_rq_xx', labels, this.#dotted(`upstream_rq_${digit}xx`));
-    this.#byClass[digit] = slot + 1;
+    const [name, dotted] = group === '' ? ['', ''] : [`${group}_`, `${group}.`];
+    const slot = this.#scope.counter(
+      `envoy_cluster_${name}upstream_rq_xx`,
+      labels,
+      this.#dotted(`${dotted}upstream_rq_${digit}xx`),
+    );
+    slots[digit] = slot + 1;
     return slot + 1;
   }
 }

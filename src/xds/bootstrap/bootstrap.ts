@@ -1,6 +1,8 @@
 import type { SocketAddress } from '../../model/address.ts';
 import type { Cluster } from '../../model/cluster.ts';
 import type { Listener } from '../../model/listener.ts';
+import type { OverloadConfig } from '../../model/overload.ts';
+import type { TlsSecret } from '../../model/tls.ts';
 import { fromJson, Problems } from '../proto/codec.ts';
 import * as wire from '../proto/gen/envoy/config/bootstrap/v3.ts';
 import { decodeAddress } from '../resources/address.ts';
@@ -9,10 +11,11 @@ import type { DecodeContext, RuntimeMap } from '../resources/context.ts';
 import { Decoding } from '../resources/decoding.ts';
 import { decodeListener } from '../resources/listener.ts';
 import { type Dependencies, dependenciesOf } from '../resources/resource-type.ts';
-import { decodeSecret, type Secret } from '../resources/secret.ts';
+import { decodeSecret } from '../resources/secret.ts';
 import { type ConfigDocument, type LocatedProblem, locateAll, readDocument } from './document.ts';
 import { type AdsSource, type DynamicResources, decodeDynamic, type ResourceSource } from './dynamic-resources.ts';
 import { decodeNode, type NodeConfig } from './node.ts';
+import { decodeOverload } from './overload.ts';
 import { decodeRuntime } from './runtime-layers.ts';
 import { decodeStats, type StatsConfig } from './stats-config.ts';
 
@@ -25,13 +28,15 @@ export interface Bootstrap {
   readonly admin: SocketAddress | null;
   readonly listeners: readonly Listener[];
   readonly clusters: readonly Cluster[];
-  readonly secrets: readonly Secret[];
+  readonly secrets: readonly TlsSecret[];
   readonly ads: AdsSource | null;
   /** Where more listeners and clusters come from. */
   readonly listenerSource: ResourceSource | null;
   readonly clusterSource: ResourceSource | null;
   readonly runtime: RuntimeMap;
   readonly stats: StatsConfig;
+  /** What is shed when a resource runs short; null: only the limit of connections, by the descriptors. */
+  readonly overload: OverloadConfig | null;
   /** The cluster this proxy belongs to; '' unknown. */
   readonly localCluster: string;
   /** File of ejection events; '' none. */
@@ -85,17 +90,22 @@ function decodeBootstrap(message: wire.Bootstrap, s: Decoding): Bootstrap {
   );
   checkListeners(listeners, s);
   checkReferences(clusters, dynamic, s);
+  const secrets = (resources.secrets ?? []).flatMap(
+    (one, i) => decodeSecret(one, `static_resources.secrets[${i}]`, s) ?? [],
+  );
+  checkSecrets(resources.secrets ?? [], dynamic, s);
   return {
     node: decodeNode(message.node),
     admin: message.admin?.address === undefined ? null : decodeAddress(message.admin.address, 'admin.address', s),
     listeners,
     clusters,
-    secrets: (resources.secrets ?? []).map(decodeSecret),
+    secrets,
     ads: dynamic.ads,
     listenerSource: dynamic.listeners,
     clusterSource: dynamic.clusters,
     runtime: s.context.runtime,
     stats: decodeStats(message.stats_config, 'stats_config', s),
+    overload: decodeOverload(message.overload_manager, 'overload_manager', s),
     localCluster: message.cluster_manager?.local_cluster_name ?? '',
     outlierLogPath: message.cluster_manager?.outlier_detection?.event_log_path ?? '',
     dependencies: dependenciesOf(s),
@@ -155,6 +165,21 @@ function checkReferences(clusters: readonly Cluster[], dynamic: DynamicResources
   for (const [name, path] of s.routes) s.error(path, `routes ${JSON.stringify(name)} come over ADS, ${NO_ADS}`);
   for (const [name, path] of s.endpoints)
     s.error(path, `endpoints of ${JSON.stringify(name)} come over ADS, ${NO_ADS}`);
+}
+
+/** Secrets that nothing here defines and no discovery can bring. */
+function checkSecrets(given: readonly { name?: string | undefined }[], dynamic: DynamicResources, s: Decoding): void {
+  const names = new Set(given.map(({ name }) => name));
+  for (const { name, from, path } of s.secrets) {
+    if (from === 'ads' && dynamic.ads === null)
+      s.error(path, `secret ${JSON.stringify(name)} comes over ADS, ${NO_ADS}`);
+    if (from === 'bootstrap' && !names.has(name)) {
+      s.error(
+        path,
+        `there is no secret ${JSON.stringify(name)} among static_resources.secrets: add it, or an sds_config`,
+      );
+    }
+  }
 }
 
 const NO_ADS = 'but dynamic_resources.ads_config is not given';

@@ -1,6 +1,8 @@
 import type { Cluster } from '../../model/cluster.ts';
+import { routeSources } from '../../model/http-connection-manager.ts';
 import type { Listener } from '../../model/listener.ts';
 import type { ClusterSpecifier, RouteConfig } from '../../model/route.ts';
+import type { CommonTls, SecretReference } from '../../model/tls.ts';
 
 /** What a listener cannot go live without. */
 export interface ListenerReferences {
@@ -41,17 +43,41 @@ export function endpointsOf(cluster: Cluster): string | null {
   return cluster.discovery.kind === 'EDS' ? cluster.discovery.serviceName || cluster.name : null;
 }
 
+/** Names of the secrets that come over ADS and that a listener or cluster cannot do without. */
+export function secretsOf(resource: Listener | Cluster): Set<string> {
+  const named =
+    'filterChains' in resource
+      ? chainsOf(resource).flatMap(({ tls }) =>
+          tls === undefined
+            ? []
+            : [...secretsOfContext(tls.common), ...(tls.ticketKeys?.kind === 'secret' ? [tls.ticketKeys] : [])],
+        )
+      : [resource.tls, ...(resource.socketMatches ?? []).map(({ tls }) => tls)].flatMap((tls) =>
+          tls == null ? [] : secretsOfContext(tls.common),
+        );
+  return new Set(named.filter(({ from }) => from === 'ads').map(({ name }) => name));
+}
+
+function secretsOfContext({ certificates, validation }: CommonTls): SecretReference[] {
+  const named = certificates.flatMap((source) => (source.kind === 'secret' ? [source] : []));
+  return validation?.secret == null ? named : [...named, validation.secret];
+}
+
+function chainsOf({ filterChains, defaultFilterChain }: Listener): Listener['filterChains'] {
+  return defaultFilterChain === null ? filterChains : [...filterChains, defaultFilterChain];
+}
+
 function readListener(listener: Listener): ListenerReferences {
   const routes = new Set<string>();
   const clusters = new Set<string>();
-  const chains =
-    listener.defaultFilterChain === null
-      ? listener.filterChains
-      : [...listener.filterChains, listener.defaultFilterChain];
-  for (const { filter } of chains) {
+  for (const { filter } of chainsOf(listener)) {
     if (filter.kind === 'tcp') for (const { name } of filter.tcp.clusters) clusters.add(name);
-    else if (filter.http.routes.kind === 'rds') routes.add(filter.http.routes.name);
-    else for (const name of clustersOf(filter.http.routes.config)) clusters.add(name);
+    else {
+      for (const source of routeSources(filter.http.routes)) {
+        if (source.kind === 'rds') routes.add(source.name);
+        else for (const name of clustersOf(source.config)) clusters.add(name);
+      }
+    }
   }
   return { routes, clusters };
 }

@@ -6,6 +6,7 @@ import type { LoadAssignment } from '../../model/endpoint.ts';
 import type { Listener } from '../../model/listener.ts';
 import type { RouteConfig } from '../../model/route.ts';
 import { EMPTY_SNAPSHOT, type Snapshot } from '../../model/snapshot.ts';
+import type { TlsSecret } from '../../model/tls.ts';
 import { Deadlines } from './deadlines.ts';
 import { clustersOf, endpointsOf, listenerReferences } from './references.ts';
 import type { ResourceUpdate } from './resource-decoder.ts';
@@ -62,7 +63,7 @@ export class ResourceStore {
   readonly #routes = new Map<string, RouteConfig>();
   readonly #clusters: Map<string, Cluster>;
   readonly #endpoints = new Map<string, LoadAssignment>();
-  readonly #secrets = new Map<string, unknown>();
+  readonly #secrets = new Map<string, TlsSecret>();
 
   // In force.
   #live = {
@@ -81,7 +82,7 @@ export class ResourceStore {
   /** True once the first consistent set is in force, and from then on. */
   readonly ready = new Watch(false);
   /** Secrets as decoded, by name. */
-  readonly secrets = new Watch<ReadonlyMap<string, unknown>>(new Map());
+  readonly secrets = new Watch<ReadonlyMap<string, TlsSecret>>(new Map());
 
   constructor(options: StoreOptions) {
     this.#options = options;
@@ -134,7 +135,7 @@ export class ResourceStore {
     if (typeUrl === CLUSTER) return { accepted: this.#clusters, statics: this.#statics.clusters };
     if (typeUrl === ROUTE) return { accepted: this.#routes, statics: this.#statics.routes };
     if (typeUrl === ENDPOINT) return { accepted: this.#endpoints, statics: this.#statics.endpoints };
-    if (typeUrl === SECRET) return { accepted: this.#secrets, statics: null };
+    if (typeUrl === SECRET) return { accepted: this.#secrets as Map<string, unknown>, statics: null };
     return null;
   }
 

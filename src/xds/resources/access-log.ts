@@ -115,6 +115,27 @@ function decodeJsonValue(value: JsonValue, path: string, s: Decoding): LogJson {
   return typeof value === 'object' && value !== null ? decodeJson(value, path, s) : value;
 }
 
+/** In the order of their numbers. */
+const GRPC_STATUSES: readonly accesslog.GrpcStatusFilter_Status[] = [
+  'OK',
+  'CANCELED',
+  'UNKNOWN',
+  'INVALID_ARGUMENT',
+  'DEADLINE_EXCEEDED',
+  'NOT_FOUND',
+  'ALREADY_EXISTS',
+  'PERMISSION_DENIED',
+  'RESOURCE_EXHAUSTED',
+  'FAILED_PRECONDITION',
+  'ABORTED',
+  'OUT_OF_RANGE',
+  'UNIMPLEMENTED',
+  'INTERNAL',
+  'UNAVAILABLE',
+  'DATA_LOSS',
+  'UNAUTHENTICATED',
+];
+
 const NEVER: AccessLogFilter = { kind: 'or', filters: [] };
 
 export function decodeLogFilter(filter: accesslog.AccessLogFilter, path: string, s: Decoding): AccessLogFilter {
@@ -145,6 +166,14 @@ export function decodeLogFilter(filter: accesslog.AccessLogFilter, path: string,
   }
   if (filter.response_flag_filter !== undefined) {
     return { kind: 'response_flag', flags: filter.response_flag_filter.flags ?? [] };
+  }
+  if (filter.grpc_status_filter !== undefined) {
+    const { statuses = [], exclude = false } = filter.grpc_status_filter;
+    return { kind: 'grpc_status', statuses: statuses.map((name) => GRPC_STATUSES.indexOf(name)), exclude };
+  }
+  if (filter.log_type_filter !== undefined) {
+    const { types = [], exclude = false } = filter.log_type_filter;
+    return { kind: 'log_type', types, exclude };
   }
   // Any other has been refused by the field table.
   return NEVER;

@@ -1,15 +1,18 @@
 import { isIP } from 'node:net';
 import type { Cluster, ClusterDiscovery, DnsSettings } from '../../model/cluster.ts';
 import type { LoadAssignment } from '../../model/endpoint.ts';
+import type { AutoSni, TransportSocketMatch, UpstreamTlsConfig } from '../../model/tls.ts';
 import type * as wire from '../proto/gen/envoy/config/cluster/v3.ts';
+import type * as core from '../proto/gen/envoy/config/core/v3.ts';
+import { ClusterConfig as DynamicForwardProxy } from '../proto/gen/envoy/extensions/clusters/dynamic_forward_proxy/v3.ts';
 import { decodeSocketAddress } from './address.ts';
 import { decodeBreakers, decodeOutlier } from './cluster-limits.ts';
 import { checkConfigSource } from './config-source.ts';
 import type { Decoding } from './decoding.ts';
 import { decodeAssignment } from './endpoint.ts';
 import { decodeLbPolicy } from './lb-policy.ts';
-import { originOf, serviceOf } from './origin.ts';
-import { checkTransportSocket } from './transport-socket.ts';
+import { matchValues, originOf, serviceOf } from './origin.ts';
+import { decodeUpstreamSocket } from './transport-socket.ts';
 import { decodeUpstreamOptions } from './upstream-options.ts';
 
 const BUFFER_LIMIT_BYTES = 1024 * 1024;
@@ -19,10 +22,8 @@ const ORIGINAL_DST_HEADER = 'x-envoy-original-dst-host';
 /** `controlPlane`: the cluster is the ADS client's, which speaks HTTP/2 itself. */
 export function decodeCluster(cluster: wire.Cluster, path: string, s: Decoding, controlPlane = false): Cluster {
   const at = path === '' ? '' : `${path}.`;
-  checkTransportSocket(cluster.transport_socket, `${at}transport_socket`, s);
-  for (const [i, match] of (cluster.transport_socket_matches ?? []).entries()) {
-    checkTransportSocket(match.transport_socket, `${at}transport_socket_matches[${i}].transport_socket`, s);
-  }
+  const tls = decodeUpstreamSocket(cluster.transport_socket, `${at}transport_socket`, s);
+  const matches = decodeSocketMatches(cluster, at, s);
   const options = decodeUpstreamOptions(cluster, at, s, controlPlane);
   const keepalive = cluster.upstream_connection_options?.tcp_keepalive;
   const source = cluster.upstream_bind_config?.source_address;
@@ -46,7 +47,37 @@ export function decodeCluster(cluster: wire.Cluster, path: string, s: Decoding, 
       source === undefined ? null : decodeSocketAddress(source, `${at}upstream_bind_config.source_address`, s),
     origin: originOf(cluster.metadata),
     service: serviceOf(cluster.metadata),
+    ...(tls === null ? {} : { tls }),
+    ...(matches.length === 0 ? {} : { socketMatches: matches }),
+    ...decodeAutoSni(options.upstreamHttp, tls, matches, at, s),
   };
+}
+
+function decodeSocketMatches(cluster: wire.Cluster, at: string, s: Decoding): TransportSocketMatch[] {
+  return (cluster.transport_socket_matches ?? []).map((one, i) => ({
+    name: one.name ?? '',
+    match: matchValues(one.match),
+    tls: decodeUpstreamSocket(one.transport_socket, `${at}transport_socket_matches[${i}].transport_socket`, s),
+  }));
+}
+
+function decodeAutoSni(
+  options: core.UpstreamHttpProtocolOptions,
+  tls: UpstreamTlsConfig | null,
+  matches: readonly TransportSocketMatch[],
+  at: string,
+  s: Decoding,
+): { autoSni?: AutoSni } {
+  const { auto_sni: sni = false, auto_san_validation: san = false, override_auto_sni_header: header = '' } = options;
+  if (!sni && !san) return {};
+  const contexts = [tls, ...matches.map((match) => match.tls)].filter((one) => one !== null);
+  if (san && contexts.some(({ common }) => common.validation === null)) {
+    s.error(
+      `${at}typed_extension_protocol_options`,
+      'auto_san_validation needs a validation_context with a trusted_ca: without one any name could be claimed',
+    );
+  }
+  return contexts.length === 0 ? {} : { autoSni: { sni, san, header: header.toLowerCase() || ':authority' } };
 }
 
 function panicThreshold(cluster: wire.Cluster): number {
@@ -55,6 +86,7 @@ function panicThreshold(cluster: wire.Cluster): number {
 }
 
 function decodeDiscovery(cluster: wire.Cluster, at: string, s: Decoding): ClusterDiscovery {
+  if (cluster.cluster_type !== undefined) return decodeClusterType(cluster.cluster_type, at, s);
   const kind = cluster.type ?? 'STATIC';
   if (kind !== 'EDS' && cluster.eds_cluster_config !== undefined) {
     s.error(`${at}eds_cluster_config`, `is for clusters of type EDS; this one is ${kind}`);
@@ -75,6 +107,27 @@ function decodeDiscovery(cluster: wire.Cluster, at: string, s: Decoding): Cluste
         dns: decodeDns(cluster),
       };
   }
+}
+
+/** Envoy's default `max_hosts`. */
+const MAX_HOSTS = 1024;
+
+function decodeClusterType(type: wire.Cluster_CustomClusterType, at: string, s: Decoding): ClusterDiscovery {
+  const dynamic: ClusterDiscovery = { kind: 'DYNAMIC_FORWARD_PROXY', maxHosts: MAX_HOSTS };
+  const path = `${at}cluster_type.typed_config`;
+  if (type.typed_config === undefined) {
+    s.error(path, 'is needed: its "@type" says which cluster it is');
+    return dynamic;
+  }
+  const opened = s.open(type.typed_config, path);
+  if (opened === undefined) return dynamic;
+  if (opened.typeName !== DynamicForwardProxy.typeName) {
+    s.error(path, `${opened.typeName} is not in this version: use type, or ${DynamicForwardProxy.typeName}`);
+    return dynamic;
+  }
+  s.check(DynamicForwardProxy, opened.message, path);
+  const config = opened.message as DynamicForwardProxy;
+  return { ...dynamic, maxHosts: config.dns_cache_config?.max_hosts ?? MAX_HOSTS };
 }
 
 function decodeEds(cluster: wire.Cluster, at: string, s: Decoding): ClusterDiscovery {

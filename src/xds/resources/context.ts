@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { systemClock } from '../../base/clock.ts';
 import { Registry } from '../../base/registry.ts';
 import type { Problems } from '../proto/codec.ts';
 
@@ -40,6 +41,8 @@ export interface DecodeContext {
   readonly formatWarnings: (text: string) => readonly string[];
   /** Reads what a DataSource's `filename` names. Throws a system error. */
   readonly readFile: (path: string) => Uint8Array;
+  /** Wall time, ms: what expired is named. */
+  readonly now: () => number;
 }
 
 export interface ContextParts {
@@ -49,6 +52,7 @@ export interface ContextParts {
   readonly checkFormat?: (text: string) => string | null;
   readonly formatWarnings?: (text: string) => readonly string[];
   readonly readFile?: (path: string) => Uint8Array;
+  readonly now?: () => number;
 }
 
 export function decodeContext(parts: ContextParts): DecodeContext {
@@ -71,5 +75,6 @@ export function decodeContext(parts: ContextParts): DecodeContext {
     checkFormat: parts.checkFormat ?? (() => null),
     formatWarnings: parts.formatWarnings ?? (() => []),
     readFile: parts.readFile ?? readFileSync,
+    now: parts.now ?? systemClock.wall,
   };
 }

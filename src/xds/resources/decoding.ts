@@ -1,4 +1,5 @@
 import { compileRegex, type Regex } from '../../base/regex.ts';
+import type { SecretReference } from '../../model/tls.ts';
 import { type Any, type MessageType, Problems, unpackAny } from '../proto/codec.ts';
 import type { DecodeContext } from './context.ts';
 import { checkFields } from './fields.ts';
@@ -11,6 +12,11 @@ export interface ClusterReference {
   readonly required: boolean;
 }
 
+/** A secret that a TLS context names, and where. */
+export interface NamedSecret extends SecretReference {
+  readonly path: string;
+}
+
 /** One resource's decoding: what is wrong, what is without effect, and what else the resource names. */
 export class Decoding {
   readonly context: DecodeContext;
@@ -21,6 +27,7 @@ export class Decoding {
   readonly routes = new Map<string, string>();
   /** EDS service names, each with where it stands. */
   readonly endpoints = new Map<string, string>();
+  readonly secrets: NamedSecret[] = [];
 
   constructor(context: DecodeContext, problems = new Problems()) {
     this.context = context;

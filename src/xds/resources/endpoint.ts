@@ -3,7 +3,7 @@ import type * as wire from '../proto/gen/envoy/config/endpoint/v3.ts';
 import { decodeAddress } from './address.ts';
 import type { Decoding } from './decoding.ts';
 import { partsPerMillion } from './matcher.ts';
-import { workloadOf } from './origin.ts';
+import { matchValues, workloadOf } from './origin.ts';
 
 const UINT32_MAX = 0xffff_ffff;
 
@@ -48,12 +48,14 @@ function decodeLocality(
 }
 
 function decodeEndpoint(one: wire.LbEndpoint, path: string, s: Decoding, names: 'ip' | 'names'): Endpoint {
+  const socketMatch = one.metadata?.filter_metadata?.['envoy.transport_socket_match'];
   return {
     address: decodeAddress(one.endpoint?.address, `${path}.endpoint.address`, s, names),
     hostname: one.endpoint?.hostname ?? '',
     weight: one.load_balancing_weight ?? 1,
     health: one.health_status ?? 'UNKNOWN',
     workload: workloadOf(one.metadata),
+    ...(socketMatch === undefined ? {} : { socketMatch: matchValues(socketMatch) }),
   };
 }
 

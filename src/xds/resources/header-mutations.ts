@@ -1,4 +1,6 @@
+import type { HeaderMutation } from '../../model/http-connection-manager.ts';
 import type { HeaderMutations, HeaderValueOption } from '../../model/route.ts';
+import type { HeaderMutation as WireMutation } from '../proto/gen/envoy/config/common/mutation_rules/v3.ts';
 import type * as core from '../proto/gen/envoy/config/core/v3.ts';
 import type { Decoding } from './decoding.ts';
 
@@ -25,6 +27,15 @@ export function decodeHeadersToAdd(
   s: Decoding,
 ): HeaderValueOption[] {
   return (list ?? []).map((option, i) => decodeOption(option, `${path}[${i}]`, s));
+}
+
+/** One step of a list of mutations; null for one that says nothing. */
+export function decodeHeaderMutation(m: WireMutation, path: string, s: Decoding): HeaderMutation | null {
+  if (m.remove !== undefined) {
+    mayChange(m.remove, `${path}.remove`, s);
+    return { remove: m.remove.toLowerCase() };
+  }
+  return m.append === undefined ? null : { set: decodeOption(m.append, `${path}.append`, s) };
 }
 
 function decodeOption(option: core.HeaderValueOption, path: string, s: Decoding): HeaderValueOption {

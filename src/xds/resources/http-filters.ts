@@ -82,7 +82,6 @@ function decodeFilter(
 /** What a user of the filter can do instead, or when it comes. */
 const HINTS: { readonly [filter: string]: string } = {
   ratelimit: 'it comes later; local_ratelimit works on each proxy',
-  rbac: 'it comes later; without it requests that it denies would pass',
   jwt_authn: 'it comes later; without it requests that it denies would pass',
   ext_authz: 'it comes later; without it requests that it denies would pass',
   lua: 'script filters take its place in a later version',

@@ -27,15 +27,15 @@ export function decodeLbPolicy(cluster: Cluster, at: string, s: Decoding): LbPol
   if (cluster.load_balancing_policy !== undefined) {
     return decodeTyped(cluster.load_balancing_policy, `${at}load_balancing_policy`, s);
   }
-  if (cluster.type === 'ORIGINAL_DST') {
-    if (name !== 'CLUSTER_PROVIDED')
-      s.error(`${at}lb_policy`, `is ${name}; an ORIGINAL_DST cluster needs CLUSTER_PROVIDED`);
+  if (cluster.type === 'ORIGINAL_DST' || cluster.cluster_type !== undefined) {
+    const kind = cluster.cluster_type === undefined ? 'an ORIGINAL_DST cluster' : 'a cluster with cluster_type';
+    if (name !== 'CLUSTER_PROVIDED') s.error(`${at}lb_policy`, `is ${name}; ${kind} needs CLUSTER_PROVIDED`);
     return PROVIDED;
   }
   if (name === 'CLUSTER_PROVIDED') {
     s.error(
       `${at}lb_policy`,
-      'CLUSTER_PROVIDED is for ORIGINAL_DST clusters: use ROUND_ROBIN, LEAST_REQUEST or RANDOM',
+      'CLUSTER_PROVIDED is for ORIGINAL_DST and custom clusters: use ROUND_ROBIN, LEAST_REQUEST or RANDOM',
     );
     return NO_POLICY;
   }

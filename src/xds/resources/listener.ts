@@ -1,19 +1,20 @@
 import type { SocketAddress } from '../../model/address.ts';
 import { formatAddress } from '../../model/address.ts';
-import type { FilterChain, FilterChainMatch, Listener, NetworkFilter } from '../../model/listener.ts';
+import type { FilterChain, FilterChainMatch, Listener, ListenerFilter, NetworkFilter } from '../../model/listener.ts';
 import type * as wire from '../proto/gen/envoy/config/listener/v3.ts';
-import { HttpInspector } from '../proto/gen/envoy/extensions/filters/listener/http_inspector/v3.ts';
-import { OriginalDst } from '../proto/gen/envoy/extensions/filters/listener/original_dst/v3.ts';
-import { TlsInspector } from '../proto/gen/envoy/extensions/filters/listener/tls_inspector/v3.ts';
 import { HttpConnectionManager } from '../proto/gen/envoy/extensions/filters/network/http_connection_manager/v3.ts';
 import { TcpProxy } from '../proto/gen/envoy/extensions/filters/network/tcp_proxy/v3.ts';
+import { decodeAccessLogs } from './access-log.ts';
 import { decodeAddress, decodeCidrs } from './address.ts';
 import type { Decoding } from './decoding.ts';
 import { decodeManager } from './http-connection-manager.ts';
+import { decodeListenerFilters, decodeProtocolDetection } from './listener-filters.ts';
+import { decodeKeepAlive } from './socket-options.ts';
 import { decodeTcpProxy } from './tcp-proxy.ts';
-import { checkTransportSocket } from './transport-socket.ts';
+import { decodeDownstreamSocket } from './transport-socket.ts';
 
 const BUFFER_LIMIT_BYTES = 1024 * 1024;
+const LISTENER_FILTERS_TIMEOUT_MS = 15_000;
 /** The kernel cuts it down to net.core.somaxconn, which is what Envoy asks for. */
 const BACKLOG = 65_535;
 
@@ -26,21 +27,51 @@ export function decodeListener(listener: wire.Listener, path: string, s: Decodin
     s.error(`${at}filter_chains`, 'at least one filter chain is needed');
   }
   checkDistinct(chains, `${at}filter_chains`, s);
-  checkListenerFilters(listener.listener_filters, `${at}listener_filters`, s);
+  const listenerFilters = decodeListenerFilters(listener, at, s);
+  warnUndetected(chains, listenerFilters, `${at}filter_chains`, s);
   return {
     name: listener.name || formatAddress(first),
     addresses,
-    statPrefix: listener.stat_prefix || `${first.host}_${first.port}`,
+    statPrefix: listener.stat_prefix || formatAddress(first).replaceAll(':', '_'),
     bindToPort: listener.bind_to_port ?? listener.deprecated_v1?.bind_to_port ?? true,
     trafficDirection: listener.traffic_direction ?? 'UNSPECIFIED',
     tcpBacklog: listener.tcp_backlog_size ?? BACKLOG,
     perConnectionBufferLimitBytes: listener.per_connection_buffer_limit_bytes ?? BUFFER_LIMIT_BYTES,
+    ignoreGlobalConnLimit: listener.ignore_global_conn_limit ?? false,
+    bypassOverloadManager: listener.bypass_overload_manager ?? false,
+    listenerFilters,
+    listenerFiltersTimeoutMs: listener.listener_filters_timeout ?? LISTENER_FILTERS_TIMEOUT_MS,
+    continueOnListenerFiltersTimeout: listener.continue_on_listener_filters_timeout ?? false,
+    protocolDetection: decodeProtocolDetection(listener.metadata, listenerFilters, `${at}metadata`, s),
+    keepAlive: decodeKeepAlive(listener.socket_options, `${at}socket_options`, s),
     filterChains: chains,
     defaultFilterChain:
       listener.default_filter_chain === undefined
         ? null
         : decodeChain(listener.default_filter_chain, `${at}default_filter_chain`, s),
+    accessLog: decodeAccessLogs(listener.access_log, `${at}access_log`, s),
   };
+}
+
+/** Envoy takes such listeners too; their chains are merely never chosen. */
+function warnUndetected(
+  chains: readonly FilterChain[],
+  filters: readonly ListenerFilter[],
+  path: string,
+  s: Decoding,
+): void {
+  const tls = filters.some(({ kind }) => kind === 'tls-inspector');
+  const http = filters.some(({ kind }) => kind === 'http-inspector');
+  for (const [i, { match }] of chains.entries()) {
+    const at = `${path}[${i}].filter_chain_match`;
+    const never = (field: string, remedy: string): void =>
+      s.warnings.add(`${at}.${field}`, `never matches: nothing finds it out; add ${remedy} to listener_filters`);
+    if (match.serverNames.length > 0 && !tls) never('server_names', 'tls_inspector');
+    if (match.transportProtocol === 'tls' && !tls) never('transport_protocol', 'tls_inspector');
+    if (match.applicationProtocols.length > 0 && !tls && !http) {
+      never('application_protocols', 'tls_inspector or http_inspector');
+    }
+  }
 }
 
 function decodeAddresses(listener: wire.Listener, at: string, s: Decoding): SocketAddress[] {
@@ -50,39 +81,18 @@ function decodeAddresses(listener: wire.Listener, at: string, s: Decoding): Sock
   return [decodeAddress(listener.address, `${at}address`, s), ...more];
 }
 
-const LISTENER_FILTERS: ReadonlySet<string> = new Set([
-  OriginalDst.typeName,
-  TlsInspector.typeName,
-  HttpInspector.typeName,
-]);
-const ORIGINAL_SRC = 'envoy.extensions.filters.listener.original_src.v3.OriginalSrc';
-
-/** Those that can be done without are let pass, the field table says that they have no effect; others are errors. */
-function checkListenerFilters(filters: readonly wire.ListenerFilter[] | undefined, path: string, s: Decoding): void {
-  for (const [i, filter] of (filters ?? []).entries()) {
-    const at = `${path}[${i}].typed_config`;
-    if (filter.typed_config === undefined) {
-      if (filter.config_discovery === undefined) s.error(at, 'is needed: its "@type" says which filter it is');
-      continue;
-    }
-    const opened = s.open(filter.typed_config, at);
-    if (opened === undefined) continue;
-    if (LISTENER_FILTERS.has(opened.typeName)) s.check({ typeName: opened.typeName }, opened.message, at);
-    else if (opened.typeName === ORIGINAL_SRC) s.noEffect(at, 'the upstream sees the address of the proxy');
-    else
-      s.error(
-        at,
-        `listener filter ${opened.typeName} is not in this version: use original_dst, tls_inspector or http_inspector`,
-      );
-  }
-}
-
 function decodeChain(chain: wire.FilterChain, path: string, s: Decoding): FilterChain {
-  checkTransportSocket(chain.transport_socket, `${path}.transport_socket`, s);
+  const tls = decodeDownstreamSocket(
+    chain.transport_socket,
+    `${path}.transport_socket`,
+    chain.transport_socket_connect_timeout,
+    s,
+  );
   return {
     name: chain.name ?? '',
     match: decodeMatch(chain.filter_chain_match ?? {}, `${path}.filter_chain_match`, s),
     filter: decodeNetworkFilters(chain.filters ?? [], `${path}.filters`, s),
+    ...(tls === null ? {} : { tls }),
   };
 }
 
@@ -101,8 +111,12 @@ function decodeMatch(match: wire.FilterChainMatch, path: string, s: Decoding): F
 }
 
 function decodeServerName(name: string, path: string, s: Decoding): string {
-  if (/\*/.test(name.startsWith('*.') ? name.slice(2) : name) && name !== '*') {
-    s.error(path, `${JSON.stringify(name)}: a wildcard is a whole label at the start, as in *.example.com`);
+  if (/\*/.test(name.startsWith('*.') ? name.slice(2) : name)) {
+    const remedy =
+      name === '*'
+        ? 'for every name leave server_names out'
+        : 'a wildcard is a whole label at the start, as in *.example.com';
+    s.error(path, `${JSON.stringify(name)}: ${remedy}`);
   }
   return name.toLowerCase();
 }
@@ -120,7 +134,16 @@ function checkDistinct(chains: readonly FilterChain[], path: string, s: Decoding
 
 const NOTHING: NetworkFilter = {
   kind: 'tcp',
-  tcp: { statPrefix: '', clusters: [], idleTimeoutMs: 0, maxConnectAttempts: 1 },
+  tcp: {
+    statPrefix: '',
+    clusters: [],
+    idleTimeoutMs: 0,
+    maxConnectAttempts: 1,
+    maxDurationMs: 0,
+    accessLog: [],
+    logIntervalMs: 0,
+    logOnConnected: false,
+  },
 };
 
 /** Filters that only watch what passes, so that a chain works without them. */

@@ -91,7 +91,7 @@ export function decodeHeaderMatchers(
 
 export function decodeQueryMatcher(m: route.QueryParameterMatcher, path: string, s: Decoding): QueryParameterMatcher {
   const matcher = m.string_match === undefined ? null : decodeStringMatcher(m.string_match, `${path}.string_match`, s);
-  return { name: m.name ?? '', matcher };
+  return { name: m.name ?? '', matcher, present: m.present_match ?? true };
 }
 
 const PARTS = { HUNDRED: 10_000, TEN_THOUSAND: 100, MILLION: 1 } as const;

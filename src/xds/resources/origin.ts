@@ -27,6 +27,11 @@ export function workloadOf(metadata: Metadata | undefined): string {
   return text(metadata?.filter_metadata?.istio?.workload);
 }
 
+/** The values of a struct as JSON, for comparing them. */
+export function matchValues(struct: JsonObject | undefined): Record<string, string> {
+  return Object.fromEntries(Object.entries(struct ?? {}).map(([key, value]) => [key, JSON.stringify(value)]));
+}
+
 function isObject(value: JsonValue | undefined): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

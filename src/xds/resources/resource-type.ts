@@ -35,7 +35,7 @@ export interface ResourceType<M> {
 export function resourceType<W extends object, M>(
   wire: MessageType<W>,
   nameOf: (message: W) => string | undefined,
-  decode: (message: W, path: string, s: Decoding) => M,
+  decode: (message: W, path: string, s: Decoding) => M | undefined,
 ): ResourceType<M> {
   return {
     typeUrl: typeUrl(wire),

@@ -33,6 +33,7 @@ export function decodeRetryPolicy(policy: route.RetryPolicy, path: string, s: De
     retryOn: decodeRetryOn(policy.retry_on ?? '', `${path}.retry_on`, s),
     numRetries: policy.num_retries ?? 1,
     perTryTimeoutMs: policy.per_try_timeout ?? 0,
+    perTryIdleTimeoutMs: policy.per_try_idle_timeout ?? 0,
     retriableStatusCodes: policy.retriable_status_codes ?? [],
     retriableHeaders: decodeHeaderMatchers(policy.retriable_headers, `${path}.retriable_headers`, s),
     retriableRequestHeaders: decodeHeaderMatchers(

@@ -1,6 +1,7 @@
 import type {
   ClusterSpecifier,
   ForwardAction,
+  GrpcTimeout,
   HostRewrite,
   PathRewrite,
   RedirectAction,
@@ -11,7 +12,9 @@ import type {
 import type * as route from '../proto/gen/envoy/config/route/v3.ts';
 import type { Decoding } from './decoding.ts';
 import { decodeMutations } from './header-mutations.ts';
+import { decodeInternalRedirects } from './internal-redirect.ts';
 import { decodeRegexRewrite } from './matcher.ts';
+import { decodePathTemplateRewrite } from './path-template.ts';
 import { decodePerFilterConfig } from './per-filter-config.ts';
 import { decodeRetryPolicy } from './retry.ts';
 
@@ -25,27 +28,52 @@ const UINT32_MAX = 0xffff_ffff;
 const DEFAULT_TIMEOUT_MS = 15_000;
 const NOT_FOUND = { SERVICE_UNAVAILABLE: 503, NOT_FOUND: 404, INTERNAL_SERVER_ERROR: 500 } as const;
 
-export function decodeForward(action: route.RouteAction, path: string, s: Decoding, scope: RouteScope): RouteAction {
-  return { kind: 'forward', ...decodeForwardAction(action, path, s, scope) };
+export function decodeForward(
+  action: route.RouteAction,
+  match: route.RouteMatch,
+  path: string,
+  s: Decoding,
+  scope: RouteScope,
+): RouteAction {
+  return { kind: 'forward', ...decodeForwardAction(action, match, path, s, scope) };
 }
 
-function decodeForwardAction(action: route.RouteAction, path: string, s: Decoding, scope: RouteScope): ForwardAction {
+function decodeForwardAction(
+  action: route.RouteAction,
+  match: route.RouteMatch,
+  path: string,
+  s: Decoding,
+  scope: RouteScope,
+): ForwardAction {
   const limits = action.max_stream_duration;
   return {
     cluster: decodeSpecifier(action, path, s, scope),
     clusterNotFoundStatus: NOT_FOUND[action.cluster_not_found_response_code ?? 'SERVICE_UNAVAILABLE'],
-    rewrite: decodeRewrite(action, path, s),
+    rewrite: decodeRewrite(action, match, path, s),
     hostRewrite: decodeHostRewrite(action, path, s),
     appendXForwardedHost: action.append_x_forwarded_host ?? false,
-    timeoutMs: action.timeout ?? DEFAULT_TIMEOUT_MS,
+    // In Envoy max_stream_duration takes the place of even a timeout that is set; here both hold.
+    timeoutMs: action.timeout ?? (limits === undefined ? DEFAULT_TIMEOUT_MS : 0),
     idleTimeoutMs: action.idle_timeout ?? null,
     retryPolicy:
       action.retry_policy === undefined ? null : decodeRetryPolicy(action.retry_policy, `${path}.retry_policy`, s),
     upgrades: (action.upgrade_configs ?? []).map(decodeUpgrade),
     maxStreamDurationMs: limits?.max_stream_duration ?? null,
-    grpcTimeoutHeaderMaxMs: limits?.grpc_timeout_header_max ?? action.max_grpc_timeout ?? null,
+    grpcTimeout: decodeGrpcTimeout(action, limits),
     priority: action.priority ?? 'DEFAULT',
+    internalRedirects: decodeInternalRedirects(action, path, s),
   };
+}
+
+/** `max_stream_duration`, when it is there, takes the place of the deprecated fields. */
+function decodeGrpcTimeout(
+  action: route.RouteAction,
+  limits: route.RouteAction_MaxStreamDuration | undefined,
+): GrpcTimeout | null {
+  const maxMs = limits === undefined ? action.max_grpc_timeout : limits.grpc_timeout_header_max;
+  if (maxMs === undefined) return null;
+  const offsetMs = (limits === undefined ? action.grpc_timeout_offset : limits.grpc_timeout_header_offset) ?? 0;
+  return { maxMs, offsetMs, legacy: limits === undefined };
 }
 
 export function decodeUpgrade(upgrade: {
@@ -85,7 +113,12 @@ function decodeWeighted(
   if (total > 0 && total !== sum) {
     s.error(`${path}.total_weight`, `is ${total}, but the weights sum to ${sum}: leave total_weight out`);
   }
-  return { kind: 'weighted', clusters, headerName: (weighted.header_name ?? '').toLowerCase() };
+  return {
+    kind: 'weighted',
+    clusters,
+    headerName: (weighted.header_name ?? '').toLowerCase(),
+    runtimeKeyPrefix: weighted.runtime_key_prefix ?? '',
+  };
 }
 
 function decodeWeight(
@@ -107,8 +140,19 @@ function decodeWeight(
   };
 }
 
-function decodeRewrite(action: route.RouteAction, path: string, s: Decoding): PathRewrite | null {
+function decodeRewrite(
+  action: route.RouteAction,
+  match: route.RouteMatch,
+  path: string,
+  s: Decoding,
+): PathRewrite | null {
   const prefix = action.prefix_rewrite ?? '';
+  if (action.path_rewrite_policy !== undefined) {
+    const at = `${path}.path_rewrite_policy`;
+    if (prefix !== '' || action.regex_rewrite !== undefined)
+      s.error(at, 'only one of prefix_rewrite, regex_rewrite and path_rewrite_policy may be set');
+    return { kind: 'template', value: decodePathTemplateRewrite(action.path_rewrite_policy, match, at, s) };
+  }
   if (action.regex_rewrite === undefined) return prefix === '' ? null : { kind: 'prefix', value: prefix };
   if (prefix !== '') s.error(`${path}.regex_rewrite`, 'only one of prefix_rewrite and regex_rewrite may be set');
   return { kind: 'regex', ...decodeRegexRewrite(action.regex_rewrite, `${path}.regex_rewrite`, s) };

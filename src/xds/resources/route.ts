@@ -6,6 +6,7 @@ import type { Decoding } from './decoding.ts';
 import { decodeMutations } from './header-mutations.ts';
 import { decodeFraction, decodeHeaderMatchers, decodeQueryMatcher, decodeRegex } from './matcher.ts';
 import { originOf } from './origin.ts';
+import { decodePathTemplate } from './path-template.ts';
 import { decodePerFilterConfig } from './per-filter-config.ts';
 import { decodeRetryPolicy } from './retry.ts';
 import { decodeForward, decodeRedirect, type RouteScope } from './route-action.ts';
@@ -25,6 +26,7 @@ export function decodeRouteConfig(config: RouteConfiguration, path: string, s: D
     virtualHosts: hosts.map((host, i) => decodeVirtualHost(host, `${at}virtual_hosts[${i}]`, s, scope)),
     internalOnlyHeaders: (config.internal_only_headers ?? []).map((name) => name.toLowerCase()),
     ignorePortInHostMatching: config.ignore_port_in_host_matching ?? false,
+    ignorePathParameters: config.ignore_path_parameters_in_path_matching ?? false,
     mostSpecificHeaderMutationsWins: config.most_specific_header_mutations_wins ?? false,
     perFilterConfig: decodePerFilterConfig(config.typed_per_filter_config, `${at}typed_per_filter_config`, s),
     ...decodeMutations(config, path, s),
@@ -71,6 +73,7 @@ function decodeVirtualHost(host: route.VirtualHost, path: string, s: Decoding, s
       host.retry_policy === undefined ? null : decodeRetryPolicy(host.retry_policy, `${path}.retry_policy`, s),
     includeRequestAttemptCount: host.include_request_attempt_count ?? false,
     includeAttemptCountInResponse: host.include_attempt_count_in_response ?? false,
+    includeIsTimeoutRetryHeader: host.include_is_timeout_retry_header ?? false,
     perRequestBufferLimitBytes: host.per_request_buffer_limit_bytes ?? null,
     perFilterConfig: decodePerFilterConfig(host.typed_per_filter_config, `${path}.typed_per_filter_config`, s),
     ...decodeMutations(host, path, s),
@@ -93,7 +96,7 @@ function decodeRoute(one: route.Route, path: string, s: Decoding, scope: RouteSc
 function decodeAction(one: route.Route, path: string, s: Decoding, scope: RouteScope): Route['action'] {
   if (one.redirect !== undefined) return decodeRedirect(one.redirect, `${path}.redirect`, s);
   if (one.direct_response !== undefined) return decodeDirect(one.direct_response, `${path}.direct_response`, s, scope);
-  return decodeForward(one.route ?? {}, `${path}.route`, s, scope);
+  return decodeForward(one.route ?? {}, one.match ?? {}, `${path}.route`, s, scope);
 }
 
 function decodeDirect(
@@ -134,6 +137,9 @@ function decodePath(match: route.RouteMatch, path: string, s: Decoding, caseSens
   const fold = (value: string): string => (caseSensitive ? value : value.toLowerCase());
   if (match.safe_regex !== undefined) {
     return { kind: 'regex', value: decodeRegex(match.safe_regex, `${path}.safe_regex`, s) };
+  }
+  if (match.path_match_policy !== undefined) {
+    return { kind: 'template', value: decodePathTemplate(match.path_match_policy, `${path}.path_match_policy`, s) };
   }
   if (match.connect_matcher !== undefined) return { kind: 'connect' };
   if (match.path !== undefined) return { kind: 'path', value: fold(match.path) };

@@ -2,6 +2,7 @@ import type { Cluster } from '../../model/cluster.ts';
 import type { LoadAssignment } from '../../model/endpoint.ts';
 import type { Listener } from '../../model/listener.ts';
 import type { RouteConfig } from '../../model/route.ts';
+import type { TlsSecret } from '../../model/tls.ts';
 import * as wireCluster from '../proto/gen/envoy/config/cluster/v3.ts';
 import { ClusterLoadAssignment } from '../proto/gen/envoy/config/endpoint/v3.ts';
 import * as wireListener from '../proto/gen/envoy/config/listener/v3.ts';
@@ -12,7 +13,7 @@ import { decodeAssignment } from './endpoint.ts';
 import { decodeListener } from './listener.ts';
 import { type ResourceType, resourceType } from './resource-type.ts';
 import { decodeRouteConfig } from './route.ts';
-import { decodeSecret, type Secret } from './secret.ts';
+import { decodeSecret } from './secret.ts';
 
 export const LISTENER: ResourceType<Listener> = resourceType(
   wireListener.Listener,
@@ -38,7 +39,7 @@ export const ENDPOINT: ResourceType<LoadAssignment> = resourceType(
   (m, path, s) => decodeAssignment(m, path, s),
 );
 
-export const SECRET: ResourceType<Secret> = resourceType(tls.Secret, (m) => m.name ?? '', decodeSecret);
+export const SECRET: ResourceType<TlsSecret> = resourceType(tls.Secret, (m) => m.name ?? '', decodeSecret);
 
 /** Every kind of resource that discovery serves. */
 export const standardResourceTypes = [LISTENER, ROUTE, CLUSTER, ENDPOINT, SECRET] as const;

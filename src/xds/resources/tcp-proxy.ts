@@ -1,5 +1,6 @@
 import type { TcpProxy as TcpProxyModel } from '../../model/listener.ts';
 import type { TcpProxy } from '../proto/gen/envoy/extensions/filters/network/tcp_proxy/v3.ts';
+import { decodeAccessLogs } from './access-log.ts';
 import type { Decoding } from './decoding.ts';
 
 const HOUR_MS = 3_600_000;
@@ -11,6 +12,11 @@ export function decodeTcpProxy(tcp: TcpProxy, path: string, s: Decoding): TcpPro
     clusters: decodeClusters(tcp, path, s),
     idleTimeoutMs: tcp.idle_timeout ?? HOUR_MS,
     maxConnectAttempts: tcp.max_connect_attempts ?? 1,
+    maxDurationMs: tcp.max_downstream_connection_duration ?? 0,
+    accessLog: decodeAccessLogs(tcp.access_log, `${path}.access_log`, s),
+    // The fields of the options are the newer ones.
+    logIntervalMs: tcp.access_log_options?.access_log_flush_interval ?? tcp.access_log_flush_interval ?? 0,
+    logOnConnected: tcp.access_log_options?.flush_access_log_on_connected ?? tcp.flush_access_log_on_connected ?? false,
   };
 }
 

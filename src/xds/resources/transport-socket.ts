@@ -1,25 +1,55 @@
+import type { DownstreamTlsConfig, UpstreamTlsConfig } from '../../model/tls.ts';
 import type * as core from '../proto/gen/envoy/config/core/v3.ts';
+import { DownstreamTlsContext, UpstreamTlsContext } from '../proto/gen/envoy/extensions/transport_sockets/tls/v3.ts';
 import type { Decoding } from './decoding.ts';
+import { decodeDownstreamTls, decodeUpstreamTls } from './tls-context.ts';
 
-const SOCKETS = 'envoy.extensions.transport_sockets.';
-const TLS = /^envoy\.extensions\.transport_sockets\.(tls|quic|starttls|alts|s2a)\./;
+const RAW_BUFFER = 'envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer';
 
-/** Only plain TCP for now: whoever asks for TLS must not get plaintext instead. */
-export function checkTransportSocket(socket: core.TransportSocket | undefined, path: string, s: Decoding): void {
-  if (socket === undefined) return;
+/** TLS of a filter chain; null: plain TCP. `handshakeTimeoutMs` is the chain's, undefined when it gives none. */
+export function decodeDownstreamSocket(
+  socket: core.TransportSocket | undefined,
+  path: string,
+  handshakeTimeoutMs: number | undefined,
+  s: Decoding,
+): DownstreamTlsConfig | null {
+  const opened = open(socket, path, DownstreamTlsContext.typeName, s);
+  if (opened === null) return null;
+  const at = `${path}.typed_config`;
+  s.check(DownstreamTlsContext, opened, at);
+  return decodeDownstreamTls(opened as DownstreamTlsContext, at, handshakeTimeoutMs, s);
+}
+
+/** TLS towards a cluster's endpoints; null: plain TCP. */
+export function decodeUpstreamSocket(
+  socket: core.TransportSocket | undefined,
+  path: string,
+  s: Decoding,
+): UpstreamTlsConfig | null {
+  const opened = open(socket, path, UpstreamTlsContext.typeName, s);
+  if (opened === null) return null;
+  const at = `${path}.typed_config`;
+  s.check(UpstreamTlsContext, opened, at);
+  return decodeUpstreamTls(opened as UpstreamTlsContext, at, s);
+}
+
+/** The message inside, if it is of type `wanted`; null for plain TCP, and for an error: no traffic goes out in the clear instead. */
+function open(socket: core.TransportSocket | undefined, path: string, wanted: string, s: Decoding): object | null {
+  if (socket === undefined) return null;
   const at = `${path}.typed_config`;
   if (socket.typed_config === undefined) {
     const name = socket.name ?? '';
     if (name !== 'envoy.transport_sockets.raw_buffer')
       s.error(path, `transport socket ${JSON.stringify(name)} has no config`);
-    return;
+    return null;
   }
   const opened = s.open(socket.typed_config, at);
-  if (opened === undefined || opened.typeName === `${SOCKETS}raw_buffer.v3.RawBuffer`) return;
-  if (TLS.test(opened.typeName)) {
-    s.error(
-      at,
-      `TLS (${opened.typeName}) comes in a later version, and traffic is not sent in the clear instead: take the transport_socket out for plain TCP`,
-    );
-  } else s.error(at, `transport socket ${opened.typeName} is not supported: use raw_buffer, or none`);
+  if (opened === undefined || opened.typeName === RAW_BUFFER) return null;
+  if (opened.typeName === wanted) return opened.message;
+  const side = wanted === UpstreamTlsContext.typeName ? 'cluster' : 'filter chain';
+  s.error(
+    at,
+    `transport socket ${opened.typeName} is not supported in a ${side}: use ${wanted}, or none for plain TCP`,
+  );
+  return null;
 }

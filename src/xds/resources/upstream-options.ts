@@ -8,6 +8,7 @@ import { checkFormatter } from './header-format.ts';
 export interface UpstreamOptions {
   readonly common: core.HttpProtocolOptions;
   readonly protocol: Cluster['protocol'];
+  readonly upstreamHttp: core.UpstreamHttpProtocolOptions;
 }
 
 const CODEC = 'envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec';
@@ -26,7 +27,11 @@ export function decodeUpstreamOptions(
   if (cluster.http2_protocol_options !== undefined && protocol === 'HTTP1') {
     protocol = http2(`${at}http2_protocol_options`, s, controlPlane);
   }
-  return { common: cluster.common_http_protocol_options ?? {}, protocol };
+  return {
+    common: cluster.common_http_protocol_options ?? {},
+    protocol,
+    upstreamHttp: cluster.upstream_http_protocol_options ?? {},
+  };
 }
 
 function decodeTyped(
@@ -58,17 +63,19 @@ function decodeOptions(
     }
   }
   const common = options.common_http_protocol_options ?? {};
+  const upstreamHttp = options.upstream_http_protocol_options ?? {};
   const explicit = options.explicit_http_config;
   if (options.use_downstream_protocol_config !== undefined) {
     const at = `${path}.use_downstream_protocol_config.http_protocol_options`;
     checkHttp1(options.use_downstream_protocol_config.http_protocol_options, at, s);
-    return { common, protocol: 'DOWNSTREAM' };
+    return { common, upstreamHttp, protocol: 'DOWNSTREAM' };
   }
   if (explicit?.http2_protocol_options !== undefined) {
-    return { common, protocol: http2(`${path}.explicit_http_config.http2_protocol_options`, s, controlPlane) };
+    const protocol = http2(`${path}.explicit_http_config.http2_protocol_options`, s, controlPlane);
+    return { common, upstreamHttp, protocol };
   }
   checkHttp1(explicit?.http_protocol_options, `${path}.explicit_http_config.http_protocol_options`, s);
-  return { common, protocol: 'HTTP1' };
+  return { common, upstreamHttp, protocol: 'HTTP1' };
 }
 
 function http2(path: string, s: Decoding, controlPlane: boolean): Cluster['protocol'] {

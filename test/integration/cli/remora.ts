@@ -50,6 +50,13 @@ export class Remora {
     throw new Error(`remora ended without saying ${pattern}:\n${this.stdout}\n${this.stderr}`);
   }
 
+  signal(signal: NodeJS.Signals): void {
+    this.#child.kill(signal);
+  }
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
   stop(signal: 'SIGINT' | 'SIGTERM' = 'SIGTERM'): Promise<Ended> {
     this.#child.kill(signal);
     return this.ended;

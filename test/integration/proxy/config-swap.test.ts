@@ -4,6 +4,7 @@ import { expect, test } from 'vitest';
 import { seededRandom } from '../../../src/base/random.ts';
 import type { Snapshot } from '../../../src/model/snapshot.ts';
 import type { RawClient } from '../../support/client.ts';
+import { manualClock } from '../../support/clock.ts';
 import { type Json, proxy, scripted, type TestProxy, turns, upstream } from '../../support/proxy.ts';
 
 setFlagsFromString('--expose-gc');
@@ -153,7 +154,7 @@ function withListeners(p: TestProxy, ...made: ReturnType<ReturnType<typeof proxy
 
 test('a listener that is removed accepts no more, ends idle connections, and lets a request finish', async () => {
   const server = await scripted();
-  const p = await proxy().cluster('a', server.port).start();
+  const p = await proxy().drain(0).cluster('a', server.port).start();
   const [idle, busy] = [await p.client(), await p.client()];
   busy.get();
   const connection = await server.accept();
@@ -356,4 +357,44 @@ test('a route table that the server drops and sends again is followed again', as
   expect((await client.get().response()).body).toBe('one');
   await p.proxy.applier.apply({ ...snapshot, routes: table('two') });
   expect((await client.get().response()).body).toBe('two');
+});
+
+test('a rate limit keeps its tokens through edits of everything else, and loses them by an edit of its own', async () => {
+  const clock = manualClock();
+  const limit = (maxTokens: number) => ({
+    '@type': LIMIT,
+    stat_prefix: 'limit',
+    token_bucket: { max_tokens: maxTokens, fill_interval: '3600s' },
+    filter_enabled: { default_value: { numerator: 100 } },
+    filter_enforced: { default_value: { numerator: 100 } },
+  });
+  const config = (edit: { body?: string; log?: string; filter?: boolean; own?: number; route?: number }) => {
+    const builder = proxy()
+      .clock(clock)
+      .logFormat(edit.log ?? 'log\n')
+      .route({ match: { prefix: '/new' }, direct_response: { status: 418, body: { inline_string: edit.body ?? '' } } })
+      .route({
+        match: { prefix: '/own' },
+        direct_response: { status: 204 },
+        typed_per_filter_config: { limit: limit(edit.route ?? 1) },
+      })
+      .route({ match: { prefix: '/' }, direct_response: { status: 204 } });
+    if (edit.filter)
+      builder.filter('cors', { '@type': 'type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors' });
+    return builder.filter('limit', limit(edit.own ?? 1));
+  };
+  const p = await config({}).start();
+  const client = await p.client();
+  const codes = async () => [(await client.get('/').response()).status, (await client.get('/own').response()).status];
+  expect(await codes()).toEqual([204, 204]);
+  for (const edit of [{}, { body: 'edited' }, { log: 'other\n' }, { filter: true }, { filter: true, log: 'again\n' }]) {
+    await p.proxy.applier.apply(withListeners(p, config(edit).bootstrap()));
+    expect(await codes(), JSON.stringify(edit)).toEqual([429, 429]);
+  }
+  await p.proxy.applier.apply(withListeners(p, config({ own: 2 }).bootstrap()));
+  expect(await codes()).toEqual([204, 429]);
+  await p.proxy.applier.apply(withListeners(p, config({ own: 2, route: 2 }).bootstrap()));
+  expect(await codes()).toEqual([204, 204]);
+  await p.proxy.applier.apply(withListeners(p, config({ own: 2, route: 2, body: 'x' }).bootstrap()));
+  expect(await codes()).toEqual([429, 204]);
 });

@@ -20,7 +20,7 @@ test('no more connections than max_connections; the others wait in line, first c
   const clients = await Promise.all([0, 1, 2, 3, 4].map(() => p.client()));
   for (const [i, client] of clients.entries()) {
     client.get(`/${i}`);
-    await eventually(() => p.stat('cluster.a.upstream_rq_active') === i + 1);
+    await eventually(() => p.stat('cluster.a.upstream_rq_pending_total') === i + 1);
   }
   const connections = [await server.accept(), await server.accept()];
   await turns();

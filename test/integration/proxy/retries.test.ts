@@ -487,3 +487,91 @@ test('Keep-Alive: timeout= is honoured: the connection is given up before the se
   clock.advance(200);
   await connection.untilEnded();
 });
+
+test('x-envoy-retriable-header-names of an internal caller asks for retries', async () => {
+  const server = await upstream((_request, response) => {
+    if (server.requests.length === 1) response.writeHead(200, { 'x-again': '1' }).end('no');
+    else response.end('yes');
+  });
+  const p = await proxy().random(NO_JITTER).manager({ use_remote_address: true }).cluster('a', server.port).start();
+  const client = await p.client();
+  client.get('/', 'x-envoy-retry-on: retriable-headers', 'x-envoy-retriable-header-names: x-other,x-again');
+  expect((await client.response()).body).toBe('yes');
+  expect(server.requests).toHaveLength(2);
+});
+
+test('include_is_timeout_retry_header: a retry says whether it follows a timeout', async () => {
+  const clock = manualClock();
+  const server = await scripted();
+  const policy = { retry_on: '5xx', num_retries: 2, per_try_timeout: '0.5s' };
+  const p = await retrying(server.port, policy)
+    .clock(clock)
+    .virtualHost({ include_is_timeout_retry_header: true })
+    .start();
+  const client = await p.client();
+  client.get('/', 'x-envoy-is-timeout-retry: mine');
+  const first = await server.accept();
+  expect(await first.head()).not.toContain('x-envoy-is-timeout-retry');
+  await turns();
+  clock.advance(510);
+  await eventually(() => p.stat('cluster.a.upstream_rq_retry') === 1);
+  clock.advance(10);
+  const second = await server.accept();
+  expect(await second.head()).toContain('x-envoy-is-timeout-retry: true\r\n');
+  second.write('HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n');
+  await eventually(() => p.stat('cluster.a.upstream_rq_retry') === 2);
+  clock.advance(10);
+  const third = await server.accept();
+  expect(await third.head()).toContain('x-envoy-is-timeout-retry: false\r\n');
+  third.write(OK);
+  expect((await client.response()).status).toBe(200);
+});
+
+test('per_try_idle_timeout: a try without a byte is retried, and one that stalls in its body is cut', async () => {
+  const clock = manualClock();
+  const server = await scripted();
+  const policy = { retry_on: '5xx', num_retries: 1, per_try_idle_timeout: '1s' };
+  const p = await retrying(server.port, policy).clock(clock).start();
+  const client = await p.client();
+  // Not before the request is there whole.
+  client.write('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nx');
+  const first = await server.accept();
+  await first.bytes(1);
+  await turns();
+  clock.advance(5000);
+  await turns();
+  client.write('y');
+  await first.until((received) => received.endsWith('xy'));
+  clock.advance(1010);
+  await eventually(() => p.stat('cluster.a.upstream_rq_retry') === 1);
+  expect(p.stat('cluster.a.upstream_rq_per_try_idle_timeout')).toBe(1);
+  clock.advance(10);
+  const second = await server.accept();
+  await second.head();
+  await second.bytes(2);
+  clock.advance(900);
+  second.write('HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n');
+  await client.until((received) => received.includes('\r\n\r\n'));
+  clock.advance(900);
+  second.write('ha');
+  await client.until((received) => received.endsWith('ha'));
+  clock.advance(1010);
+  await client.untilEnded();
+  await eventually(() => p.stat('http.main.downstream_rq_active') === 0);
+  clock.advance(20);
+  expect(await p.log(0)).toMatchObject({ code: 200, flags: 'UT', details: 'upstream_per_try_idle_timeout' });
+});
+
+test('per_try_idle_timeout without a retry is 504', async () => {
+  const clock = manualClock();
+  const server = await scripted();
+  const p = await retrying(server.port, { per_try_idle_timeout: '1s' }).clock(clock).start();
+  const client = await p.client();
+  client.get();
+  await (await server.accept()).head();
+  await turns();
+  clock.advance(1010);
+  const response = await client.response();
+  expect(response).toMatchObject({ status: 504, body: 'upstream request timeout' });
+  expect(await p.log(0)).toMatchObject({ flags: 'UT', details: 'upstream_per_try_idle_timeout' });
+});

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { TurnClock } from '../../../src/base/clock.ts';
+import { stayAlive, TurnClock } from '../../../src/base/clock.ts';
 
 /** Keeps the processor busy until the platform's clock has moved on. */
 function passTime(): void {
@@ -20,4 +20,13 @@ test('time moves on in the next turn', async () => {
   passTime();
   await Promise.resolve();
   expect(clock.now()).toBeGreaterThan(first);
+});
+
+test('what keeps the process alive is a resource of the loop until it is cancelled', () => {
+  const timers = (): number => process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length;
+  const before = timers();
+  const alive = stayAlive();
+  expect(timers()).toBe(before + 1);
+  alive.cancel();
+  expect(timers()).toBe(before);
 });

@@ -11,7 +11,8 @@ import { loadAssignment, singleAssignment } from './endpoint.ts';
 import type { InboundPort } from './laptop.ts';
 import { istioConfig, istioService, originMetadata, originText } from './metadata.ts';
 import { inboundCluster, outboundCluster, statName } from './names.ts';
-import { portPolicy, subsetOf } from './scope.ts';
+import { FORWARD, PASSTHROUGH } from './outside.ts';
+import { isHttp, portPolicy, subsetOf } from './scope.ts';
 
 const CONNECT_TIMEOUT_MS = 10_000;
 /**
@@ -70,7 +71,13 @@ function outbound(
 
 type Discovery = Pick<
   Cluster,
-  'type' | 'eds_cluster_config' | 'lb_policy' | 'load_assignment' | 'dns_lookup_family' | 'dns_refresh_rate'
+  | 'type'
+  | 'cluster_type'
+  | 'eds_cluster_config'
+  | 'lb_policy'
+  | 'load_assignment'
+  | 'dns_lookup_family'
+  | 'dns_refresh_rate'
 >;
 
 function discoveryOf(
@@ -81,7 +88,8 @@ function discoveryOf(
   { loadBalancer }: PortPolicy,
 ): Discovery | null {
   if (service.resolution === 'passthrough' || loadBalancer === 'PASSTHROUGH') {
-    return { type: 'ORIGINAL_DST', lb_policy: 'CLUSTER_PROVIDED' };
+    // An explicit proxy is asked by name: there is no other destination that the caller could have had in mind.
+    return isHttp(port) ? FORWARD : { type: 'ORIGINAL_DST', lb_policy: 'CLUSTER_PROVIDED' };
   }
   const lb_policy = loadBalancer ?? 'LEAST_REQUEST';
   if (service.resolution === 'endpoints') return { ...discovered(name), lb_policy };
@@ -138,6 +146,19 @@ export function inboundAppCluster(inbound: InboundPort, service: MeshService | u
     typed_extension_protocol_options: { [HTTP_EXTENSION]: httpOptions(null, 'http') },
     common_lb_config: { healthy_panic_threshold: { value: 0 } },
     metadata: originMetadata(`inbound port ${inbound.port}`, istio),
+  };
+}
+
+/** Any host, for calls of the app to outside the mesh. */
+export function outsideCluster(): Cluster {
+  return {
+    name: PASSTHROUGH,
+    alt_stat_name: PASSTHROUGH,
+    ...FORWARD,
+    connect_timeout: CONNECT_TIMEOUT_MS,
+    circuit_breakers: { thresholds: [unlimited()] },
+    typed_extension_protocol_options: { [HTTP_EXTENSION]: httpOptions(null, 'http') },
+    metadata: originMetadata('hosts outside the mesh', {}),
   };
 }
 

@@ -16,6 +16,8 @@ export const FILTER_ORDER = [
   //   'envoy.filters.http.ratelimit'   global: calls out, so only for what the local limit let pass
   //   'envoy.filters.http.lua'         users' own, on requests that are going to be forwarded
   //   'envoy.filters.http.compressor'
+  // Looks the host up for the router.
+  'envoy.filters.http.dynamic_forward_proxy',
   // Terminal.
   'envoy.filters.http.router',
 ] as const;

@@ -1,5 +1,6 @@
 import { type Any, pack } from '../../../xds/proto/codec.ts';
 import { Cors, CorsPolicy } from '../../../xds/proto/gen/envoy/extensions/filters/http/cors/v3.ts';
+import { FilterConfig as DynamicForwardProxy } from '../../../xds/proto/gen/envoy/extensions/filters/http/dynamic_forward_proxy/v3.ts';
 import { HTTPFault } from '../../../xds/proto/gen/envoy/extensions/filters/http/fault/v3.ts';
 import { LocalRateLimit } from '../../../xds/proto/gen/envoy/extensions/filters/http/local_ratelimit/v3.ts';
 import { Router } from '../../../xds/proto/gen/envoy/extensions/filters/http/router/v3.ts';
@@ -8,6 +9,7 @@ import type { FractionalPercent, StatusCode } from '../../../xds/proto/gen/envoy
 import type { RuleCors, RuleFault } from '../../mesh/route-rule.ts';
 import type { RateLimitPolicy } from '../../mesh/traffic-policy.ts';
 import { FILTER_ORDER, type FilterName } from './filter-order.ts';
+import { DNS_CACHE } from './outside.ts';
 import { stringMatcher } from './route-match.ts';
 
 const ALWAYS = { default_value: { numerator: 100, denominator: 'HUNDRED' } } as const;
@@ -22,6 +24,7 @@ const CONFIGS: Readonly<Record<FilterName, Any>> = {
     filter_enabled: NEVER,
     filter_enforced: NEVER,
   }),
+  'envoy.filters.http.dynamic_forward_proxy': pack(DynamicForwardProxy, { dns_cache_config: DNS_CACHE }),
   // The `x-envoy-` headers that the router would write are for nobody we know (pains row 20).
   'envoy.filters.http.router': pack(Router, { suppress_envoy_headers: true }),
 };

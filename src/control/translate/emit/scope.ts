@@ -25,7 +25,11 @@ const HTTP: ReadonlySet<PortProtocol> = new Set(['http', 'http2', 'grpc', 'auto'
 
 /** Ports that an explicit HTTP proxy can reach; what is not said to be something else is tried as HTTP. */
 export function httpPorts(service: MeshService): readonly ServicePort[] {
-  return service.ports.filter((port) => HTTP.has(port.protocol));
+  return service.ports.filter(isHttp);
+}
+
+export function isHttp(port: ServicePort): boolean {
+  return HTTP.has(port.protocol);
 }
 
 /**

@@ -17,12 +17,13 @@ import {
 import { CLUSTER, ENDPOINT, LISTENER, ROUTE } from '../../serve/type-urls.ts';
 import { Generations } from './cache.ts';
 import { shapeOf } from './change.ts';
-import { emptyCluster, inboundAppCluster, serviceClusters } from './cluster.ts';
+import { emptyCluster, inboundAppCluster, outsideCluster, serviceClusters } from './cluster.ts';
 import { loadAssignment } from './endpoint.ts';
 import { gatewayRouteConfig, serverGroups } from './gateway.ts';
 import { type DecodedFacts, type InboundPort, laptopFacts } from './laptop.ts';
 import { gatewayAddress, gatewayListener, httpProxyListener, inboundListener, inboundRoutes } from './listener.ts';
 import { parseOutbound } from './names.ts';
+import { PASSTHROUGH } from './outside.ts';
 import { type EmitNode, isPopulated, relevantLabels, Scope, speaksHttp2, subsetOf } from './scope.ts';
 import { httpProxyRoutes } from './virtual-host.ts';
 
@@ -197,6 +198,7 @@ export class MeshEmitter {
       own.routes,
       this.#build(this.#routes, outbound, RouteConfiguration, () => httpProxyRoutes(scope)),
     );
+    put(own.clusters, this.#build(this.#apps, PASSTHROUGH, Cluster, outsideCluster));
     const at = facts.httpProxy;
     if (at !== null) {
       const key = `proxy ${JSON.stringify(at)}`;

@@ -2,6 +2,7 @@ import type { RouteConfiguration, VirtualHost } from '../../../xds/proto/gen/env
 import type { MeshService, ServicePort } from '../../mesh/service.ts';
 import { hostMatches, isAddress } from '../names.ts';
 import { domainHost, HTTP_PROXY, withPort } from './names.ts';
+import { outsideHost } from './outside.ts';
 import { serviceRoute, tableRoutes } from './route.ts';
 import { httpPorts, type Scope } from './scope.ts';
 
@@ -10,7 +11,7 @@ export const MAX_DIRECT_BODY = 1024 * 1024;
 
 /**
  * Routes of the explicit proxy: a virtual host for each HTTP port of each service that the proxy may see, and for
- * hosts that only routing rules know. No catch-all: a host that the mesh does not know is 404 NR.
+ * hosts that only routing rules know; all others are outside.
  */
 export function httpProxyRoutes(scope: Scope): RouteConfiguration {
   const domains = new Domains(scope);
@@ -32,6 +33,7 @@ export function httpProxyRoutes(scope: Scope): RouteConfiguration {
     const routes = tableRoutes(table, { scope, gateway: 'mesh', port: 80 });
     add(hosts, { name: withPort(host, 80), domains: domains.claim([host, withPort(host, 80)]), routes });
   }
+  add(hosts, { ...outsideHost(scope.mesh.domain), domains: domains.claim(['*']) });
   return {
     name: HTTP_PROXY,
     virtual_hosts: hosts,

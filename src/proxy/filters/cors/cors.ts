@@ -1,8 +1,10 @@
+import { count } from '../../../base/words.ts';
 import type { Headers } from '../../../protocol/http/headers.ts';
 import type { CorsPolicy as WirePolicy } from '../../../xds/proto/gen/envoy/extensions/filters/http/cors/v3.ts';
 import { compileStringMatcher, type StringTest } from '../../matcher/string.ts';
 import {
   type FilterContext,
+  type FilterDescription,
   FilterResult,
   type FilterStream,
   type HttpFilter,
@@ -86,6 +88,13 @@ class CorsFilter implements HttpFilter<Cors> {
     if (route.policy.allowCredentials) headers.set('access-control-allow-credentials', 'true');
     if (route.policy.exposeHeaders !== '') headers.set('access-control-expose-headers', route.policy.exposeHeaders);
     return FilterResult.Next;
+  }
+
+  describe(route: Cors | null): FilterDescription | null {
+    if (route === null) return null;
+    const { allowMethods } = route.policy;
+    const origins = count(route.origins.length, 'pattern of origins', 'patterns of origins');
+    return { says: `answers preflights for ${origins}${allowMethods === '' ? '' : `, ${allowMethods}`}`, fault: null };
   }
 }
 

@@ -1,14 +1,17 @@
 import { WheelTimer } from '../../../base/timer-wheel.ts';
+import { duration } from '../../../base/words.ts';
 import type { Headers } from '../../../protocol/http/headers.ts';
 import type { HTTPFault } from '../../../xds/proto/gen/envoy/extensions/filters/http/fault/v3.ts';
 import { compileHeaderMatcher, type HeaderTest } from '../../matcher/header.ts';
 import { ResponseFlag } from '../../telemetry/response-flags.ts';
 import {
   type FilterContext,
+  type FilterDescription,
   FilterResult,
   type FilterStream,
   type HttpFilter,
   type HttpFilterType,
+  type InjectedFault,
 } from '../filter.ts';
 import { isDrawn } from '../fraction.ts';
 import { decodeFault, type FaultConfig, type Share } from './config.ts';
@@ -51,7 +54,8 @@ class FaultFilter implements HttpFilter<Fault> {
   readonly #abortsInjected: number;
   readonly #overflow: number;
   readonly #activeFaults: number;
-  #active = 0;
+  /** Streams with a fault, of this filter and of those in whose place it came. */
+  #active = { count: 0 };
 
   constructor(own: Fault, context: FilterContext) {
     this.#own = own;
@@ -63,6 +67,10 @@ class FaultFilter implements HttpFilter<Fault> {
     this.#abortsInjected = stats.counter(...name('aborts_injected'));
     this.#overflow = stats.counter(...name('faults_overflow'));
     this.#activeFaults = stats.gauge(...name('active_faults'));
+  }
+
+  inherit(previous: unknown): void {
+    if (previous instanceof FaultFilter) this.#active = previous.#active;
   }
 
   onRequestHead(stream: FilterStream, route: Fault | null): FilterResult {
@@ -81,12 +89,22 @@ class FaultFilter implements HttpFilter<Fault> {
     return FilterResult.Replied;
   }
 
+  describe(route: Fault | null): FilterDescription | null {
+    const { config } = route ?? this.#own;
+    const injected = injectedBy(config);
+    const says = inWords(injected);
+    if (says === '') return null;
+    const always = config.headers.length === 0 && config.downstreamNodes.length === 0;
+    return always ? { says, fault: injected } : { says: `${says}, where its headers match`, fault: null };
+  }
+
   onEnd(stream: FilterStream): void {
     const active = stream.slots[this.#context.slot] as ActiveFault | undefined;
     if (active === undefined) return;
     if (active.timer !== null) this.#context.wheel.release(active.timer);
     stream.slots[this.#context.slot] = undefined;
-    this.#context.stats.set(this.#activeFaults, --this.#active);
+    this.#active.count--;
+    this.#context.stats.add(this.#activeFaults, -1);
   }
 
   #applies(config: FaultConfig, headers: readonly HeaderTest[], { request }: FilterStream): boolean {
@@ -133,12 +151,13 @@ class FaultFilter implements HttpFilter<Fault> {
     const { slot, stats, runtime } = this.#context;
     if (stream.slots[slot] !== undefined) return true;
     const limit = config.maxActiveFaults;
-    if (limit !== null && this.#active >= runtime.number(config.runtime.maxActiveFaults, limit)) {
+    if (limit !== null && this.#active.count >= runtime.number(config.runtime.maxActiveFaults, limit)) {
       stats.inc(this.#overflow);
       return false;
     }
     stream.slots[slot] = { timer: null } satisfies ActiveFault;
-    stats.set(this.#activeFaults, ++this.#active);
+    this.#active.count++;
+    stats.inc(this.#activeFaults);
     return true;
   }
 
@@ -181,4 +200,21 @@ function headerNumber(headers: Headers, name: string): number | null {
 function headerShare(headers: Headers, name: string, share: Share): number {
   const asked = headerNumber(headers, name);
   return asked === null ? share.partsPerMillion : Math.min(asked * share.unit, share.partsPerMillion);
+}
+
+function injectedBy({ delay, abort }: FaultConfig): InjectedFault {
+  const fixed = abort !== null && abort.with.kind !== 'header' ? abort.with : null;
+  return {
+    delayMs: delay?.fixedMs ?? 0,
+    delayPercent: (delay?.share.partsPerMillion ?? 0) / 10_000,
+    abort: fixed === null ? '' : fixed.kind === 'http' ? String(fixed.status) : `gRPC status ${fixed.status}`,
+    abortPercent: fixed === null ? 0 : (abort?.share.partsPerMillion ?? 0) / 10_000,
+  };
+}
+
+function inWords({ delayMs, delayPercent, abort, abortPercent }: InjectedFault): string {
+  const parts: string[] = [];
+  if (delayMs > 0 && delayPercent > 0) parts.push(`delays ${delayPercent} % of requests by ${duration(delayMs)}`);
+  if (abort !== '' && abortPercent > 0) parts.push(`answers ${abortPercent} % of requests with ${abort}`);
+  return parts.join(', ');
 }

@@ -4,7 +4,13 @@ import type {
   HeaderMutation as WireConfig,
 } from '../../../xds/proto/gen/envoy/extensions/filters/http/header_mutation/v3.ts';
 import type { StreamInfo } from '../../telemetry/stream-info.ts';
-import { FilterResult, type FilterStream, type HttpFilter, type HttpFilterType } from '../filter.ts';
+import {
+  type FilterDescription,
+  FilterResult,
+  type FilterStream,
+  type HttpFilter,
+  type HttpFilterType,
+} from '../filter.ts';
 import { HeaderOption } from '../header-option.ts';
 import { reportUnused } from '../wire.ts';
 import { decodeMutations, type Mutation, type MutationsConfig } from './config.ts';
@@ -63,6 +69,25 @@ class HeaderMutationFilter implements HttpFilter<Mutations> {
     if (route !== null) apply(route.response, headers, stream.info);
     return FilterResult.Next;
   }
+
+  describe(route: Mutations | null): FilterDescription | null {
+    const says = [
+      ...inWords([...this.#own.request, ...(route?.request ?? [])], 'the request'),
+      ...inWords([...this.#own.response, ...(route?.response ?? [])], 'the response'),
+    ];
+    return says.length === 0 ? null : { says: says.join(', '), fault: null };
+  }
+}
+
+/** `sets x-a and removes x-b in the request`, names only: values may be secrets. */
+function inWords(steps: readonly Step[], where: string): string[] {
+  const removed = steps.filter((step) => typeof step === 'string');
+  const set = steps.filter((step) => typeof step !== 'string').map(({ name }) => name);
+  const parts = [
+    set.length === 0 ? '' : `sets ${set.join(', ')}`,
+    removed.length === 0 ? '' : `removes ${removed.join(', ')}`,
+  ].filter((part) => part !== '');
+  return parts.length === 0 ? [] : [`${parts.join(' and ')} in ${where}`];
 }
 
 function apply(steps: readonly Step[], headers: Headers, info: StreamInfo): void {

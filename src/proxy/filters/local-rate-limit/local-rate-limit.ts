@@ -1,12 +1,15 @@
 import { TokenBucket } from '../../../base/token-bucket.ts';
+import { count, duration } from '../../../base/words.ts';
 import type { LocalRateLimit as WireLimit } from '../../../xds/proto/gen/envoy/extensions/filters/http/local_ratelimit/v3.ts';
-import type { StatStore } from '../../telemetry/metrics/store.ts';
+import type { StatStore, Stats } from '../../telemetry/metrics/store.ts';
 import { ResponseFlag } from '../../telemetry/response-flags.ts';
 import type { ConnectionInfo, StreamInfo } from '../../telemetry/stream-info.ts';
 import {
   type FilterContext,
+  type FilterDescription,
   FilterResult,
   type FilterStream,
+  type Heir,
   type HttpFilter,
   type HttpFilterType,
 } from '../filter.ts';
@@ -38,12 +41,12 @@ interface Slots {
  * One limit with its bucket: the filter's own, or that of a route or virtual host, where all requests under that
  * config share it, whatever listener they came by.
  */
-export class Limit {
+export class Limit implements Heir {
   readonly config: LocalRateLimitConfig;
   readonly responseHeaders: readonly HeaderOption[];
   readonly requestHeaders: readonly HeaderOption[];
-  readonly #shared: TokenBucket | null;
-  readonly #perConnection: WeakMap<ConnectionInfo, TokenBucket> | null;
+  #shared: TokenBucket | null;
+  #perConnection: WeakMap<ConnectionInfo, TokenBucket> | null;
   #slots: Slots | null = null;
 
   constructor(config: LocalRateLimitConfig) {
@@ -52,6 +55,13 @@ export class Limit {
     this.requestHeaders = config.requestHeadersWhenNotEnforced.map((option) => new HeaderOption(option));
     this.#shared = config.perConnection ? null : makeBucket(config);
     this.#perConnection = config.perConnection ? new WeakMap() : null;
+  }
+
+  /** Tokens stay while the bucket is configured as it was, whatever else is changed. */
+  inherit(previous: unknown): void {
+    if (!(previous instanceof Limit) || !sameBucket(this.config, previous.config)) return;
+    this.#shared = previous.#shared;
+    this.#perConnection = previous.#perConnection;
   }
 
   /** The bucket a request takes from; null: no limit. */
@@ -65,14 +75,24 @@ export class Limit {
     return bucket;
   }
 
-  slots(stats: StatStore): Slots {
-    this.#slots ??= makeSlots(stats, this.config.statPrefix);
+  slots(stats: Stats): Slots {
+    // A route's limit is shared by whatever managers have the route.
+    this.#slots ??= makeSlots(stats.root, this.config.statPrefix);
     return this.#slots;
   }
 }
 
 function makeBucket({ bucket }: LocalRateLimitConfig): TokenBucket | null {
   return bucket === null ? null : new TokenBucket(bucket.maxTokens, bucket.tokensPerFill, bucket.fillIntervalMs);
+}
+
+function sameBucket(a: LocalRateLimitConfig, b: LocalRateLimitConfig): boolean {
+  return (
+    a.perConnection === b.perConnection &&
+    a.bucket?.maxTokens === b.bucket?.maxTokens &&
+    a.bucket?.tokensPerFill === b.bucket?.tokensPerFill &&
+    a.bucket?.fillIntervalMs === b.bucket?.fillIntervalMs
+  );
 }
 
 function makeSlots(stats: StatStore, prefix: string): Slots {
@@ -97,6 +117,10 @@ class LocalRateLimitFilter implements HttpFilter<Limit> {
   constructor(config: LocalRateLimitConfig, context: FilterContext) {
     this.#own = new Limit(config);
     this.#context = context;
+  }
+
+  inherit(previous: unknown): void {
+    if (previous instanceof LocalRateLimitFilter) this.#own.inherit(previous.#own);
   }
 
   onRequestHead(stream: FilterStream, route: Limit | null): FilterResult {
@@ -133,6 +157,17 @@ class LocalRateLimitFilter implements HttpFilter<Limit> {
     headers.set('x-ratelimit-remaining', String(bucket.remaining(now)));
     headers.set('x-ratelimit-reset', String(Math.ceil(bucket.msUntilFill(now) / 1000)));
     return FilterResult.Next;
+  }
+
+  describe(route: Limit | null): FilterDescription | null {
+    const { bucket, status, perConnection, enabled, enforced } = (route ?? this.#own).config;
+    if (bucket === null || enabled === null || enabled.partsPerMillion === 0) return null;
+    const { maxTokens, tokensPerFill, fillIntervalMs } = bucket;
+    const rate = `${count(tokensPerFill, 'request')} every ${duration(fillIntervalMs)}, at most ${maxTokens} at once`;
+    const where = perConnection ? ' on a connection' : '';
+    const refuses = enforced !== null && enforced.partsPerMillion > 0;
+    const says = refuses ? `admits ${rate}${where}; beyond that ${status}` : `counts beyond ${rate}${where}`;
+    return { says, fault: null };
   }
 
   #refuse(stream: FilterStream, limit: Limit): void {

@@ -3,6 +3,7 @@ import type { Random } from '../../../base/random.ts';
 import type { AccessLogFilter, Comparison } from '../../../model/access-log.ts';
 import type { HeaderMatcher } from '../../../model/matcher.ts';
 import type { RequestHead } from '../../../protocol/http/message.ts';
+import { grpcStatusOrMapped } from '../grpc-status.ts';
 import { responseFlagByName } from '../response-flags.ts';
 import type { StreamInfo } from '../stream-info.ts';
 
@@ -48,6 +49,14 @@ export function compileLogFilter(filter: AccessLogFilter, deps: LogFilterDeps): 
     case 'header': {
       const matcher = deps.headerMatcher(filter.header);
       return (info) => matcher.test(info.request);
+    }
+    case 'grpc_status': {
+      const statuses = new Set(filter.statuses);
+      return (info) => statuses.has(grpcStatusOrMapped(info)) !== filter.exclude;
+    }
+    case 'log_type': {
+      const types = new Set(filter.types);
+      return (info) => types.has(info.logType) !== filter.exclude;
     }
     case 'response_flag': {
       let mask = 0;

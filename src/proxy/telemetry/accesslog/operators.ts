@@ -1,9 +1,12 @@
 import { toOctets } from '../../../base/regex.ts';
 import { formatAddress, type SocketAddress } from '../../../model/address.ts';
+import type { Headers } from '../../../protocol/http/headers.ts';
 import type { RequestHead, ResponseHead } from '../../../protocol/http/message.ts';
+import { grpcStatusOrMapped, isGrpcType } from '../grpc-status.ts';
 import { formatResponseFlags, formatResponseFlagsLong } from '../response-flags.ts';
 import type { StreamInfo } from '../stream-info.ts';
 import { compileTimeFormat, formatIsoTime } from './time.ts';
+import { peerValidity, TLS_OPERATORS } from './tls-operators.ts';
 
 /** What command operators may know beyond the stream. */
 export interface FormatEnvironment {
@@ -44,46 +47,50 @@ const NOTHING: Operator = { text: () => undefined, value: () => undefined, never
 
 /** Operators of Envoy's whose facts a stream does not carry here: accepted, printed as `-`, reported. */
 const NEVER_KNOWN: ReadonlySet<string> = new Set([
-  'ACCESS_LOG_TYPE',
-  'CONNECTION_TERMINATION_DETAILS',
+  'BYTES_RETRANSMITTED',
   'CLUSTER_METADATA',
+  'CUSTOM_FLAGS',
+  'DOWNSTREAM_CX_RTT',
+  'DOWNSTREAM_DECOMPRESSED_HEADER_BYTES_RECEIVED',
+  'DOWNSTREAM_DECOMPRESSED_HEADER_BYTES_SENT',
+  'DOWNSTREAM_DIRECT_LOCAL_ADDRESS',
+  'DOWNSTREAM_DIRECT_LOCAL_ADDRESS_WITHOUT_PORT',
+  'DOWNSTREAM_DIRECT_LOCAL_PORT',
   'DOWNSTREAM_HANDSHAKE_DURATION',
-  'DOWNSTREAM_HEADER_BYTES_RECEIVED',
-  'DOWNSTREAM_HEADER_BYTES_SENT',
-  'DOWNSTREAM_LOCAL_SUBJECT',
-  'DOWNSTREAM_LOCAL_URI_SAN',
-  'DOWNSTREAM_PEER_FINGERPRINT_256',
-  'DOWNSTREAM_PEER_ISSUER',
-  'DOWNSTREAM_PEER_SERIAL',
-  'DOWNSTREAM_PEER_SUBJECT',
-  'DOWNSTREAM_PEER_URI_SAN',
-  'DOWNSTREAM_TLS_CIPHER',
+  'DOWNSTREAM_LOCAL_EMAIL_SAN',
+  'DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_1',
+  'DOWNSTREAM_PEER_CHAIN_FINGERPRINTS_256',
+  'DOWNSTREAM_PEER_CHAIN_SERIALS',
+  'DOWNSTREAM_PEER_EMAIL_SAN',
+  'DOWNSTREAM_TLS_GROUP',
   'DOWNSTREAM_TLS_SESSION_ID',
   'DOWNSTREAM_TRANSPORT_FAILURE_REASON',
-  'DOWNSTREAM_WIRE_BYTES_RECEIVED',
-  'DOWNSTREAM_WIRE_BYTES_SENT',
-  'FILTER_CHAIN_NAME',
   'FILTER_STATE',
-  'GRPC_STATUS',
-  'GRPC_STATUS_NUMBER',
   'LISTENER_METADATA',
+  'PACKETS_RETRANSMITTED',
+  'ROUNDTRIP_DURATION',
   'ROUTE_METADATA',
+  'SPAN_ID',
+  'TLS_JA3_FINGERPRINT',
+  'TLS_JA4_FINGERPRINT',
   'TRACE_ID',
-  'TRAILER',
-  'UPSTREAM_CONNECTION_ID',
+  'UNIQUE_ID',
+  'UPSTREAM_CONNECTION_IDS_ATTEMPTED',
+  'UPSTREAM_CONNECTION_POOL_READY_DURATION',
+  'UPSTREAM_DECOMPRESSED_HEADER_BYTES_RECEIVED',
+  'UPSTREAM_DECOMPRESSED_HEADER_BYTES_SENT',
   'UPSTREAM_FILTER_STATE',
-  'UPSTREAM_HEADER_BYTES_RECEIVED',
   'UPSTREAM_HEADER_BYTES_SENT',
-  'UPSTREAM_LOCAL_ADDRESS',
-  'UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT',
-  'UPSTREAM_LOCAL_PORT',
+  'UPSTREAM_HOSTS_ATTEMPTED',
+  'UPSTREAM_HOSTS_ATTEMPTED_WITHOUT_PORT',
+  'UPSTREAM_HOST_NAMES_ATTEMPTED',
+  'UPSTREAM_HOST_NAMES_ATTEMPTED_WITHOUT_PORT',
   'UPSTREAM_METADATA',
-  'UPSTREAM_PEER_SUBJECT',
-  'UPSTREAM_PEER_URI_SAN',
-  'UPSTREAM_PROTOCOL',
-  'UPSTREAM_TLS_VERSION',
-  'UPSTREAM_WIRE_BYTES_RECEIVED',
-  'UPSTREAM_WIRE_BYTES_SENT',
+  'UPSTREAM_PEER_CERT_V_END',
+  'UPSTREAM_PEER_CERT_V_START',
+  'UPSTREAM_SERVER_NAME',
+  'UPSTREAM_TLS_GROUP',
+  'UPSTREAM_TLS_SESSION_ID',
   'VIRTUAL_CLUSTER_NAME',
 ]);
 
@@ -176,15 +183,32 @@ const withoutQuery = (path: string): string => {
   return query < 0 ? path : path.substring(0, query);
 };
 
-function startTime(local: boolean): Factory {
+/** `wall`: which moment, as ms since the epoch. */
+function timeOf(wall: (info: StreamInfo) => number, local: boolean): Factory {
   return (argument) => {
     if (argument === null && !local) {
-      const iso: Text = (info) => formatIsoTime(info.startWall);
+      const iso: Text = (info) => formatIsoTime(wall(info));
       return { ok: { text: iso, value: iso } };
     }
     const { ok: format, error } = compileTimeFormat(argument ?? '%Y-%m-%dT%H:%M:%E3S%z', local);
     if (format === undefined) return { error };
-    const formatted: Text = (info) => format(info.startWall);
+    const formatted: Text = (info) => format(wall(info));
+    return { ok: { text: formatted, value: formatted } };
+  };
+}
+
+const startWall = (info: StreamInfo): number => info.startWall;
+/** An entry is written when its stream ends. */
+const emitWall = (info: StreamInfo): number => info.startWall + (info.end < 0 ? 0 : Math.floor(info.end - info.start));
+/** A time of the client's certificate; with a format as START_TIME has it. */
+function peerTime(which: 'notBefore' | 'notAfter'): Factory {
+  return (argument) => {
+    const { ok, error } = argument === null ? { ok: formatIsoTime } : compileTimeFormat(argument, false);
+    if (ok === undefined) return { error };
+    const formatted: Text = (info) => {
+      const wall = peerValidity(info, which);
+      return wall === undefined ? undefined : ok(wall);
+    };
     return { ok: { text: formatted, value: formatted } };
   };
 }
@@ -193,6 +217,8 @@ function startTime(local: boolean): Factory {
 const MOMENTS: Readonly<Record<string, (info: StreamInfo) => number>> = {
   DS_RX_BEG: (info) => info.start,
   DS_RX_END: (info) => info.requestEnd,
+  US_CX_BEG: (info) => info.upstreamConnection?.askedAt ?? -1,
+  US_CX_END: (info) => info.upstreamConnection?.openedAt ?? -1,
   US_TX_BEG: (info) => info.upstreamFirstByteSent,
   US_TX_END: (info) => requestSent(info) ?? -1,
   US_RX_BEG: (info) => info.upstreamFirstByteReceived,
@@ -223,10 +249,10 @@ const commonDuration: Factory = (argument) => {
   return number(read)(null, {});
 };
 
-/** The host of the trusted client address; a port is only known when that is the direct peer. */
+/** The host of the trusted client address; a port is only known when that is the connection's. */
 function remoteAddress(info: StreamInfo): SocketAddress {
-  const { directRemote } = info.connection;
-  return info.remote === '' || info.remote === directRemote.host ? directRemote : { host: info.remote, port: 0 };
+  const { remote } = info.connection;
+  return info.remote === '' || info.remote === remote.host ? remote : { host: info.remote, port: 0 };
 }
 
 function addressFactories(name: string, read: (info: StreamInfo) => SocketAddress): Record<string, Factory> {
@@ -241,14 +267,128 @@ function present<R>(address: SocketAddress, use: (address: SocketAddress) => R):
   return address.host === '' ? undefined : use(address);
 }
 
-/** `host:port` taken apart, for the upstream address, which is kept as text. */
-function upstreamPart(info: StreamInfo, part: 'host' | 'port'): string | undefined {
-  const address = info.upstream?.address;
+/** `host:port` taken apart, for upstream addresses, which are kept as text. */
+function addressPart(address: string | undefined, part: 'host' | 'port'): string | undefined {
   if (address === undefined) return undefined;
   const colon = address.lastIndexOf(':');
   if (part === 'port') return address.slice(colon + 1);
   return address.slice(0, colon).replace(/^\[(.*)\]$/, '$1');
 }
+
+function port(read: (info: StreamInfo) => string | undefined): Factory {
+  return number((info) => {
+    const found = addressPart(read(info), 'port');
+    return found === undefined ? undefined : Number(found);
+  });
+}
+
+/** The connection is the stream: there is no HTTP in it. */
+function isTcp(info: StreamInfo): boolean {
+  return info.protocol === '';
+}
+
+function headerBytes({ raw, added }: Headers): number {
+  let bytes = raw.length;
+  // `Name: value` and CRLF.
+  for (let i = 0; i < added.length; i += 2) bytes += added[i]!.length + added[i + 1]!.length + 4;
+  return bytes;
+}
+
+/** As it came, its request line included. */
+function requestHeadBytes(info: StreamInfo): number {
+  return info.request.headers.raw.length;
+}
+
+/** As it came and what was added to it; removed lines are counted too. */
+function responseHeadBytes(info: StreamInfo): number {
+  return headerBytes(info.response.headers);
+}
+
+/** `TRAILER(X?Y)`, of the response. */
+const trailer: Factory = header(
+  (name) => (trailers: Headers | null) => trailers?.get(name),
+  (info) => info.responseTrailers,
+);
+
+const PATH_SOURCES: Readonly<Record<string, Text>> = {
+  ORIG: (info) => info.originalPath || info.request.headers.get('x-envoy-original-path'),
+  PATH: (info) => info.request.path || undefined,
+  ORIG_OR_PATH: (info) => info.originalPath || info.request.path || undefined,
+};
+
+/** `PATH(WQ|NQ:ORIG|PATH|ORIG_OR_PATH)`: with or without query. */
+const path: Factory = (argument) => {
+  const [query = '', source = '', ...rest] = (argument ?? '').split(':');
+  const read = Object.hasOwn(PATH_SOURCES, source || 'ORIG_OR_PATH') ? PATH_SOURCES[source || 'ORIG_OR_PATH']! : null;
+  if (!['', 'WQ', 'NQ'].includes(query) || read === null || rest.length > 0) {
+    return { error: 'wants (WQ or NQ) and perhaps a source, as in (NQ:ORIG), (WQ:PATH) or (WQ:ORIG_OR_PATH)' };
+  }
+  if (query !== 'NQ') return text(read)(null, {});
+  return text((info) => {
+    const found = read(info);
+    return found === undefined ? undefined : withoutQuery(found);
+  })(null, {});
+};
+
+/** `QUERY_PARAM(name)`: the first value of a query parameter, percent-decoded. */
+const queryParameter: Factory = (argument) => {
+  if (argument === null || argument === '') return { error: 'needs the name of a query parameter' };
+  const wanted = toOctets(argument);
+  return text((info) => {
+    const { path } = info.request;
+    const at = path.indexOf('?');
+    if (at < 0) return undefined;
+    for (const pair of path.slice(at + 1).split('&')) {
+      const equals = pair.indexOf('=');
+      if (decoded(equals < 0 ? pair : pair.slice(0, equals)) === wanted) {
+        return equals < 0 ? '' : decoded(pair.slice(equals + 1));
+      }
+    }
+    return undefined;
+  })(null, {});
+};
+
+/** Octets stay octets; what would break a line stays encoded. */
+function decoded(part: string): string {
+  return part.replace(/%(?:[2-9a-fA-F][0-9a-fA-F])/g, (code) => {
+    const octet = Number.parseInt(code.slice(1), 16);
+    return octet === 0x7f ? code : String.fromCharCode(octet);
+  });
+}
+
+/** google.rpc.Code by number. */
+const GRPC_CODES = [
+  'OK CANCELLED UNKNOWN INVALID_ARGUMENT DEADLINE_EXCEEDED NOT_FOUND ALREADY_EXISTS PERMISSION_DENIED',
+  'RESOURCE_EXHAUSTED FAILED_PRECONDITION ABORTED OUT_OF_RANGE UNIMPLEMENTED INTERNAL UNAVAILABLE DATA_LOSS',
+  'UNAUTHENTICATED',
+].flatMap((line) => line.split(' '));
+
+/** Envoy's names, one l in Canceled. */
+const camel = (code: string): string =>
+  code === 'OK'
+    ? code
+    : code
+        .replace('LL', 'L')
+        .toLowerCase()
+        .replace(/(?:^|_)([a-z])/g, (_, letter: string) => letter.toUpperCase());
+
+/** Of gRPC requests only, as Envoy has it. */
+function grpcStatus(info: StreamInfo): number | undefined {
+  return isGrpcType(info.request.headers.get('content-type')) ? grpcStatusOrMapped(info) : undefined;
+}
+
+/** `GRPC_STATUS(CAMEL_STRING|SNAKE_STRING|NUMBER)`; a number that is no code is printed as it is. */
+const grpcStatusOperator: Factory = (argument) => {
+  if (argument === 'NUMBER') return number(grpcStatus)(null, {});
+  if (!['', 'CAMEL_STRING', 'SNAKE_STRING'].includes(argument ?? '')) {
+    return { error: 'wants (CAMEL_STRING), (SNAKE_STRING) or (NUMBER)' };
+  }
+  const names = argument === 'SNAKE_STRING' ? GRPC_CODES : GRPC_CODES.map(camel);
+  return text((info) => {
+    const status = grpcStatus(info);
+    return status === undefined ? undefined : (names[status] ?? String(status));
+  })(null, {});
+};
 
 /** `DYNAMIC_METADATA(namespace:key:key…)` */
 const dynamicMetadata: Factory = (argument) => {
@@ -284,8 +424,13 @@ const FACTORIES: Readonly<Record<string, Factory>> = {
   REQ: header(requestReader, (info) => info.request),
   REQ_WITHOUT_QUERY: header(requestReader, (info) => info.request, withoutQuery),
   RESP: header(responseReader, (info) => info.response),
-  START_TIME: startTime(false),
-  START_TIME_LOCAL: startTime(true),
+  TRAILER: trailer,
+  PATH: path,
+  QUERY_PARAM: queryParameter,
+  START_TIME: timeOf(startWall, false),
+  START_TIME_LOCAL: timeOf(startWall, true),
+  EMIT_TIME: timeOf(emitWall, false),
+  EMIT_TIME_LOCAL: timeOf(emitWall, true),
   PROTOCOL: text((info) => info.protocol),
   RESPONSE_CODE: number((info) => info.responseCode),
   RESPONSE_CODE_DETAILS: named((info) => joined(info.responseCodeDetails)),
@@ -293,6 +438,16 @@ const FACTORIES: Readonly<Record<string, Factory>> = {
   RESPONSE_FLAGS_LONG: text((info) => formatResponseFlagsLong(info.flags)),
   BYTES_RECEIVED: number((info) => info.bytesReceived),
   BYTES_SENT: number((info) => info.bytesSent),
+  REQUEST_HEADERS_BYTES: number(requestHeadBytes),
+  RESPONSE_HEADERS_BYTES: number(responseHeadBytes),
+  RESPONSE_TRAILERS_BYTES: number((info) => (info.responseTrailers === null ? 0 : headerBytes(info.responseTrailers))),
+  DOWNSTREAM_HEADER_BYTES_RECEIVED: number(requestHeadBytes),
+  DOWNSTREAM_HEADER_BYTES_SENT: number(responseHeadBytes),
+  DOWNSTREAM_WIRE_BYTES_RECEIVED: number((info) => requestHeadBytes(info) + info.bytesReceived),
+  DOWNSTREAM_WIRE_BYTES_SENT: number((info) => responseHeadBytes(info) + info.bytesSent),
+  UPSTREAM_HEADER_BYTES_RECEIVED: number((info) => info.response.headers.raw.length),
+  UPSTREAM_WIRE_BYTES_RECEIVED: number((info) => (isTcp(info) ? info.upstreamBytesReceived : undefined)),
+  UPSTREAM_WIRE_BYTES_SENT: number((info) => (isTcp(info) ? info.upstreamBytesSent : undefined)),
   DURATION: number((info) => span(info.start, info.end)),
   REQUEST_DURATION: number((info) => span(info.start, info.requestEnd)),
   REQUEST_TX_DURATION: number((info) => span(info.start, requestSent(info) ?? -1)),
@@ -301,24 +456,40 @@ const FACTORIES: Readonly<Record<string, Factory>> = {
   COMMON_DURATION: commonDuration,
   UPSTREAM_HOST: text((info) => info.upstream?.address),
   UPSTREAM_HOST_NAME: named((info) => info.upstream?.hostname || info.upstream?.address),
-  UPSTREAM_HOST_NAME_WITHOUT_PORT: named((info) => info.upstream?.hostname || upstreamPart(info, 'host')),
+  UPSTREAM_HOST_NAME_WITHOUT_PORT: named(
+    (info) => info.upstream?.hostname || addressPart(info.upstream?.address, 'host'),
+  ),
   UPSTREAM_REMOTE_ADDRESS: text((info) => info.upstream?.address),
-  UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT: text((info) => upstreamPart(info, 'host')),
-  UPSTREAM_REMOTE_PORT: number((info) => {
-    const port = upstreamPart(info, 'port');
-    return port === undefined ? undefined : Number(port);
-  }),
-  UPSTREAM_CLUSTER: named((info) => info.cluster?.name),
+  UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT: text((info) => addressPart(info.upstream?.address, 'host')),
+  UPSTREAM_REMOTE_PORT: port((info) => info.upstream?.address),
+  UPSTREAM_CLUSTER: named((info) => info.cluster?.altStatName || info.cluster?.name),
   UPSTREAM_CLUSTER_RAW: named((info) => info.cluster?.name),
   UPSTREAM_TRANSPORT_FAILURE_REASON: named((info) => joined(info.upstreamFailureReason)),
+  UPSTREAM_PROTOCOL: text((info) => info.upstreamConnection?.protocol),
+  UPSTREAM_CONNECTION_ID: number((info) => info.upstreamConnection?.id ?? 0),
+  UPSTREAM_LOCAL_ADDRESS: text((info) => info.upstreamConnection?.localAddress),
+  UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT: text((info) => addressPart(info.upstreamConnection?.localAddress, 'host')),
+  UPSTREAM_LOCAL_PORT: port((info) => info.upstreamConnection?.localAddress),
   UPSTREAM_REQUEST_ATTEMPT_COUNT: number((info) => info.attempts),
   ...addressFactories('DOWNSTREAM_REMOTE', remoteAddress),
   ...addressFactories('DOWNSTREAM_DIRECT_REMOTE', (info) => info.connection.directRemote),
   ...addressFactories('DOWNSTREAM_LOCAL', (info) => info.connection.local),
+  ...Object.fromEntries(Object.entries(TLS_OPERATORS).map(([name, read]) => [name, text(read)])),
   DOWNSTREAM_TLS_VERSION: text((info) => info.connection.tlsVersion),
+  DOWNSTREAM_PEER_CERT_V_START: peerTime('notBefore'),
+  DOWNSTREAM_PEER_CERT_V_END: peerTime('notAfter'),
   REQUESTED_SERVER_NAME: text((info) => info.connection.requestedServerName),
   ROUTE_NAME: named((info) => info.route?.routeName),
   VIRTUAL_HOST_NAME: named((info) => info.route?.virtualHost),
+  ACCESS_LOG_TYPE: text((info) => info.logType),
+  FILTER_CHAIN_NAME: named((info) => info.filterChain),
+  CONNECTION_TERMINATION_DETAILS: text((info) => info.localCloseReason),
+  DOWNSTREAM_LOCAL_CLOSE_REASON: text((info) => info.localCloseReason),
+  UPSTREAM_LOCAL_CLOSE_REASON: text((info) => (info.upstreamConnection === null ? undefined : info.localCloseReason)),
+  DOWNSTREAM_DETECTED_CLOSE_TYPE: text((info) => info.downstreamCloseType),
+  UPSTREAM_DETECTED_CLOSE_TYPE: text((info) => info.upstreamCloseType),
+  GRPC_STATUS: grpcStatusOperator,
+  GRPC_STATUS_NUMBER: number(grpcStatus),
   CONNECTION_ID: number((info) => info.connection.id),
   STREAM_ID: text((info) => info.request.headers.get('x-request-id')),
   LOCAL_REPLY_BODY: text((info) => info.localReplyBody),

@@ -1,14 +1,34 @@
+import { grpcStatus, isGrpcType } from '../grpc-status.ts';
 import { formatResponseFlags } from '../response-flags.ts';
 import type { ClusterInfo, StreamInfo } from '../stream-info.ts';
 import { identityOfEndpoint, UNKNOWN, type WorkloadIdentity } from './identity.ts';
-import { DEFAULT_BUCKETS, type Labels, type StatStore } from './store.ts';
+import { DEFAULT_BUCKETS, type Labels, type StatScope, type StatStore } from './store.ts';
 
-/** Slots of one label set. */
+/** Slots of one label set, and when it was last seen to move. */
 interface RequestSeries {
+  readonly scope: StatScope;
   readonly requests: number;
   readonly duration: number;
   readonly requestBytes: number;
   readonly responseBytes: number;
+  seen: number;
+  seenAt: number;
+}
+
+/** Slots that a TCP connection counts in as long as it is open. */
+export interface TcpSeries {
+  readonly opened: number;
+  readonly closed: number;
+  readonly sent: number;
+  readonly received: number;
+}
+
+interface TcpLabelSet extends TcpSeries {
+  readonly scope: StatScope;
+  /** Connections that are open under it. */
+  users: number;
+  seen: number;
+  seenAt: number;
 }
 
 /** What requests to one endpoint, or to a cluster when none was reached, are counted under. */
@@ -16,6 +36,8 @@ interface Peer {
   readonly cluster: ClusterInfo | null;
   readonly workload: string;
   readonly inbound: boolean;
+  /** Of `RequestMetrics` when `series` was filled: what was evicted since may be in it. */
+  readonly generation: number;
   /** By status, flags, TLS and gRPC status in one number. */
   readonly series: Map<number, RequestSeries>;
   lastKey: number;
@@ -27,14 +49,19 @@ const NONE_INBOUND = {};
 const NONE_OUTBOUND = {};
 const MAX_SERIES_PER_PEER = 256;
 
+/** A label set without a request for so long goes; sooner when there is no room for new ones. */
+const IDLE_MS = 3_600_000;
+const IDLE_WHEN_FULL_MS = 300_000;
+
 const BUCKETS = Float64Array.from(DEFAULT_BUCKETS);
 const BUCKET_COUNT = BUCKETS.length;
 
 /**
- * Istio's standard request metrics. `record` runs once a request, so it builds no string and no label set:
+ * Istio's standard metrics of requests and TCP connections. `record` runs once a request, so it builds no string and no label set:
  * the slots of a label set are found once and then kept beside the endpoint they belong to.
  *
  * The number of label sets is bounded: over `maxLabelSets` all further ones share one that says `overflow="true"`.
+ * `sweep` evicts those that are idle, so that pods long gone make room for those that are there.
  */
 export class RequestMetrics {
   readonly #store: StatStore;
@@ -43,7 +70,11 @@ export class RequestMetrics {
   /** By endpoint object, else cluster object: what the config drops goes with its key. */
   readonly #peers = new WeakMap<object, Peer>();
   readonly #labelSets = new Map<string, RequestSeries>();
+  /** Changes when label sets were evicted: peers then look theirs up again. */
+  #generation = 0;
   #overflow: RequestSeries | null = null;
+  readonly #tcp = new Map<string, TcpLabelSet>();
+  #tcpOverflow: TcpLabelSet | null = null;
 
   constructor(store: StatStore, identity: WorkloadIdentity, maxLabelSets = 1000) {
     this.#store = store;
@@ -57,8 +88,15 @@ export class RequestMetrics {
     const workload = upstream === null ? '' : upstream.workload;
     const object = upstream ?? cluster ?? (inbound ? NONE_INBOUND : NONE_OUTBOUND);
     let peer = this.#peers.get(object);
-    if (peer === undefined || peer.cluster !== cluster || peer.inbound !== inbound || peer.workload !== workload) {
-      peer = { cluster, workload, inbound, series: new Map(), lastKey: -1, last: null };
+    if (
+      peer === undefined ||
+      peer.cluster !== cluster ||
+      peer.inbound !== inbound ||
+      peer.workload !== workload ||
+      peer.generation !== this.#generation
+    ) {
+      const generation = this.#generation;
+      peer = { cluster, workload, inbound, generation, series: new Map(), lastKey: -1, last: null };
       this.#peers.set(object, peer);
     }
     const grpc = request.method === 'POST' ? grpcOf(info) : NOT_GRPC;
@@ -78,6 +116,87 @@ export class RequestMetrics {
     let size = raw.length + info.bytesSent;
     for (let i = 0; i < added.length; i += 2) size += added[i]!.length + added[i + 1]!.length + 4;
     observe(store, series.responseBytes, size);
+  }
+
+  /** A TCP connection has its upstream: its bytes are counted in these slots until {@link tcpClosed}. */
+  tcpOpened(info: StreamInfo): TcpSeries {
+    const series = this.#findTcp(info, 0);
+    series.users++;
+    this.#store.inc(series.opened);
+    return series;
+  }
+
+  /** It ended, under the flags that it has now. */
+  tcpClosed(series: TcpSeries, info: StreamInfo): void {
+    (series as TcpLabelSet).users--;
+    this.#store.inc((info.flags === 0 ? series : this.#findTcp(info, info.flags)).closed);
+  }
+
+  #findTcp(info: StreamInfo, flags: number): TcpLabelSet {
+    const { upstream, cluster, connection } = info;
+    const inbound = connection.direction === 'INBOUND';
+    const workload = upstream === null ? '' : upstream.workload;
+    const tls = connection.tlsVersion === '' ? 0 : 1;
+    const name = `${inbound} ${cluster?.name} ${cluster?.service?.host} ${workload} ${flags} ${tls}`;
+    let series = this.#tcp.get(name);
+    if (series === undefined) {
+      if (this.#tcp.size >= this.#maxLabelSets) {
+        this.#tcpOverflow ??= this.#tcpSlots({ overflow: 'true' });
+        return this.#tcpOverflow;
+      }
+      const peer = { cluster, workload, inbound, generation: 0, series: new Map(), lastKey: -1, last: null };
+      const { response_code: _, grpc_response_status: __, ...labels } = this.#labels(peer, info, NOT_GRPC);
+      series = this.#tcpSlots({ ...labels, request_protocol: 'tcp', response_flags: formatResponseFlags(flags) });
+      this.#tcp.set(name, series);
+    }
+    return series;
+  }
+
+  #tcpSlots(labels: Labels): TcpLabelSet {
+    const scope = this.#store.scope();
+    return {
+      scope,
+      users: 0,
+      seen: 0,
+      seenAt: -1,
+      opened: scope.counter('istio_tcp_connections_opened_total', labels),
+      closed: scope.counter('istio_tcp_connections_closed_total', labels),
+      sent: scope.counter('istio_tcp_sent_bytes_total', labels),
+      received: scope.counter('istio_tcp_received_bytes_total', labels),
+    };
+  }
+
+  #sweepTcp(now: number): void {
+    const idle = this.#tcp.size >= this.#maxLabelSets ? IDLE_WHEN_FULL_MS : IDLE_MS;
+    for (const [name, series] of this.#tcp) {
+      const count = this.#store.value(series.opened) + this.#store.value(series.closed);
+      if (count !== series.seen || series.seenAt < 0 || series.users > 0) {
+        series.seen = count;
+        series.seenAt = now;
+      } else if (now - series.seenAt >= idle) {
+        this.#tcp.delete(name);
+        series.scope.discard();
+      }
+    }
+  }
+
+  /** Evicts label sets that no request has met for a while. Monotonic ms. */
+  sweep(now: number): void {
+    const idle = this.#labelSets.size >= this.#maxLabelSets ? IDLE_WHEN_FULL_MS : IDLE_MS;
+    let evicted = false;
+    for (const [name, series] of this.#labelSets) {
+      const count = this.#store.value(series.requests);
+      if (count !== series.seen || series.seenAt < 0) {
+        series.seen = count;
+        series.seenAt = now;
+      } else if (now - series.seenAt >= idle) {
+        this.#labelSets.delete(name);
+        series.scope.discard();
+        evicted = true;
+      }
+    }
+    if (evicted) this.#generation++;
+    this.#sweepTcp(now);
   }
 
   /** Series of a combination that this peer has not had yet. */
@@ -102,12 +221,15 @@ export class RequestMetrics {
   }
 
   #slots(labels: Labels): RequestSeries {
-    const store = this.#store;
+    const scope = this.#store.scope();
     return {
-      requests: store.counter('istio_requests_total', labels),
-      duration: store.histogram('istio_request_duration_milliseconds', labels),
-      requestBytes: store.histogram('istio_request_bytes', labels),
-      responseBytes: store.histogram('istio_response_bytes', labels),
+      scope,
+      seen: 0,
+      seenAt: -1,
+      requests: scope.counter('istio_requests_total', labels),
+      duration: scope.histogram('istio_request_duration_milliseconds', labels),
+      requestBytes: scope.histogram('istio_request_bytes', labels),
+      responseBytes: scope.histogram('istio_response_bytes', labels),
     };
   }
 
@@ -163,13 +285,11 @@ const GRPC_STATUS_0 = 2;
 /** gRPC has 17 codes; others are no status. */
 const GRPC_STATUSES = 17;
 
-/** Whether a request is gRPC, and its status where the response's head has it. */
+/** Whether a request is gRPC, and its status. */
 function grpcOf(info: StreamInfo): number {
-  const type = info.request.headers.get('content-type');
-  if (type === undefined || !/^application\/grpc(?:$|[+;])/.test(type)) return NOT_GRPC;
-  const status = info.response.headers.get('grpc-status');
-  if (status === undefined || !/^\d{1,2}$/.test(status) || Number(status) >= GRPC_STATUSES) return GRPC_STATUS_MISSING;
-  return GRPC_STATUS_0 + Number(status);
+  if (!isGrpcType(info.request.headers.get('content-type'))) return NOT_GRPC;
+  const status = grpcStatus(info);
+  return status === undefined || status >= GRPC_STATUSES ? GRPC_STATUS_MISSING : GRPC_STATUS_0 + status;
 }
 
 /** Istio's names of the clusters that stand for no service. */

@@ -79,6 +79,10 @@ const HELP: Readonly<Record<string, string>> = {
   istio_request_duration_milliseconds: 'Time from the first byte of a request to the last byte of its response.',
   istio_request_bytes: 'Size of requests, heads included.',
   istio_response_bytes: 'Size of responses, heads included.',
+  istio_tcp_connections_opened_total: 'TCP connections that got their upstream.',
+  istio_tcp_connections_closed_total: 'TCP connections that ended.',
+  istio_tcp_sent_bytes_total: 'Bytes sent to who opened the TCP connection.',
+  istio_tcp_received_bytes_total: 'Bytes received from who opened the TCP connection.',
 };
 
 function helpOf(name: string, dotted: string): string {

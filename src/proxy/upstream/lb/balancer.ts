@@ -1,5 +1,6 @@
 import type { Random } from '../../../base/random.ts';
 import type { SocketAddress } from '../../../model/address.ts';
+import type { RequestHead } from '../../../protocol/http/message.ts';
 import type { Problems } from '../../../xds/proto/codec.ts';
 import type { UpstreamEndpoint } from '../endpoint.ts';
 
@@ -11,6 +12,8 @@ export interface PickContext {
   readonly avoid: readonly UpstreamEndpoint[] | null;
   /** Where the caller was going before it was redirected to us, for ORIGINAL_DST clusters; null unknown. */
   readonly originalDestination: SocketAddress | null;
+  /** The HTTP request that is to be sent; null for other traffic. */
+  readonly request: RequestHead | null;
 }
 
 /**

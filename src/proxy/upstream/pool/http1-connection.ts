@@ -1,12 +1,17 @@
 import type { Socket } from 'node:net';
-import { errorCode } from '../../../base/errors.ts';
 import { WheelTimer } from '../../../base/timer-wheel.ts';
+import { formatAddress } from '../../../model/address.ts';
 import type { Headers } from '../../../protocol/http/headers.ts';
 import { Framing, type ResponseHead } from '../../../protocol/http/message.ts';
 import type { MessageEvents } from '../../../protocol/http1/events.ts';
 import type { HeadNotes, ParseError } from '../../../protocol/http1/framing.ts';
 import { ResponseParser } from '../../../protocol/http1/parser.ts';
 import { Output } from '../../io/output.ts';
+import { keep, type Reads } from '../../io/reads.ts';
+import type { UpstreamConnectionInfo } from '../../telemetry/stream-info.ts';
+import type { TlsInfo } from '../../telemetry/tls-info.ts';
+import type { ClusterStats } from '../stats.ts';
+import { failureOf, readyEvent, upstreamTlsInfo } from '../tls.ts';
 import type { Http1Pool } from './http1-pool.ts';
 
 /** How an attempt at an upstream ended without a whole response. */
@@ -38,8 +43,10 @@ export interface ResponseReader {
   onTunnelEnd(): void;
 }
 
+let lastId = 0;
+
 /** One HTTP/1.1 connection to an endpoint, serving one request at a time. */
-export class Http1Connection implements MessageEvents<ResponseHead> {
+export class Http1Connection implements MessageEvents<ResponseHead>, UpstreamConnectionInfo {
   readonly socket: Socket;
   readonly output: Output;
   readonly #pool: Http1Pool;
@@ -50,6 +57,8 @@ export class Http1Connection implements MessageEvents<ResponseHead> {
   /** Requests sent on it, the present one included. */
   requests = 0;
   connected = false;
+  /** null: plain TCP. */
+  tls: TlsInfo | null = null;
   /** The request on it has been sent whole. */
   requestEnded = false;
   /** Any byte of the present response has arrived. */
@@ -57,19 +66,26 @@ export class Http1Connection implements MessageEvents<ResponseHead> {
   /** Ms of idleness after which the peer may close it, by its own `Keep-Alive: timeout=`. */
   peerIdleMs = Number.POSITIVE_INFINITY;
   openedAt = 0;
+  /** When the connect began. */
+  askedAt = 0;
+  readonly id = ++lastId;
+  localAddress = '';
+  readonly protocol = 'HTTP/1.1';
+  /** Where it was counted as open, whatever the cluster's stats are called by then. */
+  countedBy: ClusterStats | null = null;
   #reusable = true;
   #closed = false;
   #tunnel = false;
   #failure = '';
 
-  constructor(socket: Socket, pool: Http1Pool) {
+  constructor(socket: Socket, reads: Reads, pool: Http1Pool) {
     this.socket = socket;
     this.#pool = pool;
     this.output = new Output(socket);
     this.#parser = new ResponseParser(this, pool.limits);
     this.idleTimer = new WheelTimer(() => this.destroy());
-    socket.on('connect', this.#onConnect);
-    socket.on('data', this.#onData);
+    socket.on(readyEvent(socket), this.#onConnect);
+    reads.onBytes = this.#onData;
     socket.on('end', this.#onEndOfInput);
     socket.on('drain', this.#onDrain);
     socket.on('error', this.#onError);
@@ -168,7 +184,13 @@ export class Http1Connection implements MessageEvents<ResponseHead> {
   // === socket events ===
 
   readonly #onConnect = (): void => {
+    // A server that was not let in.
+    if (this.socket.destroyed) return;
+    this.tls = upstreamTlsInfo(this.socket);
     this.connected = true;
+    // Asked now: a socket that has closed does not know any more.
+    const { localAddress = '', localPort = 0 } = this.socket;
+    this.localAddress = formatAddress({ host: localAddress, port: localPort });
     this.#pool.onConnected(this);
   };
 
@@ -190,6 +212,7 @@ export class Http1Connection implements MessageEvents<ResponseHead> {
       if (rest !== null) reader.onTunnelData(rest);
     }
     reader.onFlush();
+    this.#parser.keepUnread(keep);
   };
 
   readonly #onEndOfInput = (): void => {
@@ -212,7 +235,7 @@ export class Http1Connection implements MessageEvents<ResponseHead> {
   };
 
   readonly #onError = (error: Error): void => {
-    this.#failure = errorCode(error) ?? error.message;
+    this.#failure = failureOf(this.socket, error);
   };
 
   readonly #onClose = (): void => {

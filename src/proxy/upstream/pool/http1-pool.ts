@@ -1,10 +1,12 @@
 import type { Clock } from '../../../base/clock.ts';
 import { type TimerWheel, WheelTimer } from '../../../base/timer-wheel.ts';
 import type { ParserLimits } from '../../../protocol/http1/framing.ts';
+import { Reads } from '../../io/reads.ts';
 import type { Resource } from '../circuit-breaker.ts';
 import type { UpstreamCluster } from '../cluster.ts';
 import { connectTo } from '../connect.ts';
 import type { UpstreamEndpoint } from '../endpoint.ts';
+import { ANY_SERVER, type ServerIdentity } from '../tls.ts';
 import { Http1Connection, type ResetReason } from './http1-connection.ts';
 import type { EndpointPool } from './pool.ts';
 
@@ -43,6 +45,7 @@ export class Http1Pool implements EndpointPool {
   readonly #endpoint: UpstreamEndpoint;
   #cluster: UpstreamCluster;
   readonly #env: PoolEnvironment;
+  readonly #server: ServerIdentity;
   readonly #free: Http1Connection[] = [];
   /** Each with the unit of the circuit breaker that it holds. */
   readonly #all = new Map<Http1Connection, Resource>();
@@ -51,10 +54,12 @@ export class Http1Pool implements EndpointPool {
   readonly #waiting: PendingRequest[] = [];
   #draining = false;
 
-  constructor(endpoint: UpstreamEndpoint, cluster: UpstreamCluster, env: PoolEnvironment) {
+  /** `server`: whom its connections are for, where requests say so. */
+  constructor(endpoint: UpstreamEndpoint, cluster: UpstreamCluster, env: PoolEnvironment, server = ANY_SERVER) {
     this.#endpoint = endpoint;
     this.#cluster = cluster;
     this.#env = env;
+    this.#server = server;
   }
 
   get connections(): number {
@@ -112,6 +117,7 @@ export class Http1Pool implements EndpointPool {
   onConnected(connection: Http1Connection): void {
     this.#settle(connection);
     connection.openedAt = this.#env.clock.now();
+    connection.countedBy!.connected(connection.openedAt - connection.askedAt);
     if (this.#waiting.length > 0) this.#serve(connection);
     else this.release(connection);
   }
@@ -123,10 +129,8 @@ export class Http1Pool implements EndpointPool {
     this.#all.delete(connection);
     this.#env.wheel.release(connection.idleTimer);
     unit.release();
-    const { stats } = this.#cluster;
-    stats.connectionClosed();
-    stats.store.add(stats.upstreamCxRxBytesTotal, connection.socket.bytesRead);
-    stats.store.add(stats.upstreamCxTxBytesTotal, connection.socket.bytesWritten);
+    const { socket, askedAt } = connection;
+    connection.countedBy!.connectionClosed(this.#env.clock.now() - askedAt, socket.bytesRead, socket.bytesWritten);
     const at = this.#free.indexOf(connection);
     if (at >= 0) this.#free.splice(at, 1);
     if (opening) this.#connectFailed(detail);
@@ -186,11 +190,15 @@ export class Http1Pool implements EndpointPool {
       if (this.#all.size > 0) return;
       connections.take();
     }
-    const connection = new Http1Connection(connectTo(this.#endpoint, this.#cluster.config), this);
+    const reads = new Reads();
+    const socket = connectTo(this.#endpoint, this.#cluster, reads.options, this.#server);
+    const connection = new Http1Connection(socket, reads, this);
     const timer = new WheelTimer(() => connection.fail(CONNECT_TIMEOUT));
     this.#all.set(connection, connections);
     this.#opening.set(connection, timer);
-    this.#cluster.stats.connectionOpened();
+    connection.askedAt = this.#env.clock.now();
+    connection.countedBy = this.#cluster.stats;
+    connection.countedBy.connectionOpened(true);
     this.#env.wheel.arm(timer, this.#cluster.config.connectTimeoutMs);
   }
 

@@ -37,7 +37,7 @@ export const bootstrapTables = [
     tracing,
     layered_runtime: effective,
     admin: effective,
-    overload_manager: reported('there is no overload manager yet'),
+    overload_manager: effective,
     enable_dispatcher_stats: whenTrue(perf),
     header_prefix: refused('the prefix of x-envoy- headers cannot be changed'),
     stats_server_version_override: perf,
@@ -98,7 +98,7 @@ export const bootstrapTables = [
     profile_path: perf,
     address: effective,
     socket_options: socketOptions,
-    ignore_global_conn_limit: whenTrue(reported('there is no global connection limit')),
+    ignore_global_conn_limit: whenTrue(moot('the admin port has a limit of its own')),
   }),
   table(bootstrap.LayeredRuntime, { layers: effective }),
   table(bootstrap.RuntimeLayer, {

@@ -1,5 +1,7 @@
 import * as cluster from '../../proto/gen/envoy/config/cluster/v3.ts';
 import * as endpoint from '../../proto/gen/envoy/config/endpoint/v3.ts';
+import * as dynamic from '../../proto/gen/envoy/extensions/clusters/dynamic_forward_proxy/v3.ts';
+import * as dnsCache from '../../proto/gen/envoy/extensions/common/dynamic_forward_proxy/v3.ts';
 import * as upstream from '../../proto/gen/envoy/extensions/upstreams/http/v3.ts';
 import {
   effective,
@@ -18,6 +20,8 @@ import {
 const resolver = reported("names are resolved by the system's resolver");
 const noHttp3 = refused('HTTP/3 is not spoken: use http_protocol_options');
 const successRate = reported('only consecutive errors eject; success-rate and failure-percentage ejection come later');
+const anyFamily = reported('both address families are tried');
+const everyConnect = reported('a name is looked up for each new connection');
 const lrs = reported('no load reports are sent yet');
 const locality = reported('localities of one priority are one set of endpoints; balancing by locality comes later');
 const poolStats = reported('there are no such stats');
@@ -28,7 +32,7 @@ export const clusterTables = [
     name: effective,
     alt_stat_name: effective,
     type: effective,
-    cluster_type: refused('custom cluster types (aggregate, dynamic forward proxy, …) come later: use type'),
+    cluster_type: effective,
     eds_cluster_config: effective,
     connect_timeout: effective,
     per_connection_buffer_limit_bytes: effective,
@@ -82,6 +86,29 @@ export const clusterTables = [
     connection_pool_per_downstream_connection: whenTrue(refused('upstream connections are shared by all clients')),
   }),
   table(cluster.Cluster_TransportSocketMatch, { name: label, match: effective, transport_socket: effective }),
+  table(cluster.Cluster_CustomClusterType, { name: label, typed_config: effective }),
+  table(dynamic.ClusterConfig, {
+    dns_cache_config: effective,
+    sub_clusters_config: reported('hosts share one cluster, its limits and its stats'),
+    allow_insecure_cluster_options: moot('it concerns upstream TLS'),
+    allow_coalesced_connections: whenTrue(reported('connections are for one host')),
+  }),
+  table(dnsCache.DnsCacheConfig, {
+    name: label,
+    dns_lookup_family: { values: { V4_ONLY: anyFamily, V6_ONLY: anyFamily } },
+    dns_refresh_rate: everyConnect,
+    dns_min_refresh_rate: everyConnect,
+    host_ttl: perf,
+    max_hosts: effective,
+    dns_failure_refresh_rate: everyConnect,
+    dns_cache_circuit_breaker: everyConnect,
+    use_tcp_for_dns_lookups: whenTrue(resolver),
+    dns_resolution_config: resolver,
+    typed_dns_resolver_config: resolver,
+    preresolve_hostnames: perf,
+    dns_query_timeout: reported('connect_timeout holds for the look-up too'),
+    key_value_config: everyConnect,
+  }),
   table(cluster.Cluster_EdsClusterConfig, { eds_config: effective, service_name: effective }),
   table(cluster.Cluster_RefreshRate, { base_interval: effective, max_interval: effective }),
   table(cluster.Cluster_OriginalDstLbConfig, {

@@ -44,6 +44,14 @@ export const coreTables = [
     additional_source_addresses: reported('only source_address is bound'),
     local_address_selector: reported('only source_address is bound'),
   }),
+  table(core.SocketOption, {
+    description: label,
+    level: effective,
+    name: effective,
+    int_value: effective,
+    buf_value: reported('Node sets no raw socket options'),
+    state: moot('the options that Node can set are set once the connection is accepted'),
+  }),
   table(core.TcpKeepalive, {
     keepalive_probes: reported("the kernel's number of probes holds"),
     keepalive_time: effective,
@@ -61,7 +69,7 @@ export const coreTables = [
     inline_bytes: effective,
     inline_string: effective,
     environment_variable: refused('the proxy reads no environment variables for config: use inline_string or filename'),
-    watched_directory: reported('the file is read once'),
+    watched_directory: reported('files of TLS are watched themselves, any other is read once'),
   }),
   table(core.SubstitutionFormatString, {
     text_format: effective,
@@ -72,6 +80,7 @@ export const coreTables = [
     formatters: reported('formatter extensions are not loaded; an operator that only they know is an error'),
     json_format_options: reported('fields are written in the order of the config'),
   }),
+  table(core.RuntimeFeatureFlag, { default_value: effective, runtime_key: effective }),
   table(core.RuntimeFractionalPercent, { default_value: effective, runtime_key: effective }),
   table(core.RuntimeUInt32, { default_value: effective, runtime_key: effective }),
   table(core.TransportSocket, { name: label, typed_config: effective }),
@@ -79,6 +88,8 @@ export const coreTables = [
 
   table(type.FractionalPercent, { numerator: effective, denominator: effective }),
   table(type.Percent, { value: effective }),
+  table(type.TokenBucket, { max_tokens: effective, tokens_per_fill: effective, fill_interval: effective }),
+  table(type.Int32Range, { start: effective, end: effective }),
   table(type.Int64Range, { start: effective, end: effective }),
 
   table(matcher.StringMatcher, {
@@ -158,9 +169,9 @@ export const coreTables = [
     stateful_formatter: moot('header names keep the case they came in'),
   }),
   table(core.UpstreamHttpProtocolOptions, {
-    auto_sni: whenTrue(reported('there is no upstream TLS yet')),
-    auto_san_validation: whenTrue(reported('there is no upstream TLS yet')),
-    override_auto_sni_header: reported('there is no upstream TLS yet'),
+    auto_sni: effective,
+    auto_san_validation: effective,
+    override_auto_sni_header: effective,
   }),
 
   table(core.ConfigSource, {

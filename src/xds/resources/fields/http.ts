@@ -1,9 +1,14 @@
+import * as mutation from '../../proto/gen/envoy/config/common/mutation_rules/v3.ts';
+import * as core from '../../proto/gen/envoy/config/core/v3.ts';
+import * as route from '../../proto/gen/envoy/config/route/v3.ts';
 import * as router from '../../proto/gen/envoy/extensions/filters/http/router/v3.ts';
 import * as hcm from '../../proto/gen/envoy/extensions/filters/network/http_connection_manager/v3.ts';
+import * as early from '../../proto/gen/envoy/extensions/http/early_header_mutation/header_mutation/v3.ts';
+import * as custom from '../../proto/gen/envoy/extensions/http/original_ip_detection/custom_header/v3.ts';
+import * as xff from '../../proto/gen/envoy/extensions/http/original_ip_detection/xff/v3.ts';
+import * as uuid from '../../proto/gen/envoy/extensions/request_id/uuid/v3.ts';
+import { HttpStatus } from '../../proto/gen/envoy/type/v3.ts';
 import { ecds, effective, http2, http3, moot, refused, reported, table, tracing, whenTrue } from '../field-state.ts';
-
-const flush = reported('an entry is written once, when its stream ends');
-const xfcc = moot('without mutual TLS the header is removed, whichever of these is asked for');
 
 export const httpTables = [
   table(hcm.HttpConnectionManager, {
@@ -16,9 +21,9 @@ export const httpTables = [
     stat_prefix: effective,
     rds: effective,
     route_config: effective,
-    scoped_routes: refused('scoped routes are not supported: use rds or route_config'),
+    scoped_routes: effective,
     http_filters: effective,
-    add_user_agent: whenTrue(reported('no user-agent header is added')),
+    add_user_agent: effective,
     tracing,
     common_http_protocol_options: effective,
     http_protocol_options: effective,
@@ -26,7 +31,7 @@ export const httpTables = [
     http3_protocol_options: http3,
     server_name: effective,
     server_header_transformation: effective,
-    scheme_header_transformation: reported('the scheme is that of the listener'),
+    scheme_header_transformation: effective,
     max_request_headers_kb: effective,
     stream_idle_timeout: effective,
     request_timeout: effective,
@@ -34,57 +39,115 @@ export const httpTables = [
     drain_timeout: moot('HTTP/1.1 needs no grace period: the last response says Connection: close'),
     delayed_close_timeout: effective,
     access_log: effective,
-    access_log_flush_interval: flush,
-    flush_access_log_on_new_request: whenTrue(flush),
-    access_log_options: flush,
+    access_log_flush_interval: effective,
+    flush_access_log_on_new_request: effective,
+    access_log_options: effective,
     use_remote_address: effective,
     xff_num_trusted_hops: effective,
-    original_ip_detection_extensions: refused(
-      'extensions that find the client address are not supported: use use_remote_address and xff_num_trusted_hops',
-    ),
-    early_header_mutation_extensions: refused('headers cannot be changed before routing: use request_headers_to_add'),
+    original_ip_detection_extensions: effective,
+    early_header_mutation_extensions: effective,
     internal_address_config: effective,
     skip_xff_append: effective,
     via: effective,
     generate_request_id: effective,
     preserve_external_request_id: effective,
     always_set_request_id_in_response: effective,
-    forward_client_cert_details: {
-      values: {
-        FORWARD_ONLY: xfcc,
-        APPEND_FORWARD: xfcc,
-        SANITIZE_SET: xfcc,
-        ALWAYS_FORWARD_ONLY: refused('x-forwarded-client-cert is removed until there is mutual TLS'),
-      },
-    },
-    set_current_client_cert_details: reported('there are no client certificates yet'),
+    forward_client_cert_details: effective,
+    set_current_client_cert_details: effective,
     proxy_100_continue: moot('Expect and every 1xx answer are always forwarded'),
-    represent_ipv4_remote_address_as_ipv4_mapped_ipv6: whenTrue(reported('IPv4 addresses are written as IPv4')),
+    represent_ipv4_remote_address_as_ipv4_mapped_ipv6: effective,
     upgrade_configs: effective,
     normalize_path: effective,
     merge_slashes: effective,
     path_with_escaped_slashes_action: effective,
-    request_id_extension: reported('request ids are random UUIDs'),
+    request_id_extension: effective,
     local_reply_config: effective,
     strip_matching_host_port: effective,
     strip_any_host_port: effective,
     stream_error_on_invalid_http_message: whenTrue(reported('the connection is closed after an invalid message')),
     path_normalization_options: refused('use normalize_path and merge_slashes'),
     strip_trailing_host_dot: effective,
-    proxy_status_config: reported('no Proxy-Status header is added'),
+    proxy_status_config: effective,
     typed_header_validation_config: refused('use normalize_path, merge_slashes and headers_with_underscores_action'),
-    append_x_forwarded_port: whenTrue(reported('no x-forwarded-port header is added')),
+    append_x_forwarded_port: effective,
     append_local_overload: whenTrue(reported('there is no overload manager yet')),
     add_proxy_protocol_connection_state: moot('the PROXY protocol is not read'),
   }),
+  table(hcm.ScopedRoutes, {
+    name: effective,
+    scope_key_builder: effective,
+    rds_config_source: effective,
+    scoped_route_configurations_list: effective,
+    scoped_rds: refused('scopes are not asked for over SRDS: put them into scoped_route_configurations_list'),
+  }),
+  table(hcm.ScopedRoutes_ScopeKeyBuilder, { fragments: effective }),
+  table(hcm.ScopedRoutes_ScopeKeyBuilder_FragmentBuilder, { header_value_extractor: effective }),
+  table(hcm.ScopedRoutes_ScopeKeyBuilder_FragmentBuilder_HeaderValueExtractor, {
+    name: effective,
+    element_separator: effective,
+    index: effective,
+    element: effective,
+  }),
+  table(hcm.ScopedRoutes_ScopeKeyBuilder_FragmentBuilder_HeaderValueExtractor_KvElement, {
+    separator: effective,
+    key: effective,
+  }),
+  table(hcm.ScopedRouteConfigurationsList, { scoped_route_configurations: effective }),
+  table(route.ScopedRouteConfiguration, {
+    on_demand: moot('the routes are there before the first request asks for them'),
+    name: effective,
+    route_configuration_name: effective,
+    route_configuration: effective,
+    key: effective,
+  }),
+  table(route.ScopedRouteConfiguration_Key, { fragments: effective }),
+  table(route.ScopedRouteConfiguration_Key_Fragment, { string_key: effective }),
   table(hcm.Rds, { config_source: effective, route_config_name: effective }),
+  table(hcm.HttpConnectionManager_HcmAccessLogOptions, {
+    access_log_flush_interval: effective,
+    flush_access_log_on_new_request: effective,
+    flush_log_on_tunnel_successfully_established: effective,
+  }),
+  table(hcm.HttpConnectionManager_ProxyStatusConfig, {
+    remove_details: effective,
+    remove_connection_termination_details: moot('how the connection ended is not among the details'),
+    remove_response_flags: effective,
+    set_recommended_response_code: effective,
+    use_node_id: effective,
+    literal_proxy_name: effective,
+  }),
+  table(hcm.RequestIDExtension, { typed_config: effective }),
+  table(uuid.UuidRequestIdConfig, {
+    pack_trace_reason: reported('request ids say nothing of traces: there is no tracing yet'),
+    use_request_id_for_trace_sampling: tracing,
+  }),
+  table(core.SchemeHeaderTransformation, {
+    scheme_to_overwrite: effective,
+    match_upstream: whenTrue(moot('HTTP/1.1 sends no scheme to the upstream')),
+  }),
+  table(xff.XffConfig, { xff_num_trusted_hops: effective }),
+  table(custom.CustomHeaderConfig, {
+    header_name: effective,
+    allow_extension_to_set_address_as_trusted: effective,
+    reject_with_status: effective,
+  }),
+  table(HttpStatus, { code: effective }),
+  table(early.HeaderMutation, { mutations: effective }),
+  table(mutation.HeaderMutation, { remove: effective, append: effective }),
   table(hcm.HttpConnectionManager_InternalAddressConfig, {
     unix_sockets: moot('there are no Unix sockets'),
     cidr_ranges: effective,
   }),
+  table(hcm.HttpConnectionManager_SetCurrentClientCertDetails, {
+    subject: effective,
+    cert: effective,
+    chain: effective,
+    dns: effective,
+    uri: effective,
+  }),
   table(hcm.HttpConnectionManager_UpgradeConfig, {
     upgrade_type: effective,
-    filters: refused('an upgrade uses the filters of the connection manager: leave filters out'),
+    filters: effective,
     enabled: effective,
   }),
   table(hcm.LocalReplyConfig, { mappers: effective, body_format: effective }),

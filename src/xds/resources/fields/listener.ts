@@ -3,7 +3,10 @@ import * as listener from '../../proto/gen/envoy/config/listener/v3.ts';
 import * as fileLog from '../../proto/gen/envoy/extensions/access_loggers/file/v3.ts';
 import * as streamLog from '../../proto/gen/envoy/extensions/access_loggers/stream/v3.ts';
 import * as httpInspector from '../../proto/gen/envoy/extensions/filters/listener/http_inspector/v3.ts';
+import * as localRateLimit from '../../proto/gen/envoy/extensions/filters/listener/local_ratelimit/v3.ts';
 import * as originalDst from '../../proto/gen/envoy/extensions/filters/listener/original_dst/v3.ts';
+import * as originalSrc from '../../proto/gen/envoy/extensions/filters/listener/original_src/v3.ts';
+import * as proxyProtocol from '../../proto/gen/envoy/extensions/filters/listener/proxy_protocol/v3.ts';
 import * as tlsInspector from '../../proto/gen/envoy/extensions/filters/listener/tls_inspector/v3.ts';
 import * as tcp from '../../proto/gen/envoy/extensions/filters/network/tcp_proxy/v3.ts';
 import {
@@ -11,7 +14,6 @@ import {
   effective,
   label,
   metadata,
-  moot,
   perf,
   refused,
   reported,
@@ -19,8 +21,6 @@ import {
   table,
   whenTrue,
 } from '../field-state.ts';
-
-const flush = reported('an entry is written once, when its stream ends');
 
 export const listenerTables = [
   table(listener.Listener, {
@@ -37,30 +37,32 @@ export const listenerTables = [
     ),
     default_filter_chain: effective,
     per_connection_buffer_limit_bytes: effective,
-    metadata,
+    metadata: effective,
     deprecated_v1: effective,
     drain_type: { values: { MODIFY_ONLY: reported('a listener drains whenever it is asked to') } },
-    listener_filters: reported('no listener filter runs yet: nothing is detected before the first byte is read'),
-    listener_filters_timeout: moot('no listener filter waits for anything'),
-    continue_on_listener_filters_timeout: moot('no listener filter waits for anything'),
+    listener_filters: effective,
+    listener_filters_timeout: effective,
+    continue_on_listener_filters_timeout: effective,
     transparent: whenTrue(refused('transparent sockets (TPROXY) are not possible in Node: redirect instead')),
     freebind: whenTrue(reported('Node cannot set IP_FREEBIND; the address must exist when the proxy starts')),
-    socket_options: socketOptions,
+    socket_options: effective,
     tcp_fast_open_queue_length: perf,
     traffic_direction: effective,
     udp_listener_config: refused('UDP is not proxied'),
     api_listener: refused('API listeners are for Envoy Mobile'),
-    connection_balance_config: reported('connections are spread over workers as the kernel does it'),
+    connection_balance_config: reported(
+      'each worker accepts for itself, and the kernel spreads connections (SO_REUSEPORT)',
+    ),
     reuse_port: perf,
     enable_reuse_port: perf,
-    access_log: reported('connections are not logged yet, requests are'),
+    access_log: effective,
     tcp_backlog_size: effective,
     max_connections_to_accept_per_socket_event: perf,
     bind_to_port: effective,
     internal_listener: refused('internal listeners are not supported'),
     enable_mptcp: whenTrue(reported('Node opens plain TCP sockets')),
-    ignore_global_conn_limit: whenTrue(reported('there is no global connection limit')),
-    bypass_overload_manager: whenTrue(reported('there is no overload manager yet')),
+    ignore_global_conn_limit: effective,
+    bypass_overload_manager: effective,
   }),
   table(listener.AdditionalAddress, { address: effective, socket_options: socketOptions }),
   table(listener.Listener_DeprecatedV1, { bind_to_port: effective }),
@@ -68,15 +70,23 @@ export const listenerTables = [
     name: label,
     typed_config: effective,
     config_discovery: ecds,
-    filter_disabled: refused('a listener filter cannot be switched off by port: use a listener without it'),
+    filter_disabled: effective,
   }),
+  table(listener.ListenerFilterChainMatchPredicate, {
+    or_match: effective,
+    and_match: effective,
+    not_match: effective,
+    any_match: effective,
+    destination_port_range: effective,
+  }),
+  table(listener.ListenerFilterChainMatchPredicate_MatchSet, { rules: effective }),
   table(listener.FilterChain, {
     filter_chain_match: effective,
     filters: effective,
-    use_proxy_proto: whenTrue(refused('the PROXY protocol is not read yet')),
+    use_proxy_proto: effective,
     metadata,
     transport_socket: effective,
-    transport_socket_connect_timeout: reported('there is no downstream TLS yet'),
+    transport_socket_connect_timeout: effective,
     name: effective,
     on_demand_configuration: reported('chains are built at once'),
   }),
@@ -101,6 +111,19 @@ export const listenerTables = [
     initial_read_buffer_size: perf,
   }),
   table(httpInspector.HttpInspector, {}),
+  table(proxyProtocol.ProxyProtocol, {
+    rules: reported('TLVs are read and kept nowhere: connections have no dynamic metadata'),
+    allow_requests_without_proxy_protocol: effective,
+    pass_through_tlvs: reported('no PROXY header is sent upstream that could carry them'),
+    disallowed_versions: effective,
+    stat_prefix: effective,
+  }),
+  table(localRateLimit.LocalRateLimit, {
+    stat_prefix: effective,
+    token_bucket: effective,
+    runtime_enabled: effective,
+  }),
+  table(originalSrc.OriginalSrc, { bind_port: label, mark: label }),
 
   table(tcp.TcpProxy, {
     stat_prefix: effective,
@@ -109,16 +132,22 @@ export const listenerTables = [
     on_demand: refused('clusters are not discovered on demand: the cluster must be configured'),
     metadata_match: reported('there is no subset load balancing yet'),
     idle_timeout: effective,
-    downstream_idle_timeout: reported('idle_timeout holds for both sides'),
-    upstream_idle_timeout: reported('idle_timeout holds for both sides'),
-    access_log: reported('TCP connections are not logged yet'),
+    downstream_idle_timeout: reported(
+      'Envoy does not implement it either: use idle_timeout, which holds for both sides',
+    ),
+    upstream_idle_timeout: reported('Envoy does not implement it either: use idle_timeout, which holds for both sides'),
+    access_log: effective,
     max_connect_attempts: effective,
     hash_policy: reported('there is no consistent hashing yet'),
     tunneling_config: refused('TCP is not tunnelled through CONNECT: use a plain cluster'),
-    max_downstream_connection_duration: reported('a TCP connection lives until one side closes it'),
-    access_log_flush_interval: flush,
-    flush_access_log_on_connected: whenTrue(flush),
-    access_log_options: flush,
+    max_downstream_connection_duration: effective,
+    access_log_flush_interval: effective,
+    flush_access_log_on_connected: effective,
+    access_log_options: effective,
+  }),
+  table(tcp.TcpProxy_TcpAccessLogOptions, {
+    access_log_flush_interval: effective,
+    flush_access_log_on_connected: effective,
   }),
   table(tcp.TcpProxy_WeightedCluster, { clusters: effective }),
   table(tcp.TcpProxy_WeightedCluster_ClusterWeight, {
@@ -138,10 +167,10 @@ export const listenerTables = [
     or_filter: effective,
     header_filter: effective,
     response_flag_filter: effective,
-    grpc_status_filter: refused('filters on gRPC status come later'),
+    grpc_status_filter: effective,
     extension_filter: refused('filter extensions (CEL) are not supported: use the built-in filters'),
     metadata_filter: refused('dynamic metadata is not kept: use header_filter'),
-    log_type_filter: refused('an entry is written only when its stream ends'),
+    log_type_filter: effective,
   }),
   table(accesslog.ComparisonFilter, { op: effective, value: effective }),
   table(accesslog.StatusCodeFilter, { comparison: effective }),
@@ -156,6 +185,8 @@ export const listenerTables = [
   table(accesslog.OrFilter, { filters: effective }),
   table(accesslog.HeaderFilter, { header: effective }),
   table(accesslog.ResponseFlagFilter, { flags: effective }),
+  table(accesslog.GrpcStatusFilter, { statuses: effective, exclude: effective }),
+  table(accesslog.LogTypeFilter, { types: effective, exclude: effective }),
   table(fileLog.FileAccessLog, {
     path: effective,
     format: effective,

@@ -1,4 +1,9 @@
 import * as route from '../../proto/gen/envoy/config/route/v3.ts';
+import { AllowListedRoutesConfig } from '../../proto/gen/envoy/extensions/internal_redirect/allow_listed_routes/v3.ts';
+import { PreviousRoutesConfig } from '../../proto/gen/envoy/extensions/internal_redirect/previous_routes/v3.ts';
+import { SafeCrossSchemeConfig } from '../../proto/gen/envoy/extensions/internal_redirect/safe_cross_scheme/v3.ts';
+import { UriTemplateMatchConfig } from '../../proto/gen/envoy/extensions/path/match/uri_template/v3.ts';
+import { UriTemplateRewriteConfig } from '../../proto/gen/envoy/extensions/path/rewrite/uri_template/v3.ts';
 import { effective, label, metadata, mirror, refused, reported, table, tracing, whenTrue } from '../field-state.ts';
 
 const rateLimits = reported('there is no global rate limit yet; the local rate limit filter has its own buckets');
@@ -6,7 +11,6 @@ const hedge = reported('requests are not hedged yet');
 const cors = refused(
   'this place is deprecated: put a CorsPolicy for envoy.filters.http.cors into typed_per_filter_config',
 );
-const redirects = reported('redirects of the upstream are passed on to the client');
 const plugin = refused('cluster specifier plugins are not supported: use cluster, weighted_clusters or cluster_header');
 const retryExtension = refused('retry policies as extensions are not supported: use retry_policy');
 const subset = reported('there is no subset load balancing yet');
@@ -31,9 +35,7 @@ export const routeTables = [
     cluster_specifier_plugins: plugin,
     request_mirror_policies: mirror,
     ignore_port_in_host_matching: effective,
-    ignore_path_parameters_in_path_matching: whenTrue(
-      refused('path parameters (;a=b) are part of the path: use safe_regex'),
-    ),
+    ignore_path_parameters_in_path_matching: effective,
     typed_per_filter_config: effective,
     metadata,
   }),
@@ -53,7 +55,7 @@ export const routeTables = [
     retry_policy: effective,
     retry_policy_typed_config: retryExtension,
     hedge_policy: hedge,
-    include_is_timeout_retry_header: whenTrue(reported('no x-envoy-is-timeout-retry header is sent')),
+    include_is_timeout_retry_header: effective,
     per_request_buffer_limit_bytes: effective,
     request_mirror_policies: mirror,
     metadata,
@@ -80,7 +82,7 @@ export const routeTables = [
     safe_regex: effective,
     connect_matcher: effective,
     path_separated_prefix: effective,
-    path_match_policy: refused('URI templates are not supported: use safe_regex'),
+    path_match_policy: effective,
     case_sensitive: effective,
     runtime_fraction: effective,
     headers: effective,
@@ -108,9 +110,7 @@ export const routeTables = [
   table(route.QueryParameterMatcher, {
     name: effective,
     string_match: effective,
-    present_match: {
-      values: { false: refused('a parameter cannot be asked to be absent: put a route that has it first') },
-    },
+    present_match: effective,
   }),
   table(route.RouteAction, {
     cluster: effective,
@@ -122,7 +122,7 @@ export const routeTables = [
     metadata_match: subset,
     prefix_rewrite: effective,
     regex_rewrite: effective,
-    path_rewrite_policy: refused('URI templates are not supported: use regex_rewrite'),
+    path_rewrite_policy: effective,
     host_rewrite_literal: effective,
     auto_host_rewrite: effective,
     host_rewrite_header: effective,
@@ -140,11 +140,11 @@ export const routeTables = [
     hash_policy: reported('there is no consistent hashing yet'),
     cors,
     max_grpc_timeout: effective,
-    grpc_timeout_offset: reported('the grpc-timeout header is used as it is'),
+    grpc_timeout_offset: effective,
     upgrade_configs: effective,
-    internal_redirect_policy: redirects,
-    internal_redirect_action: redirects,
-    max_internal_redirects: redirects,
+    internal_redirect_policy: effective,
+    internal_redirect_action: effective,
+    max_internal_redirects: effective,
     hedge_policy: hedge,
     max_stream_duration: effective,
   }),
@@ -156,12 +156,12 @@ export const routeTables = [
   table(route.RouteAction_MaxStreamDuration, {
     max_stream_duration: effective,
     grpc_timeout_header_max: effective,
-    grpc_timeout_header_offset: reported('the grpc-timeout header is used as it is'),
+    grpc_timeout_header_offset: effective,
   }),
   table(route.WeightedCluster, {
     clusters: effective,
     total_weight: effective,
-    runtime_key_prefix: reported('weights are those of the config'),
+    runtime_key_prefix: effective,
     header_name: effective,
   }),
   table(route.WeightedCluster_ClusterWeight, {
@@ -177,7 +177,7 @@ export const routeTables = [
     retry_on: effective,
     num_retries: effective,
     per_try_timeout: effective,
-    per_try_idle_timeout: reported('a silent attempt is ended by per_try_timeout or the stream idle timeout'),
+    per_try_idle_timeout: effective,
     retry_priority: reported('a retry goes to the priority that the load balancer picks'),
     retry_host_predicate: effective,
     retry_options_predicates: refused('retry option extensions are not supported'),
@@ -192,6 +192,18 @@ export const routeTables = [
   table(route.RetryPolicy_RetryBackOff, { base_interval: effective, max_interval: effective }),
   table(route.RetryPolicy_RateLimitedRetryBackOff, { reset_headers: effective, max_interval: effective }),
   table(route.RetryPolicy_ResetHeader, { name: effective, format: effective }),
+  table(route.InternalRedirectPolicy, {
+    max_internal_redirects: effective,
+    redirect_response_codes: effective,
+    predicates: effective,
+    allow_cross_scheme_redirect: effective,
+    response_headers_to_copy: effective,
+  }),
+  table(AllowListedRoutesConfig, { allowed_route_names: effective }),
+  table(PreviousRoutesConfig, {}),
+  table(SafeCrossSchemeConfig, {}),
+  table(UriTemplateMatchConfig, { path_template: effective }),
+  table(UriTemplateRewriteConfig, { path_template_rewrite: effective }),
   table(route.RedirectAction, {
     https_redirect: effective,
     scheme_redirect: effective,

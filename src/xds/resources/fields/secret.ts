@@ -1,14 +1,105 @@
+import * as core from '../../proto/gen/envoy/config/core/v3.ts';
 import * as tls from '../../proto/gen/envoy/extensions/transport_sockets/tls/v3.ts';
-import { effective, refused, reported, table } from '../field-state.ts';
+import { effective, moot, perf, refused, reported, table, whenTrue } from '../field-state.ts';
 
-const later = reported('there is no TLS yet: the secret is checked and kept, and nothing uses it');
+const providers = refused('certificate provider plugins are not supported: use files or SDS');
+const ocsp = reported('no OCSP response is stapled: Node only staples what a callback fetches');
 
 export const secretTables = [
   table(tls.Secret, {
     name: effective,
-    tls_certificate: later,
-    session_ticket_keys: later,
-    validation_context: later,
+    tls_certificate: effective,
+    session_ticket_keys: effective,
+    validation_context: effective,
     generic_secret: refused('generic secrets have no user in this version'),
+  }),
+  table(tls.SdsSecretConfig, { name: effective, sds_config: effective }),
+  table(tls.TlsCertificate, {
+    certificate_chain: effective,
+    private_key: effective,
+    pkcs12: refused('convert it with openssl pkcs12 -nodes, and give certificate_chain and private_key'),
+    watched_directory: effective,
+    private_key_provider: refused('keys in hardware are not supported: use private_key'),
+    password: effective,
+    ocsp_staple: ocsp,
+    signed_certificate_timestamp: reported('no SCT is sent: Envoy does not send it either'),
+  }),
+  table(core.WatchedDirectory, { path: effective }),
+  table(tls.TlsSessionTicketKeys, { keys: effective }),
+  table(tls.CertificateValidationContext, {
+    trusted_ca: effective,
+    ca_certificate_provider_instance: providers,
+    system_root_certs: effective,
+    watched_directory: effective,
+    verify_certificate_spki: effective,
+    verify_certificate_hash: effective,
+    match_typed_subject_alt_names: effective,
+    match_subject_alt_names: effective,
+    require_signed_certificate_timestamp: whenTrue(refused('SCTs are not checked, in Envoy neither: leave it out')),
+    crl: effective,
+    allow_expired_certificate: effective,
+    trust_chain_verification: effective,
+    custom_validator_config: effective,
+    only_verify_leaf_cert_crl: whenTrue(
+      refused('the whole chain is held against the revocation lists: give one for every CA of it'),
+    ),
+    max_verify_depth: effective,
+  }),
+  table(tls.CertificateValidationContext_SystemRootCerts, {}),
+  table(tls.SubjectAltNameMatcher, { san_type: effective, matcher: effective, oid: effective }),
+  table(tls.SPIFFECertValidatorConfig, { trust_domains: effective }),
+  table(tls.SPIFFECertValidatorConfig_TrustDomain, { name: effective, trust_bundle: effective }),
+  table(tls.TlsParameters, {
+    tls_minimum_protocol_version: effective,
+    tls_maximum_protocol_version: effective,
+    cipher_suites: effective,
+    ecdh_curves: effective,
+    signature_algorithms: effective,
+  }),
+  table(tls.CommonTlsContext, {
+    tls_params: effective,
+    tls_certificates: effective,
+    tls_certificate_sds_secret_configs: effective,
+    tls_certificate_provider_instance: providers,
+    tls_certificate_certificate_provider: providers,
+    tls_certificate_certificate_provider_instance: providers,
+    validation_context: effective,
+    validation_context_sds_secret_config: effective,
+    combined_validation_context: effective,
+    validation_context_certificate_provider: providers,
+    validation_context_certificate_provider_instance: providers,
+    alpn_protocols: effective,
+    custom_handshaker: refused('handshaker extensions are not supported'),
+    key_log: reported('no TLS keys are logged'),
+  }),
+  table(tls.CommonTlsContext_CombinedCertificateValidationContext, {
+    default_validation_context: effective,
+    validation_context_sds_secret_config: effective,
+    validation_context_certificate_provider: providers,
+    validation_context_certificate_provider_instance: providers,
+  }),
+  table(tls.DownstreamTlsContext, {
+    common_tls_context: effective,
+    require_client_certificate: effective,
+    require_sni: effective,
+    session_ticket_keys: effective,
+    session_ticket_keys_sds_secret_config: effective,
+    disable_stateless_session_resumption: effective,
+    disable_stateful_session_resumption: moot('sessions are resumed by tickets only'),
+    session_timeout: effective,
+    ocsp_staple_policy: {
+      values: {
+        STRICT_STAPLING: refused('no OCSP response is stapled: use LENIENT_STAPLING'),
+        MUST_STAPLE: refused('no OCSP response is stapled: use LENIENT_STAPLING'),
+      },
+    },
+    full_scan_certs_on_sni_mismatch: perf,
+  }),
+  table(tls.UpstreamTlsContext, {
+    common_tls_context: effective,
+    sni: effective,
+    allow_renegotiation: whenTrue(reported('a server that asks to renegotiate is answered as OpenSSL does: not')),
+    max_session_keys: effective,
+    enforce_rsa_key_usage: whenTrue(reported('OpenSSL checks the key usage of servers itself')),
   }),
 ];

@@ -4,6 +4,7 @@ import { clusterTables } from './cluster.ts';
 import { coreTables } from './core.ts';
 import { httpTables } from './http.ts';
 import { listenerTables } from './listener.ts';
+import { overloadTables } from './overload.ts';
 import { routeTables } from './route.ts';
 import { secretTables } from './secret.ts';
 
@@ -16,4 +17,5 @@ export const standardTables: readonly FieldTable[] = [
   ...clusterTables,
   ...secretTables,
   ...bootstrapTables,
+  ...overloadTables,
 ];

@@ -19,7 +19,7 @@ listener      http_proxy
 virtual host  reviews.default.svc.cluster.local:9080 (domain reviews:9080 covers "reviews:9080")
 route         ✓ #0 bounded: path begins with "/"
                 VirtualService default/reviews (try/timeout-retry.yaml:14) http[0]
-filter        fault, cors, local_ratelimit: nothing to do by the routes
+filter        fault, cors, local_ratelimit, dynamic_forward_proxy: nothing to do by the routes
 cluster       outbound|9080|v2|reviews.default.svc.cluster.local
                 DestinationRule default/reviews (destination-rules.yaml:28) subset v2
 subset        v2

@@ -79,6 +79,7 @@ describe('a forwarded request', () => {
                           route:
                             timeout: 3s
                             prefix_rewrite: /v
+                            internal_redirect_policy: { redirect_response_codes: [302, 307] }
                             retry_policy: { retry_on: "5xx,reset", num_retries: 4, per_try_timeout: 1s }
                             weighted_clusters: { clusters: [{ name: v1, weight: 90 }, { name: v2, weight: 10 }] }
                           typed_per_filter_config:
@@ -105,6 +106,7 @@ describe('a forwarded request', () => {
       upstream: { authority: 'reviews:9080', path: '/v/1' },
       timeouts: { routeMs: 3000, perTryMs: 1000, connectMs: 2000 },
       retries: { on: ['5xx', 'reset'], max: 4 },
+      redirects: '302, 307 is followed here, up to once, within the scheme',
       refused: '',
       state: { membership: { total: 1, healthy: 1 }, endpoints: [{ address: '127.0.0.1:9001' }] },
       warnings: [],
@@ -210,4 +212,27 @@ test('a path needs a host header, and a header may not break the line', async ()
   expect(() => explain({ url: '/a' })).toThrow('names no host');
   expect(() => explain({ headers: [['a', 'b\r\nc: d']] })).toThrow('line break');
   expect(() => explain({ method: 'GE T' })).toThrow(RangeError);
+});
+
+test('filters say what they do, with the numbers of the route', async () => {
+  const routes = `
+                        - match: { path: /late }
+                          route: { cluster: v1 }
+                          typed_per_filter_config:
+                            envoy.filters.http.fault:
+                              "@type": type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault
+                              delay: { fixed_delay: 2s, percentage: { numerator: 50 } }
+                        - match: { path: /off }
+                          route: { cluster: v1 }
+                          typed_per_filter_config:
+                            envoy.filters.http.fault:
+                              "@type": type.googleapis.com/envoy.config.route.v3.FilterConfig
+                              disabled: true`;
+  const explain = await start(bootstrap(listener('out', 'out', routes)));
+  const filterAt = (path: string) => first(explain({ url: `http://a${path}` })).filters[0];
+  expect(filterAt('/late')).toMatchObject({
+    says: 'delays 50 % of requests by 2 s',
+    fault: { delayMs: 2000, delayPercent: 50, abort: '', abortPercent: 0 },
+  });
+  expect(filterAt('/off')).toMatchObject({ disabled: true, says: '', fault: null });
 });

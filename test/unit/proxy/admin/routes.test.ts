@@ -248,9 +248,36 @@ describe('actions', () => {
 
   test('a graceful drain asks clients to leave and goes on accepting', async () => {
     await post('/drain_listeners?graceful');
-    expect(proxy.env.draining).toBe(true);
     const { port } = proxy.applier.listeners.get('ingress')!.addresses[0]!;
-    expect((await request(port, 'GET', '/direct')).headers.Connection).toBe('close');
+    expect((await request(port, 'GET', '/direct')).status).toBe(204);
+    expect((await get('/ready')).body).toBe('DRAINING\n');
+    expect((await get('/remora/drain')).body).toMatch(
+      /^DRAINING because of drain_listeners \(gradual\)\ningress: accepting, 0 connections, 0 % asked to leave, \d+\.\d s left\n$/,
+    );
+  });
+
+  test('skip_exit needs graceful, as in Envoy', async () => {
+    expect(await post('/drain_listeners?skip_exit')).toMatchObject({
+      status: 400,
+      body: 'skip_exit requires graceful\n',
+    });
+    expect((await get('/ready')).status).toBe(200);
+  });
+
+  test('healthcheck/fail asks clients to leave, and healthcheck/ok lets them stay', async () => {
+    await post('/healthcheck/fail');
+    expect(await json('/remora/drain?format=json')).toMatchObject({
+      state: 'DRAINING',
+      causes: ['healthcheck/fail'],
+      listeners: [{ name: 'ingress', accepting: true, progress: expect.any(Number), left_ms: expect.any(Number) }],
+    });
+    await post('/healthcheck/ok');
+    expect(await json('/remora/drain?format=json')).toEqual({
+      state: 'LIVE',
+      causes: [],
+      strategy: 'gradual',
+      listeners: [{ name: 'ingress', removed: false, accepting: true, connections: [] }],
+    });
   });
 
   test('only inbound listeners, where that is asked for', async () => {

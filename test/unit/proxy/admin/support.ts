@@ -11,10 +11,13 @@ import { AdminServer } from '../../../../src/proxy/admin/server.ts';
 import { HTTP_FILTER_TYPES } from '../../../../src/proxy/filters/standard.ts';
 import { type AdminViewParts, ProxyAdminView } from '../../../../src/proxy/runtime/admin-view.ts';
 import { SnapshotApplier } from '../../../../src/proxy/runtime/apply.ts';
+import { DrainManager } from '../../../../src/proxy/runtime/drain.ts';
 import { ProxyEnvironment } from '../../../../src/proxy/runtime/environment.ts';
 import { proxyDecodeContext } from '../../../../src/proxy/runtime/extensions.ts';
 import { StaticRuntime } from '../../../../src/proxy/runtime/runtime-values.ts';
 import { LogSinks } from '../../../../src/proxy/telemetry/accesslog/sink.ts';
+import { identityOfNode } from '../../../../src/proxy/telemetry/metrics/identity.ts';
+import { RequestMetrics } from '../../../../src/proxy/telemetry/metrics/istio.ts';
 import { StatStore } from '../../../../src/proxy/telemetry/metrics/store.ts';
 import { systemResolver } from '../../../../src/proxy/upstream/dns.ts';
 import { standardBalancers } from '../../../../src/proxy/upstream/lb/standard.ts';
@@ -145,12 +148,14 @@ export async function startProxy(yaml: string, overrides: Partial<AdminViewParts
   const log = logRoot.logger();
   const sinks = new LogSinks(systemClock, { stdout: process.stdout, stderr: process.stderr });
   const runtime = new StaticRuntime(bootstrap.runtime);
+  const stats = new StatStore();
   const env = new ProxyEnvironment({
     clock: systemClock,
     random: seededRandom(1),
     log,
-    stats: new StatStore(),
+    stats,
     sinks,
+    node: bootstrap.node,
     runtime,
     filterTypes: new Registry(
       'HTTP filter',
@@ -158,7 +163,8 @@ export async function startProxy(yaml: string, overrides: Partial<AdminViewParts
     ),
     balancers: standardBalancers,
     resolve: systemResolver,
-    record: () => {},
+    metrics: new RequestMetrics(stats, identityOfNode({})),
+    overload: bootstrap.overload,
     explain: false,
   });
   const applier = new SnapshotApplier(env);
@@ -178,6 +184,7 @@ export async function startProxy(yaml: string, overrides: Partial<AdminViewParts
     version: '1.2.3',
     ready: () => true,
     discovery: () => null,
+    drain: new DrainManager(env, applier),
     quit: () => calls.push('quit'),
     ...overrides,
   });

@@ -57,11 +57,34 @@ const FIELDS: Record<string, Record<string, 'effective' | 'reported' | 'refused'
     always_consume_default_token_bucket: 'moot',
     rate_limited_as_resource_exhausted: 'effective',
   },
+  'envoy.extensions.filters.http.dynamic_forward_proxy.v3.FilterConfig': {
+    // The cluster does what it says.
+    dns_cache_config: 'moot',
+    sub_cluster_config: 'reported',
+    save_upstream_address: 'reported',
+  },
+  'envoy.extensions.filters.http.dynamic_forward_proxy.v3.PerRouteConfig': {
+    host_rewrite_literal: 'refused',
+    host_rewrite_header: 'refused',
+  },
   'envoy.extensions.filters.http.header_mutation.v3.HeaderMutation': {
     mutations: 'effective',
     most_specific_header_mutations_wins: 'reported',
   },
   'envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute': { mutations: 'effective' },
+  // The messages below are in rbac/config.test.ts.
+  'envoy.extensions.filters.http.rbac.v3.RBAC': {
+    rules: 'effective',
+    rules_stat_prefix: 'effective',
+    matcher: 'refused',
+    shadow_rules: 'effective',
+    shadow_matcher: 'refused',
+    shadow_rules_stat_prefix: 'effective',
+    track_per_rule_stats: 'effective',
+  },
+  'envoy.extensions.filters.http.rbac.v3.RBACPerRoute': { rbac: 'effective' },
+  'envoy.extensions.filters.http.buffer.v3.Buffer': { max_request_bytes: 'effective' },
+  'envoy.extensions.filters.http.buffer.v3.BufferPerRoute': { disabled: 'effective', buffer: 'effective' },
 };
 
 describe('the standard filters', () => {

@@ -5,7 +5,7 @@ import { TimerWheel } from '../../../../src/base/timer-wheel.ts';
 import type { Headers } from '../../../../src/protocol/http/headers.ts';
 import type { RequestHead, ResponseHead } from '../../../../src/protocol/http/message.ts';
 import type { FilterContext, FilterStream, HttpFilterType, LocalReply } from '../../../../src/proxy/filters/filter.ts';
-import { StatStore } from '../../../../src/proxy/telemetry/metrics/store.ts';
+import { StatStore, type Stats } from '../../../../src/proxy/telemetry/metrics/store.ts';
 import { type ConnectionInfo, StreamInfo } from '../../../../src/proxy/telemetry/stream-info.ts';
 import { fromJson, type MessageType, Problems } from '../../../../src/xds/proto/codec.ts';
 import { type ManualClock, manualClock } from '../../../support/clock.ts';
@@ -89,8 +89,8 @@ export function route<C, R, T>(type: HttpFilterType<C, R>, message: MessageType<
   return config;
 }
 
-export function stat(store: StatStore, dotted: string): number | undefined {
-  for (const series of store.series()) if (series.dotted === dotted) return store.value(series.id);
+export function stat(stats: Stats, dotted: string): number | undefined {
+  for (const series of stats.root.series()) if (series.dotted === dotted) return stats.value(series.id);
   return undefined;
 }
 

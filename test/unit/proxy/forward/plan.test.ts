@@ -20,6 +20,7 @@ const RETRY: NonNullable<ForwardAction['retryPolicy']> = {
   retryOn: ['5xx'],
   numRetries: 2,
   perTryTimeoutMs: 100,
+  perTryIdleTimeoutMs: 0,
   retriableStatusCodes: [],
   retriableHeaders: [],
   retriableRequestHeaders: [],
@@ -69,6 +70,7 @@ test('timeouts and limits come from route and settings', () => {
   expect(filled).toMatchObject({
     timeoutMs: 15_000,
     perTryTimeoutMs: 0,
+    perTryIdleMs: 0,
     bufferLimitBytes: 1000,
     retry: null,
     maxRetries: 0,
@@ -82,6 +84,7 @@ test("a retry policy is taken over; a per-try timeout that the route's would end
     maxRetries: 2,
     retryOn: RetryOn.ServerError,
     perTryTimeoutMs: 100,
+    perTryIdleMs: 0,
   });
   expect(plan(GET, { action: { retryPolicy: RETRY, timeoutMs: 100 } }).plan.perTryTimeoutMs).toBe(0);
   expect(plan(GET, { action: { retryPolicy: RETRY, timeoutMs: 0 } }).plan.perTryTimeoutMs).toBe(100);
@@ -157,5 +160,49 @@ test.each([
   ['5S', 2000, 2000],
   ['nonsense', 2000, 15_000],
 ])('grpc-timeout %s under a cap of %i ms is %i ms', (value, cap, ms) => {
-  expect(plan(`${GET}grpc-timeout: ${value}\r\n`, { action: { grpcTimeoutHeaderMaxMs: cap } }).plan.timeoutMs).toBe(ms);
+  expect(
+    plan(`${GET}grpc-timeout: ${value}\r\n`, { action: { grpcTimeout: { maxMs: cap, offsetMs: 0, legacy: false } } })
+      .plan.timeoutMs,
+  ).toBe(ms);
+});
+
+test.each([
+  // max_stream_duration: the header alone decides, and the offset may leave no deadline at all.
+  ['5S', { maxMs: 2000, offsetMs: 500, legacy: false }, 1500, '1500m'],
+  ['200m', { maxMs: 0, offsetMs: 50, legacy: false }, 150, '150m'],
+  ['200m', { maxMs: 0, offsetMs: 300, legacy: false }, 0, '200m'],
+  ['99999999S', { maxMs: 0, offsetMs: 0, legacy: false }, 99_999_999_000, '99999999S'],
+  [null, { maxMs: 2000, offsetMs: 0, legacy: false }, 15_000, undefined],
+  // max_grpc_timeout: also for requests without the header, and an offset that is too much is none.
+  ['5S', { maxMs: 2000, offsetMs: 500, legacy: true }, 2000, '2000m'],
+  ['2S', { maxMs: 5000, offsetMs: 500, legacy: true }, 1500, '1500m'],
+  ['200m', { maxMs: 0, offsetMs: 300, legacy: true }, 200, '200m'],
+  [null, { maxMs: 2000, offsetMs: 0, legacy: true }, 2000, '2000m'],
+  [null, { maxMs: 0, offsetMs: 0, legacy: true }, 0, undefined],
+] as const)('grpc-timeout %s under %o is %i ms, and the next hop is told %s', (value, grpcTimeout, ms, told) => {
+  const head = `${GET}Content-Type: application/grpc\r\n${value === null ? '' : `grpc-timeout: ${value}\r\n`}`;
+  const { plan: filled, headers } = plan(head, { action: { grpcTimeout } });
+  expect(filled.timeoutMs).toBe(ms);
+  expect(headers.get('grpc-timeout')).toBe(told);
+  expect(filled.expectedTimeoutLine).toBe(ms === 0 ? '' : `x-envoy-expected-rq-timeout-ms: ${ms}\r\n`);
+});
+
+test('max_grpc_timeout is for gRPC requests, and a steering header goes before it', () => {
+  const grpcTimeout = { maxMs: 2000, offsetMs: 0, legacy: true };
+  expect(plan(`${GET}grpc-timeout: 1S\r\n`, { action: { grpcTimeout } }).plan.timeoutMs).toBe(15_000);
+  const head = `${GET}Content-Type: application/grpc\r\nx-envoy-upstream-rq-timeout-ms: 700\r\n`;
+  const { plan: filled, headers } = plan(head, { action: { grpcTimeout }, trusted: true });
+  expect(filled.timeoutMs).toBe(700);
+  expect(headers.get('grpc-timeout')).toBe('700m');
+});
+
+test('x-envoy-retriable-header-names adds to the policy, and goes no further', () => {
+  const head = `${GET}x-envoy-retry-on: retriable-headers\r\nx-envoy-retriable-header-names: X-Again, ,x-more\r\n`;
+  const { plan: filled, headers } = plan(head, { trusted: true });
+  expect(filled.retriableHeaders.map(({ describe }) => describe)).toEqual([
+    'header x-again is present',
+    'header x-more is present',
+  ]);
+  expect(headers.has('x-envoy-retriable-header-names')).toBe(false);
+  expect(plan(head).plan.retriableHeaders).toEqual([]);
 });

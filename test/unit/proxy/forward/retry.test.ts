@@ -2,11 +2,12 @@ import { describe, expect, test } from 'vitest';
 import { seededRandom } from '../../../../src/base/random.ts';
 import type { RetryPolicy } from '../../../../src/model/route.ts';
 import { Headers } from '../../../../src/protocol/http/headers.ts';
-import { ResponseHead } from '../../../../src/protocol/http/message.ts';
+import { RequestHead, ResponseHead } from '../../../../src/protocol/http/message.ts';
 import {
   type AttemptFailure,
   backOffMs,
   isIdempotent,
+  mayResend,
   parseRetryOn,
   RetryOn,
   rateLimitedBackOffMs,
@@ -86,4 +87,19 @@ test('a reset header counts only when it is a number within the limit', () => {
 test("idempotent methods are RFC 9110's", () => {
   expect(['GET', 'HEAD', 'PUT', 'DELETE', 'OPTIONS', 'TRACE'].every(isIdempotent)).toBe(true);
   expect(['POST', 'PATCH', 'CONNECT', 'get'].some(isIdempotent)).toBe(false);
+});
+
+test('a body is kept only for conditions that may ask for it after it was sent', () => {
+  const plain = new RequestHead();
+  const grpc = new RequestHead();
+  grpc.headers.add('Content-Type', 'application/grpc+proto');
+  const keeps = (on: string, head = plain, codes: number[] = []): boolean =>
+    mayResend(parseRetryOn(on), new Set(codes), [], head);
+  expect(keeps('connect-failure,refused-stream,reset-before-request,http3-post-connect-failure')).toBe(false);
+  for (const on of ['5xx', 'gateway-error', 'reset', 'retriable-4xx', 'envoy-ratelimited'])
+    expect(keeps(on), on).toBe(true);
+  expect(keeps('retriable-status-codes')).toBe(false);
+  expect(keeps('retriable-status-codes', plain, [503])).toBe(true);
+  expect(keeps('unavailable,cancelled')).toBe(false);
+  expect(keeps('unavailable,cancelled', grpc)).toBe(true);
 });

@@ -1,10 +1,12 @@
 import { expect, test } from 'vitest';
 import { seededRandom } from '../../../../src/base/random.ts';
+import type { HttpConnectionManager } from '../../../../src/model/http-connection-manager.ts';
 import { Headers } from '../../../../src/protocol/http/headers.ts';
 import type { RequestHead } from '../../../../src/protocol/http/message.ts';
 import { RequestParser } from '../../../../src/protocol/http1/parser.ts';
 import { internalAddresses } from '../../../../src/proxy/http/addresses.ts';
 import type { ConnectionManager } from '../../../../src/proxy/http/connection-manager.ts';
+import { requestOptions } from '../../../../src/proxy/http/request-options.ts';
 import { applyRequestPolicy, hasUnderscoreName } from '../../../../src/proxy/http/request-policy.ts';
 import { StreamInfo } from '../../../../src/proxy/telemetry/stream-info.ts';
 
@@ -30,23 +32,36 @@ function apply(config: object, peer: string, ...lines: string[]) {
   const request = head(...lines);
   const info = new StreamInfo();
   info.request = request;
-  info.connection = { ...info.connection, directRemote: { host: peer, port: 1 } };
+  info.connection = {
+    ...info.connection,
+    directRemote: { host: peer, port: 1 },
+    remote: { host: peer, port: 1 },
+    local: { host: '127.0.0.1', port: 8443 },
+  };
+  const full = {
+    useRemoteAddress: false,
+    xffNumTrustedHops: 0,
+    skipXffAppend: false,
+    generateRequestId: true,
+    preserveExternalRequestId: false,
+    via: '',
+    originalIp: [],
+    earlyMutations: [],
+    addUserAgent: false,
+    schemeToSet: '',
+    appendXForwardedPort: false,
+    ipv4AsMapped: false,
+    ...config,
+  } as unknown as HttpConnectionManager;
   const manager = {
-    config: {
-      useRemoteAddress: false,
-      xffNumTrustedHops: 0,
-      skipXffAppend: false,
-      generateRequestId: true,
-      preserveExternalRequestId: false,
-      via: '',
-      ...config,
-    },
+    config: full,
+    requestOptions: requestOptions(full, { id: 'node-1', cluster: 'shop' }),
     internal: internalAddresses(null),
     env: { random: seededRandom(1) },
-    routes: { table: null },
+    tableFor: () => null,
   } as unknown as ConnectionManager;
   const trusted = applyRequestPolicy(request, info, manager);
-  return { trusted, remote: info.remote, get: (name: string) => request.headers.get(name) };
+  return { trusted, remote: info.remote, scheme: request.scheme, get: (name: string) => request.headers.get(name) };
 }
 
 test.each([
@@ -90,4 +105,64 @@ test('underscores in names are found', () => {
   expect(hasUnderscoreName(head('A_B: 1'))).toBe(true);
   expect(hasUnderscoreName(head('A-B: _'))).toBe(false);
   expect(new Headers().count).toBe(0);
+});
+
+const DETECTION = { kind: 'header', header: 'x-real-ip', trusted: true, rejectStatus: null };
+const set = (name: string, value: string) => ({
+  set: { name, value, action: 'OVERWRITE_IF_EXISTS_OR_ADD', keepEmptyValue: false },
+});
+
+test('an extension says who the client is, and whether it may steer', () => {
+  const config = { originalIp: [DETECTION] };
+  const known = apply(config, '8.8.8.8', 'X-Real-IP: 10.0.0.1', 'x-envoy-max-retries: 9');
+  expect(known).toMatchObject({ trusted: true, remote: '10.0.0.1' });
+  expect(known.get('x-envoy-max-retries')).toBe('9');
+  expect(known.get('x-forwarded-proto')).toBe('http');
+  expect(known.get('x-forwarded-for')).toBeUndefined();
+  const unknown = apply(config, '10.0.0.9', 'X-Forwarded-For: 10.0.0.1', 'x-envoy-max-retries: 9');
+  expect(unknown).toMatchObject({ trusted: false, remote: '10.0.0.9' });
+  expect(unknown.get('x-envoy-max-retries')).toBeUndefined();
+});
+
+test('a request whose address must be known is refused without it', () => {
+  const result = apply({ originalIp: [{ ...DETECTION, rejectStatus: 401 }] }, '8.8.8.8');
+  expect(result.trusted).toMatchObject({ status: 401, details: 'rejecting_because_detection_failed' });
+});
+
+test('headers are changed before anything looks at them', () => {
+  const earlyMutations = [set('X-Forwarded-For', '10.0.0.1'), { remove: 'x-request-id' }, set('x-peer', '%PROTOCOL%')];
+  const result = apply({ earlyMutations }, '8.8.8.8', 'X-Request-Id: theirs');
+  expect(result).toMatchObject({ trusted: true, remote: '10.0.0.1' });
+  expect(result.get('x-request-id')).not.toBe('theirs');
+  expect(result.get('x-peer')).toBe('HTTP/1.1');
+});
+
+test.each([
+  ['absent', {}, [], '8443'],
+  ['of a trusted proxy', {}, ['X-Forwarded-Port: 1'], '1'],
+  ['of a stranger at the edge', { useRemoteAddress: true }, ['X-Forwarded-Port: 1'], '8443'],
+  ['behind trusted hops', { useRemoteAddress: true, xffNumTrustedHops: 1 }, ['X-Forwarded-Port: 1'], '1'],
+] as const)('x-forwarded-port %s', (_name, config, lines, expected) => {
+  expect(apply({ appendXForwardedPort: true, ...config }, '8.8.8.8', ...lines).get('x-forwarded-port')).toBe(expected);
+});
+
+test('the scheme is overwritten, for routing and upstreams', () => {
+  const result = apply({ schemeToSet: 'https' }, '8.8.8.8', 'X-Forwarded-Proto: http');
+  expect(result.scheme).toBe('https');
+  expect(result.get('x-forwarded-proto')).toBe('https');
+});
+
+test('the caller is named, over what a stranger says of itself', () => {
+  const result = apply({ addUserAgent: true }, '8.8.8.8', 'x-envoy-downstream-service-cluster: forged');
+  expect(result.get('user-agent')).toBe('shop');
+  expect(result.get('x-envoy-downstream-service-cluster')).toBe('shop');
+  expect(result.get('x-envoy-downstream-service-node')).toBe('node-1');
+  expect(apply({ addUserAgent: true }, '8.8.8.8', 'User-Agent: curl').get('user-agent')).toBe('curl');
+});
+
+test('an IPv4 peer is written as IPv6 where that is asked for', () => {
+  const result = apply({ useRemoteAddress: true, ipv4AsMapped: true }, '50.0.0.1');
+  expect(result.remote).toBe('50.0.0.1');
+  expect(result.get('x-forwarded-for')).toBe('::ffff:50.0.0.1');
+  expect(result.get('x-envoy-external-address')).toBe('::ffff:50.0.0.1');
 });

@@ -48,8 +48,9 @@ export function forward(over: Partial<ForwardAction> = {}): RouteAction {
     retryPolicy: null,
     upgrades: [],
     maxStreamDurationMs: null,
-    grpcTimeoutHeaderMaxMs: null,
+    grpcTimeout: null,
     priority: 'DEFAULT',
+    internalRedirects: null,
     ...over,
   };
 }
@@ -91,6 +92,7 @@ export function virtualHost(name: string, domains: readonly string[], over: Part
     retryPolicy: null,
     includeRequestAttemptCount: false,
     includeAttemptCountInResponse: false,
+    includeIsTimeoutRetryHeader: false,
     perRequestBufferLimitBytes: null,
     perFilterConfig: new Map(),
     ...over,
@@ -104,6 +106,7 @@ export function routeConfig(virtualHosts: readonly VirtualHost[], over: Partial<
     virtualHosts,
     internalOnlyHeaders: [],
     ignorePortInHostMatching: false,
+    ignorePathParameters: false,
     mostSpecificHeaderMutationsWins: false,
     perFilterConfig: new Map(),
     ...over,

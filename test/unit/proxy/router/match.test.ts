@@ -134,20 +134,48 @@ describe('headers', () => {
   });
 });
 
+test('a segment ends at its parameters where they are ignored', () => {
+  const input = new MatchInput();
+  const held = (match: RouteMatch['path'], path: string): boolean => {
+    input.fill(request(path), PLAINTEXT, true);
+    return compilePath(routeMatch({ path: match })).test(input);
+  };
+  expect(held({ kind: 'path', value: '/a/d' }, '/a;b=c/d;e;f?e;f')).toBe(true);
+  expect(held({ kind: 'path', value: '/a' }, '/a;b=c/d')).toBe(false);
+  expect(held({ kind: 'template', value: '/*.jpg' }, '/a.jpg;b')).toBe(false);
+  expect(held({ kind: 'path', value: '/a' }, '/a?e;f')).toBe(true);
+  expect(held({ kind: 'path', value: '/a' }, '/ab;c')).toBe(false);
+  expect(held({ kind: 'prefix', value: '/a;b' }, '/a;b')).toBe(false);
+  expect(held({ kind: 'regex', value: '/[a-z]' }, '/a;b')).toBe(true);
+  expect(held({ kind: 'pathSeparatedPrefix', value: '/a' }, '/a;b')).toBe(true);
+});
+
+test('a template is the whole path', () => {
+  const template = { kind: 'template', value: '/api/{version}/**.json' } as const;
+  expect(matches({ path: template }, request('/api/v1/x/y.json?z'))).toBe(true);
+  expect(matches({ path: template }, request('/api/v1/x'))).toBe(false);
+  expect(compilePath(routeMatch({ path: template })).describe()).toBe(
+    'path fits the template "/api/{version}/**.json"',
+  );
+});
+
 describe('query parameters', () => {
   const rows: [path: string, parameter: QueryParameterMatcher, held: boolean][] = [
-    ['/?a=1', { name: 'a', matcher: null }, true],
-    ['/?a', { name: 'a', matcher: null }, true],
-    ['/?ab=1', { name: 'a', matcher: null }, false],
-    ['/', { name: 'a', matcher: null }, false],
-    ['/?x=1&a=2', { name: 'a', matcher: string('exact', '2') }, true],
+    ['/?a=1', { name: 'a', matcher: null, present: true }, true],
+    ['/?a', { name: 'a', matcher: null, present: true }, true],
+    ['/?ab=1', { name: 'a', matcher: null, present: true }, false],
+    ['/', { name: 'a', matcher: null, present: true }, false],
+    ['/?x=1&a=2', { name: 'a', matcher: string('exact', '2'), present: true }, true],
     // The first of several counts.
-    ['/?a=1&a=2', { name: 'a', matcher: string('exact', '2') }, false],
-    ['/?a=1=2', { name: 'a', matcher: string('exact', '1=2') }, true],
-    ['/?a', { name: 'a', matcher: string('exact', '') }, true],
+    ['/?a=1&a=2', { name: 'a', matcher: string('exact', '2'), present: true }, false],
+    ['/?a=1=2', { name: 'a', matcher: string('exact', '1=2'), present: true }, true],
+    ['/?a', { name: 'a', matcher: string('exact', ''), present: true }, true],
     // Nothing is decoded.
-    ['/?a=%41', { name: 'a', matcher: string('exact', 'A') }, false],
-    ['/?a=xyz', { name: 'a', matcher: string('regex', 'x.z') }, true],
+    ['/?a=%41', { name: 'a', matcher: string('exact', 'A'), present: true }, false],
+    ['/?a=xyz', { name: 'a', matcher: string('regex', 'x.z'), present: true }, true],
+    ['/?a=1', { name: 'a', matcher: null, present: false }, false],
+    ['/?b=1', { name: 'a', matcher: null, present: false }, true],
+    ['/', { name: 'a', matcher: null, present: false }, true],
   ];
   test.each(rows)('%s %j: %s', (path, parameter, held) => {
     expect(matches({ queryParameters: [parameter] }, request(path))).toBe(held);

@@ -42,6 +42,16 @@ describe('path', () => {
     expect(rewritten({ kind: 'prefix', value: '/' }, { kind: 'regex', pattern, substitution }, path)).toBe(expected);
   });
 
+  test('template', () => {
+    const path = { kind: 'template', value: '/a/{one}/{two=b/**}' } as const;
+    expect(rewritten(path, { kind: 'template', value: '/x/{two}-{one}' }, '/a/1/b/2/3?q=/4')).toBe('/x/b/2/3-1?q=/4');
+    expect(rewritten(path, prefix('/y'), '/a/1/b/2?q')).toBe('/y?q');
+    expect(() => rewritten(path, { kind: 'template', value: '/{three}' }, '/')).toThrow(/no variable/);
+    expect(() => rewritten({ kind: 'prefix', value: '/' }, { kind: 'template', value: '/' }, '/')).toThrow(
+      /template match/,
+    );
+  });
+
   test.each([
     [prefix('/a b'), /white space/],
     [prefix('/a\r\nX: y'), /white space/],

@@ -32,7 +32,7 @@ function match(random: Random): RouteMatch {
     path: kinds[random.int(kinds.length)]!,
     caseSensitive: random.int(3) > 0,
     headers: random.int(2) === 0 ? [header('h', string('exact', String(random.int(3))))] : [],
-    queryParameters: random.int(5) === 0 ? [{ name: 'q', matcher: null }] : [],
+    queryParameters: random.int(5) === 0 ? [{ name: 'q', matcher: null, present: true }] : [],
     runtimeFraction: random.int(10) === 0 ? { partsPerMillion: 500_000, runtimeKey: '' } : null,
   });
 }

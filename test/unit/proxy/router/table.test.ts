@@ -89,7 +89,9 @@ describe('levels', () => {
       responseHeadersToAdd: [],
       responseHeadersToRemove: [],
     };
-    const action = forward({ cluster: { kind: 'weighted', clusters: [weighted], headerName: '' } });
+    const action = forward({
+      cluster: { kind: 'weighted', clusters: [weighted], headerName: '', runtimeKeyPrefix: '' },
+    });
     const config = routeConfig(
       [
         virtualHost('v', ['*'], {
@@ -124,7 +126,9 @@ describe('levels', () => {
       perFilterConfig: new Map(),
       ...sets('weighted'),
     };
-    const action = forward({ cluster: { kind: 'weighted', clusters: [weighted], headerName: '' } });
+    const action = forward({
+      cluster: { kind: 'weighted', clusters: [weighted], headerName: '', runtimeKeyPrefix: '' },
+    });
     const routes = [route('r', {}, { action, ...sets('route') })];
     const config = routeConfig([virtualHost('v', ['*'], { routes, ...sets('host') })], {
       ...sets('table'),

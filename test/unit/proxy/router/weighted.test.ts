@@ -1,6 +1,11 @@
 import { expect, test } from 'vitest';
 import { seededRandom } from '../../../../src/base/random.ts';
-import { type ClusterTarget, clusterName, weightedTargets } from '../../../../src/proxy/router/weighted.ts';
+import {
+  type ClusterTarget,
+  clusterName,
+  runtimeWeightedTargets,
+  weightedTargets,
+} from '../../../../src/proxy/router/weighted.ts';
 import { fixedRandom, request } from './fixtures.ts';
 
 function target(cluster: string, clusterHeader = ''): ClusterTarget {
@@ -61,4 +66,24 @@ test('a cluster may be named by a header', () => {
   expect(clusterName(target('', 'x-cluster'), request('/', { 'X-Cluster': 'c9' }))).toBe('c9');
   expect(clusterName(target('', 'x-cluster'), request())).toBe('');
   expect(clusterName(target('c'), request())).toBe('c');
+});
+
+test('the runtime overrides weights, as it is when a request comes', () => {
+  const values = new Map<string, number>();
+  const runtime = {
+    number: (key: string, fallback: number) => values.get(key) ?? fallback,
+    boolean: (_key: string, fallback: boolean) => fallback,
+  };
+  const picker = runtimeWeightedTargets(targets, 'x-random', 'split', runtime);
+  const pick = (value: number): string | undefined => {
+    const head = request('/');
+    head.headers.set('x-random', String(value));
+    return picker.pick(head, fixedRandom(0))?.cluster;
+  };
+  expect([pick(0), pick(19), pick(20), pick(99)]).toEqual(['a', 'a', 'b', 'b']);
+  values.set('split.a', 0).set('split.none', 5.9).set('split.b', 5);
+  expect([pick(0), pick(4), pick(5), pick(9), pick(10)]).toEqual(['none', 'none', 'b', 'b', 'none']);
+  expect(picker.pick(request('/'), fixedRandom(0.7))?.cluster).toBe('b');
+  values.set('split.none', -3).set('split.b', 0);
+  expect(pick(0)).toBeUndefined();
 });

@@ -5,6 +5,8 @@ import { encode, type MessageType, typeUrl } from '../../../../src/xds/proto/cod
 import { Cluster } from '../../../../src/xds/proto/gen/envoy/config/cluster/v3.ts';
 import { ClusterLoadAssignment } from '../../../../src/xds/proto/gen/envoy/config/endpoint/v3.ts';
 import { Listener } from '../../../../src/xds/proto/gen/envoy/config/listener/v3.ts';
+import { certPath } from '../../../support/certs/index.ts';
+import { fileCertificate, inlineCertificate, trusting } from '../../../support/tls.ts';
 import { type RunningProxy, startProxy } from '../admin/support.ts';
 
 const BOOTSTRAP = `
@@ -12,7 +14,7 @@ node: { id: n1, cluster: c1 }
 static_resources:
   secrets:
     - name: s1
-      tls_certificate: { private_key: { inline_string: hidden } }
+      tls_certificate: ${JSON.stringify(inlineCertificate('server'))}
   clusters:
     - name: local
       type: STATIC
@@ -20,6 +22,22 @@ static_resources:
         cluster_name: local
         endpoints: [{ lb_endpoints: [{ endpoint: { address: { socket_address: { address: 127.0.0.1, port_value: 9 } } } }] }]
 `;
+
+/** The same, with TLS towards the cluster. */
+const secure = (...roots: string[]): string =>
+  BOOTSTRAP.replace(
+    '    - name: local\n',
+    `    - name: local
+      transport_socket:
+        name: tls
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext
+          common_tls_context: ${JSON.stringify({
+            tls_certificates: [fileCertificate('client-chain')],
+            validation_context: trusting(...roots),
+          })}
+`,
+  );
 
 let proxy: RunningProxy;
 afterEach(() => proxy.close());
@@ -162,4 +180,36 @@ test('clusters that did not come from the bootstrap were added by API', async ()
   expect(proxy.view.clusters()).toMatchObject([
     { addedViaApi: false, edsServiceName: '', outlierDetection: false, description: { name: 'local' } },
   ]);
+});
+
+describe('certificates in force', () => {
+  test('are listed as Envoy lists them', async () => {
+    proxy = await startProxy(secure('root-a', 'client-expired'));
+    const [context] = proxy.view.certificates();
+    expect(context!.roots.map(({ path, certificate, daysLeft }) => [path, certificate.subject, daysLeft > 0])).toEqual([
+      ['<inline>', 'CN=Root A,O=Remora Test', true],
+      ['<inline>', 'CN=client-expired', false],
+    ]);
+    expect(context!.chain.map(({ path, certificate }) => [path, certificate.subject])).toEqual([
+      [certPath('client-chain.pem'), expect.stringMatching(/^CN=client,/)],
+      [certPath('client-chain.pem'), 'CN=Intermediate A,O=Remora Test'],
+    ]);
+  });
+
+  test('and the days until the first expires', async () => {
+    const days = (): number => {
+      proxy.view.sample();
+      for (const { name, id } of proxy.env.stats.series())
+        if (name === 'envoy_server_days_until_first_cert_expiring') return proxy.env.stats.value(id);
+      return -1;
+    };
+    proxy = await startProxy(secure('root-a', 'client-expired'));
+    expect(days()).toBe(0);
+    await proxy.close();
+    proxy = await startProxy(secure('root-a'));
+    expect(days()).toBeGreaterThan(30_000);
+    await proxy.close();
+    proxy = await startProxy(BOOTSTRAP);
+    expect(days()).toBe(4_294_967_295);
+  });
 });

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Cluster, OutlierDetection } from '../../../../src/model/cluster.ts';
 import type { LoadAssignment } from '../../../../src/model/endpoint.ts';
+import { StatStore } from '../../../../src/proxy/telemetry/metrics/store.ts';
 import { ClusterManager } from '../../../../src/proxy/upstream/manager.ts';
 import { assignment, CONTEXT, clusterConfig, environment, stat, withPool } from './support.ts';
 
@@ -123,13 +124,13 @@ describe('a changed config', () => {
     const config = { outlierDetection: OUTLIER, healthyPanicThreshold: 0 };
     m.apply(named(clusterConfig(config)), eds({ c: assignment('a', 'b') }));
     const [a] = [...m.get('c')!.endpoints()];
-    m.get('c')!.recordResponse(a!, 500, 1);
+    m.get('c')!.recordResponse(a!, 500);
     m.apply(named(clusterConfig({ ...config, connectTimeoutMs: 7 })), NOTHING);
     expect(m.get('c')!.membership).toEqual({ total: 2, healthy: 1, degraded: 0, ejected: 1 });
     expect(stat(env.stats, 'cluster.c.outlier_detection.ejections_active')).toBe(1);
     env.clock.advance(31_000);
     expect(m.get('c')!.membership.ejected).toBe(0);
-    m.get('c')!.recordResponse(a!, 500, 1);
+    m.get('c')!.recordResponse(a!, 500);
     m.apply(named(clusterConfig({ healthyPanicThreshold: 0 })), NOTHING);
     expect(m.get('c')!.membership).toEqual({ total: 2, healthy: 2, degraded: 0, ejected: 0 });
     expect(stat(env.stats, 'cluster.c.outlier_detection.ejections_active')).toBe(0);
@@ -211,5 +212,69 @@ describe('waiting for warm clusters', () => {
     m.giveUpWarming(['c']);
     await waiting;
     expect(m.get('c')!.pick(CONTEXT)).toBeNull();
+  });
+});
+
+describe('stats of clusters that come and go', () => {
+  it('stay bounded over 10,000 replacements, and those of a cluster that lives never go back', () => {
+    const env = environment({ stats: new StatStore(1000) });
+    const m = new ClusterManager(env);
+    const lives = clusterConfig({ name: 'lives', statName: 'lives' });
+    let before = 0;
+    let slots = 0;
+    for (let i = 0; i < 10_000; i++) {
+      const name = `c${i}`;
+      m.apply(named(lives, clusterConfig({ name, statName: name })), NOTHING);
+      for (const one of ['lives', name]) m.get(one)!.stats.countStatus(200);
+      const { stats } = m.get('lives')!;
+      const now = env.stats.value(stats.upstreamRqCompleted);
+      expect(now).toBe(before + 1);
+      before = now;
+      env.stats.sweep(i * 100);
+      if (i === 1000) slots = env.stats.slots;
+    }
+    expect(env.stats.size).toBeLessThanOrEqual(1000);
+    expect(env.stats.slots).toBe(slots);
+    expect([...env.stats.series()].some(({ labels }) => labels['overflow'] !== undefined)).toBe(false);
+  });
+
+  it('go after a grace, but not while something of the cluster is under way', () => {
+    const { manager: m, env } = manager();
+    m.apply(named(clusterConfig({ statName: 'c' })), NOTHING);
+    const cluster = m.get('c')!;
+    cluster.breakers.DEFAULT.connections.acquire();
+    m.apply(new Map(), NOTHING);
+    env.stats.sweep(0);
+    env.stats.sweep(3_600_000);
+    cluster.stats.connectionOpened(true);
+    expect(stat(env.stats, 'cluster.c.upstream_cx_total')).toBe(1);
+    cluster.breakers.DEFAULT.connections.release();
+    env.stats.sweep(3_600_001);
+    expect(env.stats.size).toBe(0);
+  });
+
+  it('are taken over by a changed config, and by one that comes back within the grace', () => {
+    const { manager: m, env } = manager();
+    m.apply(named(clusterConfig({ statName: 'c' })), NOTHING);
+    m.get('c')!.stats.countStatus(200);
+    m.apply(named(clusterConfig({ statName: 'c', connectTimeoutMs: 1 })), NOTHING);
+    m.get('c')!.stats.countStatus(200);
+    m.apply(new Map(), NOTHING);
+    env.stats.sweep(0);
+    m.apply(named(clusterConfig({ statName: 'c' })), NOTHING);
+    m.get('c')!.stats.countStatus(200);
+    env.stats.sweep(3_600_000);
+    expect(stat(env.stats, 'cluster.c.upstream_rq_200')).toBe(3);
+  });
+
+  it('under a new name leave the old one to its grace', () => {
+    const { manager: m, env } = manager();
+    m.apply(named(clusterConfig({ statName: 'old' })), NOTHING);
+    m.apply(named(clusterConfig({ statName: 'new' })), NOTHING);
+    m.giveUpWarming(['c']);
+    env.stats.sweep(0);
+    env.stats.sweep(3_600_000);
+    expect(stat(env.stats, 'cluster.old.upstream_rq_total')).toBeUndefined();
+    expect(stat(env.stats, 'cluster.new.upstream_rq_total')).toBe(0);
   });
 });

@@ -35,4 +35,19 @@ describe('cluster stats', () => {
     const store = new StatStore();
     expect(new ClusterStats(store, 'c').upstreamRqTotal).toBe(new ClusterStats(store, 'c').upstreamRqTotal);
   });
+
+  it('keeps responses that a retry follows apart', () => {
+    const store = new StatStore();
+    const stats = new ClusterStats(store, 'c');
+    stats.countRetriedStatus(503);
+    stats.countRetriedStatus(503);
+    stats.countStatus(200);
+    expect(stat(store, 'cluster.c.retry.upstream_rq_503')).toBe(2);
+    expect(stat(store, 'cluster.c.retry.upstream_rq_5xx')).toBe(2);
+    expect(stat(store, 'cluster.c.retry.upstream_rq_completed')).toBe(2);
+    expect(stat(store, 'cluster.c.upstream_rq_completed')).toBe(1);
+    expect(stat(store, 'cluster.c.upstream_rq_503')).toBeUndefined();
+    const retried = [...store.series()].find(({ name }) => name === 'envoy_cluster_retry_upstream_rq')!;
+    expect(retried.labels).toEqual({ envoy_response_code: '503', envoy_cluster_name: 'c' });
+  });
 });

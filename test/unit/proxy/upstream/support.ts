@@ -4,6 +4,7 @@ import { TimerWheel } from '../../../../src/base/timer-wheel.ts';
 import type { Cluster } from '../../../../src/model/cluster.ts';
 import type { HealthStatus, LoadAssignment } from '../../../../src/model/endpoint.ts';
 import { StatStore } from '../../../../src/proxy/telemetry/metrics/store.ts';
+import { TlsContexts } from '../../../../src/proxy/tls/contexts.ts';
 import type { UpstreamEnvironment } from '../../../../src/proxy/upstream/cluster.ts';
 import type { UpstreamEndpoint } from '../../../../src/proxy/upstream/endpoint.ts';
 import { standardBalancers } from '../../../../src/proxy/upstream/lb/standard.ts';
@@ -18,7 +19,7 @@ const THRESHOLDS = {
   retryBudget: null,
 } as const;
 
-export const CONTEXT = { hash: null, avoid: null, originalDestination: null } as const;
+export const CONTEXT = { hash: null, avoid: null, originalDestination: null, request: null } as const;
 
 export interface Host {
   readonly at: string;
@@ -81,12 +82,11 @@ export interface TestEnvironment extends UpstreamEnvironment {
 
 export function environment(overrides: Partial<UpstreamEnvironment> = {}): TestEnvironment {
   const clock = manualClock();
+  const parts = { clock, wheel: new TimerWheel(clock), stats: new StatStore(), log: silentLogger(clock) };
   return {
-    clock,
-    wheel: new TimerWheel(clock),
+    ...parts,
     random: seededRandom(1),
-    stats: new StatStore(),
-    log: silentLogger(clock),
+    tls: new TlsContexts(parts),
     balancers: standardBalancers,
     resolve: () => Promise.reject(new Error('no resolver')),
     ...overrides,

@@ -14,13 +14,11 @@ const UNNAMED = new Set([
   'envoy.config.core.v3.GrpcService.GoogleGrpc.channel_credentials',
   'envoy.config.accesslog.v3.AccessLogFilter.and_filter',
   'envoy.config.accesslog.v3.AccessLogFilter.or_filter',
-  'envoy.config.cluster.v3.Cluster.upstream_http_protocol_options',
   'envoy.config.cluster.v3.Cluster.LeastRequestLbConfig.choice_count',
   'envoy.config.cluster.v3.Cluster.RingHashLbConfig.minimum_ring_size',
   'envoy.config.cluster.v3.Cluster.RingHashLbConfig.hash_function',
   'envoy.config.cluster.v3.Cluster.RingHashLbConfig.maximum_ring_size',
   'envoy.config.cluster.v3.Cluster.MaglevLbConfig.table_size',
-  'envoy.extensions.upstreams.http.v3.HttpProtocolOptions.upstream_http_protocol_options',
 ]);
 
 test('a field that is called effective is read by a decoder', () => {
@@ -50,6 +48,10 @@ test.each([
   `${ENVOY}listener.v3.Listener`,
   `${ENVOY}listener.v3.FilterChain`,
   `${ENVOY}listener.v3.FilterChainMatch`,
+  `${ENVOY}listener.v3.ListenerFilter`,
+  `${ENVOY}listener.v3.ListenerFilterChainMatchPredicate`,
+  'envoy.extensions.filters.listener.proxy_protocol.v3.ProxyProtocol',
+  'envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector',
   `${HCM}HttpConnectionManager`,
   `${HCM}HttpFilter`,
   `${HCM}LocalReplyConfig`,
@@ -116,9 +118,9 @@ describe('the walk', () => {
   });
 
   test('goes into lists', () => {
-    const chains = [{}, { use_proxy_proto: true, metadata: {} }];
+    const chains = [{}, { filter_chain_match: { address_suffix: 'a' }, metadata: {} }];
     expect(check(`${ENVOY}listener.v3.Listener`, { filter_chains: chains })).toEqual({
-      errors: ['x.filter_chains[1].use_proxy_proto'],
+      errors: ['x.filter_chains[1].filter_chain_match.address_suffix'],
       warnings: ['x.filter_chains[1].metadata'],
     });
   });

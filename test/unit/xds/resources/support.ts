@@ -27,6 +27,11 @@ export function testContext(parts: Partial<ContextParts> = {}): DecodeContext {
   return decodeContext({
     httpFilters: [
       plainFilter('fault', 'envoy.extensions.filters.http.fault.v3.HTTPFault'),
+      plainFilter(
+        'rbac',
+        'envoy.extensions.filters.http.rbac.v3.RBAC',
+        'envoy.extensions.filters.http.rbac.v3.RBACPerRoute',
+      ),
       plainFilter('local_rate_limit', 'envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit'),
     ],
     balancers: [

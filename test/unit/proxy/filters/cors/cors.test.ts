@@ -125,3 +125,12 @@ describe('a policy that is not enabled', () => {
     expect(stat(ctx.stats, 'http.in.cors.origin_valid')).toBe(1);
   });
 });
+
+it('says whose preflights it answers', () => {
+  const filter = cors.create(null, context());
+  expect(filter.describe!(null)).toBeNull();
+  expect(filter.describe!(route(cors, CorsPolicy, POLICY))).toEqual({
+    says: 'answers preflights for 2 patterns of origins, GET,POST',
+    fault: null,
+  });
+});

@@ -199,3 +199,25 @@ describe('decoding', () => {
     ).toThrow(/RE2/);
   });
 });
+
+describe('what it says of itself', () => {
+  const twice = { delay: { fixedDelay: '2s', percentage: percent(50) }, abort: ABORT };
+
+  it('is its numbers, of the route where that has some', () => {
+    expect(filter(twice).filter.describe!(null)).toEqual({
+      says: 'delays 50 % of requests by 2 s, answers 100 % of requests with 503',
+      fault: { delayMs: 2000, delayPercent: 50, abort: '503', abortPercent: 100 },
+    });
+    expect(filter(twice).filter.describe!(route(fault, HTTPFault, { delay: DELAY }))!.says).toBe(
+      'delays 100 % of requests by 2 s',
+    );
+    expect(filter({}).filter.describe!(null)).toBeNull();
+  });
+
+  it('promises nothing of requests whose headers decide', () => {
+    expect(filter({ abort: ABORT, headers: [{ name: 'a', presentMatch: true }] }).filter.describe!(null)).toEqual({
+      says: 'answers 100 % of requests with 503, where its headers match',
+      fault: null,
+    });
+  });
+});

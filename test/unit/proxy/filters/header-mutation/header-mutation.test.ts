@@ -83,3 +83,18 @@ describe('header mutation', () => {
     ]);
   });
 });
+
+it('says which headers it changes, and no value', () => {
+  const make = (mutations: object) =>
+    headerMutation.create(decoded(headerMutation, HeaderMutation, { mutations }).config, context());
+  const own = { requestMutations: [append('X-A', 'secret'), { remove: 'x-b' }] };
+  const perRoute = route(headerMutation, HeaderMutationPerRoute, {
+    mutations: { requestMutations: [append('X-C', '1')], responseMutations: [{ remove: 'server' }] },
+  });
+  expect(make({}).describe!(null)).toBeNull();
+  expect(make(own).describe!(null)!.says).toBe('sets X-A and removes x-b in the request');
+  expect(make(own).describe!(perRoute)).toEqual({
+    says: 'sets X-A, X-C and removes x-b in the request, removes server in the response',
+    fault: null,
+  });
+});

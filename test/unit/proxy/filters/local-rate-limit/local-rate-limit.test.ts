@@ -158,3 +158,20 @@ describe('decoding', () => {
     expect(decoded(localRateLimit, LocalRateLimit, { statPrefix: 'x' }).warnings).toEqual([]);
   });
 });
+
+describe('what it says of itself', () => {
+  const says = (json: object) => filter(json).filter.describe!(null)?.says;
+
+  it('is rate, burst and status, or that it only counts', () => {
+    expect(says(LIMIT)).toBe('admits 2 requests every 1 s, at most 2 at once; beyond that 429');
+    expect(says({ ...LIMIT, localRateLimitPerDownstreamConnection: true })).toContain(' on a connection; beyond');
+    expect(says({ ...LIMIT, filterEnforced: undefined })).toBe('counts beyond 2 requests every 1 s, at most 2 at once');
+  });
+
+  it('is nothing where nothing is limited, and of the route where that has a limit', () => {
+    expect(says({ statPrefix: 'x' })).toBeUndefined();
+    expect(says({ ...LIMIT, filterEnabled: undefined })).toBeUndefined();
+    const own = route(localRateLimit, LocalRateLimit, { ...LIMIT, status: { code: 503 } });
+    expect(filter({ statPrefix: 'x' }).filter.describe!(own)!.says).toMatch(/beyond that 503$/);
+  });
+});

@@ -40,6 +40,13 @@ test.each([
   [{ kind: 'response_flag', flags: [] }, true],
   [{ kind: 'response_flag', flags: ['UH', 'UF'] }, true],
   [{ kind: 'response_flag', flags: ['UH'] }, false],
+  // 503 stands for UNAVAILABLE where no gRPC status came.
+  [{ kind: 'grpc_status', statuses: [14], exclude: false }, true],
+  [{ kind: 'grpc_status', statuses: [14], exclude: true }, false],
+  [{ kind: 'grpc_status', statuses: [0, 2], exclude: false }, false],
+  [{ kind: 'log_type', types: ['DownstreamEnd'], exclude: false }, true],
+  [{ kind: 'log_type', types: ['TcpPeriodic'], exclude: false }, false],
+  [{ kind: 'log_type', types: ['TcpPeriodic'], exclude: true }, true],
 ] as [AccessLogFilter, boolean][])('%j: %s', (filter, expected) => {
   expect(passes(filter)).toBe(expected);
 });

@@ -57,11 +57,70 @@ test.each([
   ['%DYNAMIC_METADATA(ns:text)% %DYNAMIC_METADATA(ns:number)%', 'v 5'],
   ['%METADATA(DYNAMIC:ns:object:inner)% %METADATA(ROUTE:ns)%', '[1,2] -'],
   ['%DYNAMIC_METADATA(ns:object)% %DYNAMIC_METADATA(none:x)%', '{"inner":[1,2]} -'],
+  [
+    '%UPSTREAM_LOCAL_ADDRESS% %UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT% %UPSTREAM_LOCAL_PORT%',
+    '10.0.0.2:4321 10.0.0.2 4321',
+  ],
+  ['%UPSTREAM_PROTOCOL% %UPSTREAM_CONNECTION_ID%', 'HTTP/1.1 7'],
+  ['%COMMON_DURATION(US_CX_BEG:US_CX_END:us)%', '500'],
+  ['%ACCESS_LOG_TYPE% %FILTER_CHAIN_NAME%', 'DownstreamEnd -'],
+  ['%CONNECTION_TERMINATION_DETAILS% %DOWNSTREAM_LOCAL_CLOSE_REASON% %UPSTREAM_LOCAL_CLOSE_REASON%', '- - -'],
+  ['%DOWNSTREAM_DETECTED_CLOSE_TYPE% %UPSTREAM_DETECTED_CLOSE_TYPE%', 'Normal Normal'],
+  ['%PATH% %PATH(NQ)% %PATH(WQ:PATH)% %PATH(NQ:ORIG)%', '/old?x=1 /old /new?x=1 /old'],
+  ['%QUERY_PARAM(x)% %QUERY_PARAM(y)%', '1 -'],
+  ['%TRAILER(X-Sum)% %TRAILER(none?x-sum)% %RESPONSE_TRAILERS_BYTES%', 'abc abc 12'],
+  ['%GRPC_STATUS% %GRPC_STATUS_NUMBER%', '- -'],
+  ['%EMIT_TIME% %EMIT_TIME(%s.%3f)%', '2024-05-06T07:08:09.134Z 1714979289.134'],
+  ['%UPSTREAM_WIRE_BYTES_SENT% %DOWNSTREAM_WIRE_BYTES_RECEIVED%', '- 10'],
   ['%LOCAL_REPLY_BODY% %REMORA_REASON%', '- No one answered'],
   ['100%% %%REQ%%', '100% %REQ%'],
   ['', ''],
 ])('%s', (format, expected) => {
   expect(print(format)).toBe(expected);
+});
+
+test('query parameters are decoded, but for what would break the line', () => {
+  const info = finishedStream();
+  info.request.path = '/a?first&q=a%20b%0Ac&q=2&%C3%BC=1';
+  expect(print('%QUERY_PARAM(q)%|%QUERY_PARAM(first)%|%QUERY_PARAM(ü)%', info)).toBe('a b%0Ac|-|1');
+});
+
+test('the gRPC status of a gRPC request: from trailers, the head, or what stands for the HTTP code', () => {
+  const info = finishedStream();
+  info.request.headers.add('Content-Type', 'application/grpc+proto');
+  const format = '%GRPC_STATUS% %GRPC_STATUS(SNAKE_STRING)% %GRPC_STATUS(NUMBER)% %GRPC_STATUS_NUMBER%';
+  expect(print(format, info)).toBe('Unavailable UNAVAILABLE 14 14');
+  info.response.headers.add('grpc-status', '1');
+  expect(print(format, info)).toBe('Canceled CANCELLED 1 1');
+  info.responseTrailers!.add('grpc-status', '5');
+  expect(print(format, info)).toBe('NotFound NOT_FOUND 5 5');
+  info.responseTrailers!.set('grpc-status', '99');
+  expect(print(format, info)).toBe('99 99 99 99');
+});
+
+test('a TCP connection has its bytes and ends, and no HTTP', () => {
+  const info = finishedStream();
+  Object.assign(info, {
+    protocol: '',
+    logType: 'TcpConnectionEnd',
+    filterChain: 'tcp-chain',
+    upstreamBytesSent: 3,
+    upstreamBytesReceived: 4,
+    localCloseReason: 'tcp_session_idle_timeout',
+    downstreamCloseType: 'LocalReset',
+    upstreamCloseType: 'RemoteReset',
+  });
+  expect(print('%PROTOCOL% %ACCESS_LOG_TYPE% %FILTER_CHAIN_NAME%', info)).toBe('- TcpConnectionEnd tcp-chain');
+  expect(print('%UPSTREAM_WIRE_BYTES_SENT% %UPSTREAM_WIRE_BYTES_RECEIVED%', info)).toBe('3 4');
+  const reasons = '%CONNECTION_TERMINATION_DETAILS% %DOWNSTREAM_LOCAL_CLOSE_REASON% %UPSTREAM_LOCAL_CLOSE_REASON%';
+  expect(print(reasons, info)).toBe(Array(3).fill('tcp_session_idle_timeout').join(' '));
+  expect(print('%DOWNSTREAM_DETECTED_CLOSE_TYPE% %UPSTREAM_DETECTED_CLOSE_TYPE%', info)).toBe('LocalReset RemoteReset');
+});
+
+test('a cluster with an alt_stat_name goes by that', () => {
+  const info = finishedStream();
+  info.cluster = { name: 'outbound|9080||reviews', altStatName: 'reviews', service: null };
+  expect(print('%UPSTREAM_CLUSTER% %UPSTREAM_CLUSTER_RAW%', info)).toBe('reviews outbound|9080||reviews');
 });
 
 test('what is missing is "-", or nothing', () => {
@@ -115,7 +174,10 @@ describe('errors name their place', () => {
     ['%REQ(a?b?c)%', /one alternative/],
     ['%PROTOCOL(x)%', /takes no argument/],
     ['%START_TIME(%Q)%', /"%Q" is not known/],
-    ['%COMMON_DURATION(US_CX_BEG:DS_TX_END:ms)%', /START:END/],
+    ['%COMMON_DURATION(US_HS_END:DS_TX_END:ms)%', /START:END/],
+    ['%PATH(XX)%', /WQ or NQ/],
+    ['%QUERY_PARAM()%', /name of a query parameter/],
+    ['%GRPC_STATUS(X)%', /CAMEL_STRING/],
     ['%ENVIRONMENT()%', /name of a variable/],
     ['%METADATA(NOPE:x)%', /no metadata of type "NOPE"/],
     ['%constructor%', /position 0/],
@@ -124,9 +186,9 @@ describe('errors name their place', () => {
     expect(compileFormat(format).error).toMatch(message);
   });
   test('operators without a value here are accepted and reported', () => {
-    expect(compileFormat('%TRAILER(X)% %UPSTREAM_LOCAL_ADDRESS%').ok?.warnings).toEqual([
-      '%TRAILER(X)% never has a value here and prints "-"',
-      '%UPSTREAM_LOCAL_ADDRESS% never has a value here and prints "-"',
+    expect(compileFormat('%FILTER_STATE(X)% %ROUNDTRIP_DURATION%').ok?.warnings).toEqual([
+      '%FILTER_STATE(X)% never has a value here and prints "-"',
+      '%ROUNDTRIP_DURATION% never has a value here and prints "-"',
     ]);
   });
 });

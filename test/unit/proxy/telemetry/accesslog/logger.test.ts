@@ -44,7 +44,7 @@ test('all problems are said with their place; operators without a value are warn
   const { deps, warnings } = harness();
   try {
     compileAccessLogs(
-      [log('%TRAILER(x)%'), log('%NOPE%'), log('', { filter: { kind: 'response_flag', flags: ['?'] } })],
+      [log('%FILTER_STATE(x)%'), log('%NOPE%'), log('', { filter: { kind: 'response_flag', flags: ['?'] } })],
       deps,
     );
     expect.unreachable();
@@ -54,5 +54,5 @@ test('all problems are said with their place; operators without a value are warn
       'access_log[2]: response flag "?" does not exist',
     ]);
   }
-  expect(warnings).toEqual(['access_log[0]: %TRAILER(x)% never has a value here and prints "-"']);
+  expect(warnings).toEqual(['access_log[0]: %FILTER_STATE(x)% never has a value here and prints "-"']);
 });

@@ -1,3 +1,4 @@
+import { Headers } from '../../../../../src/protocol/http/headers.ts';
 import { StreamInfo } from '../../../../../src/proxy/telemetry/stream-info.ts';
 
 /** 2024-05-06T07:08:09.123Z */
@@ -19,6 +20,7 @@ export function finishedStream(): StreamInfo {
   info.connection = {
     id: 42,
     directRemote: { host: '10.0.0.9', port: 5555 },
+    remote: { host: '10.0.0.9', port: 5555 },
     local: { host: 'fd00::1', port: 9080 },
     requestedServerName: 'sni.test',
     tlsVersion: 'TLSv1.3',
@@ -42,6 +44,15 @@ export function finishedStream(): StreamInfo {
   info.route = { routeName: 'r', virtualHost: 'v', origin: '' };
   info.cluster = { name: 'outbound|9080||reviews', service: null };
   info.upstream = { address: '10.1.1.1:9080', hostname: 'pod.test', workload: 'w' };
+  info.upstreamConnection = {
+    id: 7,
+    localAddress: '10.0.0.2:4321',
+    protocol: 'HTTP/1.1',
+    askedAt: 1001.5,
+    openedAt: 1002,
+  };
+  info.responseTrailers = new Headers();
+  info.responseTrailers.add('X-Sum', 'abc');
   info.upstreamFailureReason = 'connect refused';
   info.attempts = 2;
   info.flags = 1 << 5;

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { Headers } from '../../../../../src/protocol/http/headers.ts';
 import { identityOfEndpoint, identityOfNode } from '../../../../../src/proxy/telemetry/metrics/identity.ts';
 import { RequestMetrics } from '../../../../../src/proxy/telemetry/metrics/istio.ts';
 import { type Series, StatStore } from '../../../../../src/proxy/telemetry/metrics/store.ts';
@@ -223,6 +224,90 @@ test('durations and sizes are observed in their buckets, heads counted', () => {
   expect(read('istio_request_duration_milliseconds').cumulative.slice(0, 4)).toEqual([0, 0, 1, 1]);
   expect(read('istio_request_bytes').sum).toBe(10 + 33);
   expect(read('istio_response_bytes').sum).toBe(2000 + 'server: envoy\r\n'.length);
+});
+
+test('the gRPC status comes from trailers where the response has some', () => {
+  const { metrics, requests } = setup();
+  const info = stream({ method: 'POST' });
+  info.request.headers.add('content-type', 'application/grpc');
+  info.responseTrailers = new Headers();
+  info.responseTrailers.add('grpc-status', '5');
+  metrics.record(info);
+  expect(requests()[0]![0]['grpc_response_status']).toBe('5');
+});
+
+describe('label sets that are idle', () => {
+  const HOUR = 3_600_000;
+
+  test('go after an hour, others stay; a request that comes back starts from nothing', () => {
+    const { store, metrics, requests } = setup();
+    const quiet = endpoint('a-v1;default;a;v1;K');
+    const busy = endpoint('b-v1;default;b;v1;K');
+    metrics.record(stream({ upstream: quiet }));
+    metrics.record(stream({ upstream: busy }));
+    metrics.sweep(0);
+    metrics.sweep(HOUR - 1);
+    expect(requests()).toHaveLength(2);
+    metrics.record(stream({ upstream: busy }));
+    metrics.sweep(HOUR);
+    expect(requests().map(([labels, count]) => [labels['destination_app'], count])).toEqual([['b', 2]]);
+    metrics.record(stream({ upstream: quiet }));
+    metrics.record(stream({ upstream: busy }));
+    expect(requests().map(([labels, count]) => [labels['destination_app'], count])).toEqual([
+      ['b', 3],
+      ['a', 1],
+    ]);
+    expect(store.size).toBe(8);
+  });
+
+  test('go after five minutes when there is no room, and what overflowed gets its own', () => {
+    const { metrics, requests } = setup(2);
+    const pods = ['a', 'b', 'c'].map((name) => endpoint(`${name}-v1;default;${name};v1;K`));
+    for (const upstream of pods) metrics.record(stream({ upstream }));
+    expect(requests().at(-1)![0]).toEqual({ overflow: 'true' });
+    metrics.sweep(0);
+    metrics.record(stream({ upstream: pods[2]! }));
+    metrics.sweep(300_000);
+    metrics.record(stream({ upstream: pods[2]! }));
+    expect(requests().map(([labels, count]) => [labels['destination_app'] ?? 'overflow', count])).toEqual([
+      ['overflow', 2],
+      ['c', 1],
+    ]);
+  });
+
+  test('of TCP stay while a connection is open under them', () => {
+    const { store, metrics, named } = setup();
+    const info = stream();
+    const open = metrics.tcpOpened(info);
+    metrics.sweep(0);
+    metrics.sweep(2 * HOUR);
+    store.add(open.sent, 5);
+    const [sent] = named('istio_tcp_sent_bytes_total');
+    expect([store.value(sent!.id), sent!.labels['request_protocol']]).toEqual([5, 'tcp']);
+    metrics.tcpClosed(open, info);
+    metrics.sweep(3 * HOUR);
+    metrics.sweep(4 * HOUR);
+    expect(store.size).toBe(0);
+    expect(metrics.tcpOpened(info)).not.toBe(open);
+  });
+
+  test('of TCP over the budget share one', () => {
+    const { store, metrics, named } = setup(2);
+    for (let i = 0; i < 5; i++) metrics.tcpOpened(stream({ upstream: endpoint(`p${i};default;p${i};v1;K`) }));
+    const opened = named('istio_tcp_connections_opened_total');
+    expect(opened.map(({ id }) => store.value(id))).toEqual([1, 1, 3]);
+    expect(opened[2]!.labels).toEqual({ overflow: 'true' });
+  });
+
+  test('10,000 pods one after the other take the room of a thousand', () => {
+    const { store, metrics } = setup();
+    for (let i = 0; i < 10_000; i++) {
+      metrics.record(stream({ upstream: endpoint(`p${i};default;p;v1;K`) }));
+      metrics.sweep(i * 30_000);
+    }
+    expect(store.size).toBeLessThanOrEqual(4 * 1001);
+    expect(store.slots).toBeLessThan(80_000);
+  });
 });
 
 describe('identity', () => {

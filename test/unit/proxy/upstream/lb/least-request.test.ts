@@ -8,7 +8,7 @@ balancerSuite(leastRequest, { tolerance: 0.1 });
 balancerSuite(leastRequest, { tolerance: 0.1, config: { choiceCount: 2, activeRequestBias: 1, fullScan: true } });
 balancerSuite(leastRequest, { tolerance: 0.1, config: { choiceCount: 4, activeRequestBias: 0.5, fullScan: false } });
 
-const CONTEXT = { hash: null, avoid: null, originalDestination: null };
+const CONTEXT = { hash: null, avoid: null, originalDestination: null, request: null };
 const create = (config = {}) => leastRequest.create({ ...leastRequest.defaults, ...config }, seededRandom(5));
 
 describe('least request', () => {

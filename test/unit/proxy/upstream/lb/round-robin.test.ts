@@ -6,7 +6,7 @@ import { balancerSuite, countPicks, endpointsOf } from '../../../../conformance/
 
 balancerSuite(roundRobin, { tolerance: 0 });
 
-const CONTEXT = { hash: null, avoid: null, originalDestination: null };
+const CONTEXT = { hash: null, avoid: null, originalDestination: null, request: null };
 
 describe('round robin', () => {
   it('goes round in order', () => {

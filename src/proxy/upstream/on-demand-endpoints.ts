@@ -15,11 +15,11 @@ interface Entry {
 }
 
 /**
- * The endpoints of an ORIGINAL_DST cluster: made when a caller asks for an address, dropped when nobody has asked
- * for it for a while and it has neither requests nor connections. Their number is bounded, since callers choose
- * the addresses.
+ * The endpoints of a cluster whose callers name them (ORIGINAL_DST, dynamic forward proxy): made when somebody asks
+ * for an address, dropped when nobody has asked for it for a while and it has neither requests nor connections. Their
+ * number is bounded, since callers choose the addresses.
  */
-export class OriginalDestinations {
+export class OnDemandEndpoints {
   readonly #clock: Clock;
   readonly #wheel: TimerWheel;
   readonly #stats: ClusterStats;
@@ -41,12 +41,8 @@ export class OriginalDestinations {
     for (const entry of this.#byAddress.values()) yield entry.endpoint;
   }
 
-  /** Null when the destination is not known, or when there are too many and none is idle. */
-  pick(destination: SocketAddress | null): UpstreamEndpoint | null {
-    if (destination === null || destination.port === 0 || destination.host === '') {
-      this.#stats.count('original_dst_host_invalid');
-      return null;
-    }
+  /** `name`: how the caller wrote the host. Null when there are too many and none is idle. */
+  pick(destination: SocketAddress, name = ''): UpstreamEndpoint | null {
     const address = formatAddress(destination);
     const known = this.#byAddress.get(address);
     if (known !== undefined) {
@@ -54,7 +50,7 @@ export class OriginalDestinations {
       return known.endpoint;
     }
     if (this.#byAddress.size >= this.#limit && !this.#evictOne()) return null;
-    const config = { address: destination, hostname: '', weight: 1, health: 'UNKNOWN', workload: '' } as const;
+    const config = { address: destination, hostname: name, weight: 1, health: 'UNKNOWN', workload: '' } as const;
     const endpoint = new UpstreamEndpoint(config, 0, ANYWHERE);
     this.#byAddress.set(address, { endpoint, lastUsed: this.#clock.now() });
     if (!this.#sweepTimer.isArmed) this.#wheel.arm(this.#sweepTimer, SWEEP_MS);

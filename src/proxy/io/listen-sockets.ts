@@ -1,0 +1,39 @@
+import type { Server } from 'node:net';
+
+/**
+ * Keeps listening sockets beyond this process, for one that takes over from it: as long as somebody has a socket open,
+ * the connections in its queue wait. null in its place: nobody keeps them.
+ */
+export interface ListenSockets {
+  /** What `Server.listen` takes in place of an address: a socket that was kept under this key; null: there is none. */
+  take(key: string): Promise<object | null>;
+  /** A server listens on a socket that is to be kept. */
+  keep(key: string, server: Server): void;
+  /** The socket is not to be listened on any more: who connects is to be refused, not to wait for nobody. */
+  release(key: string): void;
+}
+
+/** What a socket is kept under: its address, and for one that the system chose, who listens on it. */
+export function socketKey(name: string, { host, port }: { readonly host: string; readonly port: number }): string {
+  return port === 0 ? `${name}@${host}:0` : `${host}:${port}`;
+}
+
+/** Listens on the socket that is kept for the address, or binds it and has it kept. `listening` as of the server. */
+export async function listenKept(
+  server: Server,
+  key: string,
+  address: { readonly host: string; readonly port: number; readonly backlog?: number },
+  sockets: ListenSockets | null,
+): Promise<void> {
+  const kept = sockets === null ? null : await sockets.take(key);
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    const listening = (): void => {
+      server.removeListener('error', reject);
+      resolve();
+    };
+    if (kept === null) server.listen(address, listening);
+    else server.listen(kept, address.backlog, listening);
+  });
+  if (kept === null) sockets?.keep(key, server);
+}

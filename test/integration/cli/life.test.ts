@@ -1,0 +1,99 @@
+// Issue 4 §4, pains rows 2 and 3: how a proxy process ends.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, expect, it } from 'vitest';
+import { type RawClient, rawClient } from '../../support/client.ts';
+import { type HttpUpstream, httpUpstream } from '../../support/upstream.ts';
+import { bootstrap } from './bootstrap.ts';
+import { Remora } from './remora.ts';
+
+const home = mkdtempSync(join(tmpdir(), 'remora-life-'));
+const running: Remora[] = [];
+const clients: RawClient[] = [];
+const upstreams: HttpUpstream[] = [];
+
+afterEach(async () => {
+  for (const { socket } of clients.splice(0)) socket.destroy();
+  await Promise.all(running.splice(0).map((one) => one.kill()));
+  await Promise.all(upstreams.splice(0).map((one) => one.close()));
+});
+afterAll(() => rmSync(home, { recursive: true, force: true }));
+
+interface Running {
+  readonly proxy: Remora;
+  readonly port: number;
+  readonly admin: string;
+  readonly server: HttpUpstream;
+}
+
+async function start(...flags: string[]): Promise<Running> {
+  const server = await httpUpstream();
+  upstreams.push(server);
+  const file = join(home, 'bootstrap.yaml');
+  writeFileSync(file, bootstrap(server.port));
+  const proxy = new Remora(['proxy', '-c', file, ...flags], home);
+  running.push(proxy);
+  const [, admin] = await proxy.said(/listening listener=admin address=(\S+)/);
+  const [, web] = await proxy.said(/listening listener=web address=(\S+)/);
+  return { proxy, port: Number(web!.split(':')[1]), admin: `http://${admin}`, server };
+}
+
+async function client(port: number): Promise<RawClient> {
+  const made = await rawClient(port);
+  clients.push(made);
+  return made;
+}
+
+it('SIGTERM: not ready at once, serving meanwhile, exit 0 within the grace period', async () => {
+  const { proxy, port, admin } = await start('--termination-accept-s', '1', '--termination-grace-period-s', '3');
+  expect(await (await fetch(`${admin}/ready`)).text()).toBe('LIVE\n');
+  const kept = await client(port);
+  await kept.get().response();
+  const ended = proxy.stop('SIGTERM');
+  await proxy.said(/terminating: not ready any more/);
+  expect((await fetch(`${admin}/ready`)).status).toBe(503);
+  expect(await (await fetch(`${admin}/server_info`)).json()).toMatchObject({ state: 'DRAINING' });
+  // Who has not heard of it yet is still served.
+  const late = await client(port);
+  expect((await late.get().response()).header('connection')).toBeUndefined();
+  late.socket.destroy();
+  await proxy.said(/terminating: inbound clients are asked to leave/);
+  expect(await (await fetch(`${admin}/remora/drain`)).text()).toMatch(
+    /^DRAINING because of termination \(gradual\)\nweb: accepting, 1 connections/,
+  );
+  await kept.untilEnded();
+  kept.end();
+  expect((await ended).code).toBe(0);
+});
+
+it('POST /quitquitquit finishes the request in progress and exits 0', async () => {
+  const { proxy, port, admin, server } = await start();
+  const held = Promise.withResolvers<void>();
+  const came = Promise.withResolvers<void>();
+  server.answer = (_request, response) => {
+    came.resolve();
+    void held.promise.then(() => response.end('done'));
+  };
+  const [busy, idle] = [await client(port), await client(port)];
+  busy.get();
+  await came.promise;
+  expect((await fetch(`${admin}/quitquitquit`, { method: 'POST' })).status).toBe(200);
+  await idle.untilEnded();
+  idle.end();
+  held.resolve();
+  const answer = await busy.response();
+  expect([answer.body, answer.header('connection')]).toEqual(['done', 'close']);
+  busy.end();
+  expect((await proxy.ended).code).toBe(0);
+});
+
+it('a second signal does not wait', async () => {
+  const { proxy, port } = await start();
+  const idle = await client(port);
+  await idle.get().response();
+  const ended = proxy.stop('SIGTERM');
+  await proxy.said(/terminating/);
+  await proxy.stop('SIGTERM');
+  expect((await ended).code).toBe(1);
+});
