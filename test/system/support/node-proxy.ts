@@ -1,5 +1,5 @@
 /** `node node-proxy.ts <port> <upstream port>`: a reverse proxy as people write it on node:http, with its defaults. */
-import { createServer, request as ask } from 'node:http';
+import { request as ask, createServer } from 'node:http';
 
 const [port, upstream] = process.argv.slice(2).map(Number);
 const server = createServer((request, response) => {
