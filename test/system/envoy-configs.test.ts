@@ -77,6 +77,7 @@ const ASKS: Readonly<Record<string, readonly Ask[]>> = {
       },
     },
   ],
+  'original-dst.yaml': [{ path: '/' }, { path: '/status/404', headers: ['x-a: 1'] }],
   'protocol-detection.yaml': [{ path: '/' }, { path: '/status/404', headers: ['x-a: 1'] }],
   'weighted-split.yaml': [
     { path: '/', headers: ['end-user: jason'] },

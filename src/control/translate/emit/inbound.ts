@@ -9,8 +9,8 @@ import { inboundCluster } from './names.ts';
 import {
   DETECTED,
   HTTP_INSPECTOR,
-  HTTP_PROTOCOLS,
   httpFilter,
+  httpProtocols,
   ORIGINAL_DST,
   rds,
   tcpFilter,
@@ -64,7 +64,7 @@ export function isHttpPort(protocol: PortProtocol): boolean {
 }
 
 /** Where iptables redirect what others call: a chain for each port, and for the rest of them. */
-export function virtualInbound(facts: CaptureFacts, ports: readonly AppPort[]): Listener {
+export function virtualInbound(facts: CaptureFacts, ports: readonly AppPort[], http2: boolean): Listener {
   const [first = '', ...more] = wildcards(facts.families);
   return {
     name: 'virtualInbound',
@@ -79,8 +79,8 @@ export function virtualInbound(facts: CaptureFacts, ports: readonly AppPort[]): 
     continue_on_listener_filters_timeout: true,
     filter_chains: [
       blackHoleChain('virtualInbound-blackhole', INBOUND_PORT),
-      ...passthroughChains(),
-      ...ports.filter(({ port }) => port !== INBOUND_PORT).flatMap(portChains),
+      ...passthroughChains(http2),
+      ...ports.filter(({ port }) => port !== INBOUND_PORT).flatMap((port) => portChains(port, http2)),
     ],
     metadata: DETECTED,
   };
@@ -95,7 +95,7 @@ function inspector(ports: readonly AppPort[]): ListenerFilter {
   return { ...HTTP_INSPECTOR, filter_disabled: rules.length === 1 ? rules[0] : { or_match: { rules } } };
 }
 
-function portChains({ port, protocol }: AppPort): FilterChain[] {
+function portChains({ port, protocol }: AppPort, http2: boolean): FilterChain[] {
   const name = `0.0.0.0_${port}`;
   const cluster = inboundCluster(port);
   const tcp: FilterChain = { name, filter_chain_match: { destination_port: port }, filters: [tcpFilter(cluster)] };
@@ -103,13 +103,16 @@ function portChains({ port, protocol }: AppPort): FilterChain[] {
   const detected = protocol === 'auto';
   const http: FilterChain = {
     name,
-    filter_chain_match: { destination_port: port, ...(detected ? { application_protocols: HTTP_PROTOCOLS } : {}) },
+    filter_chain_match: {
+      destination_port: port,
+      ...(detected ? { application_protocols: httpProtocols(http2) } : {}),
+    },
     filters: [httpFilter({ stat_prefix: `inbound_${name}`, rds: rds(cluster) }, 'captured')],
   };
   return detected ? [http, tcp] : [http];
 }
 
-function passthroughChains(): FilterChain[] {
+function passthroughChains(http2: boolean): FilterChain[] {
   const routes = {
     name: INBOUND_PASSTHROUGH,
     virtual_hosts: [
@@ -122,7 +125,7 @@ function passthroughChains(): FilterChain[] {
     validate_clusters: false,
   };
   const http = httpFilter({ stat_prefix: INBOUND_PASSTHROUGH, route_config: routes }, 'captured');
-  const match = { application_protocols: HTTP_PROTOCOLS };
+  const match = { application_protocols: httpProtocols(http2) };
   return [
     { name: 'virtualInbound-catchall-http', filter_chain_match: match, filters: [http] },
     { name: 'virtualInbound', filters: [tcpFilter(INBOUND_PASSTHROUGH)] },

@@ -53,8 +53,10 @@ export const HTTP_INSPECTOR: ListenerFilter = {
   typed_config: pack(HttpInspector, {}),
 };
 
-/** What http_inspector finds in clear text. */
-export const HTTP_PROTOCOLS = ['http/1.0', 'http/1.1', 'h2c'];
+/** What http_inspector finds in clear text; HTTP/2 is bytes to a proxy that does not speak it. */
+export function httpProtocols(http2: boolean): string[] {
+  return http2 ? ['http/1.0', 'http/1.1', 'h2c'] : ['http/1.0', 'http/1.1'];
+}
 
 /** For our proxies: whoever speaks first says what it is, and nobody waits for a time limit (pains row 22). */
 export const DETECTED = { filter_metadata: { remora: { protocol_detection: 'auto' } } } as const;

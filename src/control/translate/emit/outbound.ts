@@ -7,14 +7,14 @@ import { domainHost, outboundCluster, withPort } from './names.ts';
 import {
   DETECTED,
   HTTP_INSPECTOR,
-  HTTP_PROTOCOLS,
   httpFilter,
+  httpProtocols,
   rds,
   TLS_INSPECTOR,
   tcpFilter,
 } from './network-filters.ts';
 import { BLACK_HOLE, PASSTHROUGH } from './outside.ts';
-import { isHttp, isPopulated, type Scope } from './scope.ts';
+import { isHttp, isPopulated, protocolFor, type Scope } from './scope.ts';
 
 /** What a listener of the app's own calls is made of; two that say the same are the same. */
 export interface OutboundPlan {
@@ -28,6 +28,8 @@ export interface OutboundPlan {
   /** TLS by server name, and ranges of addresses, each with its cluster. */
   readonly names: readonly { readonly host: string; readonly cluster: string }[];
   readonly ranges: readonly { readonly range: string; readonly cluster: string }[];
+  /** Whether HTTP/2 is HTTP. */
+  readonly http2: boolean;
   /** Where everything else goes. */
   readonly rest: string;
 }
@@ -68,8 +70,11 @@ export function isDetected(service: MeshService, port: ServicePort): boolean {
 
 /** Where connections of captured apps go: by the address that was called, else by its port, else outside. */
 export function outboundPlans(scope: Scope, families: Families, policy: OutboundPolicy): OutboundPlans {
-  const planner = new Planner();
-  for (const service of scope.services.values()) for (const port of service.ports) planner.add(service, port);
+  const { http2 } = scope;
+  const planner = new Planner(http2);
+  for (const service of scope.services.values()) {
+    for (const port of service.ports) planner.add(service, { ...port, protocol: protocolFor(http2, port.protocol) });
+  }
   // Hosts that only routing rules know are called at port 80.
   const unknown = scope
     .tables('mesh')
@@ -86,6 +91,11 @@ class Planner {
   readonly #wildcards = new Map<number, WildcardPort>();
   readonly #detected: DetectedService[] = [];
   readonly #notes: string[] = [];
+  readonly #http2: boolean;
+
+  constructor(http2: boolean) {
+    this.#http2 = http2;
+  }
 
   add(service: MeshService, port: ServicePort): void {
     const addresses = service.addresses.filter(isAddress);
@@ -131,7 +141,19 @@ class Planner {
       }
       const routes = http === null ? '' : String(port);
       const name = `${domainHost(addresses[0] ?? '')}_${port}`;
-      return [{ name, addresses, port, routes, detected: false, names: each(names), ranges: eachRange(ranges), rest }];
+      return [
+        {
+          name,
+          addresses,
+          port,
+          routes,
+          detected: false,
+          names: each(names),
+          ranges: eachRange(ranges),
+          http2: this.#http2,
+          rest,
+        },
+      ];
     });
     const served = ports.filter(([port]) => !RESERVED.has(port));
     const hosts = new Map(served.flatMap(([port, { http }]) => (http === null ? [] : [[port, http] as const])));
@@ -158,7 +180,17 @@ class Planner {
       this.#detected.push({ routes, service, port });
     }
     const name = `${domainHost(first)}_${at}`;
-    this.#own.set(name, { name, addresses: free, port: at, routes, detected, names: [], ranges: [], rest: cluster });
+    this.#own.set(name, {
+      name,
+      addresses: free,
+      port: at,
+      routes,
+      detected,
+      names: [],
+      ranges: [],
+      http2: this.#http2,
+      rest: cluster,
+    });
   }
 
   /** Without an address of its own its instances are called by theirs. */
@@ -206,7 +238,7 @@ export function outboundListener(plan: OutboundPlan): Listener {
   }
   if (routes !== '') {
     const manager = { stat_prefix: `outbound_${name}`, rds: rds(routes) };
-    const match = { transport_protocol: 'raw_buffer', application_protocols: HTTP_PROTOCOLS };
+    const match = { transport_protocol: 'raw_buffer', application_protocols: httpProtocols(plan.http2) };
     chains.push({ name, filter_chain_match: match, filters: [httpFilter(manager, 'captured')] });
   }
   const other: FilterChain = { name: rest, filters: [tcpFilter(rest)] };

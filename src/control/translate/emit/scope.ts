@@ -146,6 +146,11 @@ export class TableIndex {
   }
 }
 
+/** What a port speaks as the proxy sees it: without HTTP/2 of its own it finds out what is HTTP/1.1, and passes the rest on. */
+export function protocolFor(http2: boolean, protocol: PortProtocol): PortProtocol {
+  return !http2 && (protocol === 'http2' || protocol === 'grpc') ? 'auto' : protocol;
+}
+
 /** Our own proxy speaks HTTP/1.1 only, so far; every other does what its config says. */
 export function speaksHttp2({ userAgent }: EmitNode): boolean {
   return !userAgent.startsWith('remora/');

@@ -38,7 +38,7 @@ import { gatewayAddress, gatewayListener, httpProxyListener, inboundListener, in
 import { parseOutbound } from './names.ts';
 import { type OutboundPlans, outboundListener, outboundPlans, virtualOutbound } from './outbound.ts';
 import { BLACK_HOLE, PASSTHROUGH } from './outside.ts';
-import { type EmitNode, isPopulated, relevantLabels, Scope, speaksHttp2, subsetOf } from './scope.ts';
+import { type EmitNode, isPopulated, protocolFor, relevantLabels, Scope, speaksHttp2, subsetOf } from './scope.ts';
 import { detectedRoutes, httpProxyRoutes, portRoutes } from './virtual-host.ts';
 
 /** Something about one proxy that it does not get, or got otherwise than it asked. */
@@ -370,15 +370,18 @@ export class MeshEmitter {
       this.#build(this.#apps, through, Cluster, () => inboundPassthroughCluster(sources, http2)),
     );
     this.#inbound ??= new InboundIndex(scope.mesh);
-    const ports = this.#inbound.portsAt(facts.addresses);
+    const ports = this.#inbound
+      .portsAt(facts.addresses)
+      .map((port) => ({ ...port, protocol: protocolFor(http2, port.protocol) }));
     const key = JSON.stringify([
+      http2,
       facts.families,
       facts.transparent,
       ports.map(({ port, protocol }) => [port, protocol]),
     ]);
     put(
       own.listeners,
-      this.#build(this.#listeners, `inbound ${key}`, Listener, () => virtualInbound(facts, ports)),
+      this.#build(this.#listeners, `inbound ${key}`, Listener, () => virtualInbound(facts, ports, http2)),
     );
     for (const port of ports) this.#appPort(port, sources, scope, own);
     return own;
