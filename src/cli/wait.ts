@@ -4,6 +4,9 @@ import { errorCode, messageOf, RemoraError } from '../base/errors.ts';
 import { formatAddress, type SocketAddress } from '../model/address.ts';
 import { parseAddress } from './proxy.ts';
 
+/** How long one answer may take. */
+const ANSWER_MS = 5000;
+
 interface WaitFlags {
   readonly health: SocketAddress;
   readonly timeoutS: string;
@@ -27,7 +30,7 @@ export async function waitUntilReady(health: SocketAddress, timeoutMs: number, p
   const deadline = systemClock.now() + timeoutMs;
   let last = '';
   for (;;) {
-    last = await ask(health, Math.ceil(Math.max(1, Math.min(1000, deadline - systemClock.now()))));
+    last = await ask(health);
     if (last === '') return;
     if (systemClock.now() + periodMs >= deadline) break;
     // Nothing else is to be done meanwhile.
@@ -40,10 +43,10 @@ export async function waitUntilReady(health: SocketAddress, timeoutMs: number, p
 }
 
 /** '' when it is ready; otherwise why not. */
-async function ask(health: SocketAddress, timeoutMs: number): Promise<string> {
+async function ask(health: SocketAddress): Promise<string> {
   try {
     const response = await fetch(`http://${formatAddress(health)}/healthz/ready`, {
-      signal: AbortSignal.timeout(timeoutMs),
+      signal: AbortSignal.timeout(ANSWER_MS),
     });
     const text = (await response.text()).trim();
     return response.ok ? '' : text || `status ${response.status}`;
