@@ -78,6 +78,8 @@ describe('in a cluster', () => {
   });
   it('says so where there is none', () => {
     expect(() => inClusterAccess('', '')).toThrow('not in a cluster');
-    expect(() => inClusterAccess('10.0.0.1', '443', join(folder, 'none'))).toThrow('the service account cannot be read');
+    expect(() => inClusterAccess('10.0.0.1', '443', join(folder, 'none'))).toThrow(
+      'the service account cannot be read',
+    );
   });
 });
