@@ -3,19 +3,16 @@ import { Command, Option } from 'commander';
 import { systemClock } from '../base/clock.ts';
 import { ConfigError } from '../base/errors.ts';
 import { LogRoot } from '../base/log.ts';
-import type { KubeAccess } from '../control/source/kube/access.ts';
 import { formatAddress, type SocketAddress } from '../model/address.ts';
 import { checkPaths } from './config-files.ts';
 import { sweepInstances } from './instance.ts';
+import { type KubeFlags, kubeAccess } from './kube-access.ts';
 import { makeInstancesFolder, publishMesh } from './mesh-state.ts';
 import { logLevel, parseAddress } from './proxy.ts';
 import { VERSION } from './version.ts';
 
-interface ControlFlags {
+interface ControlFlags extends KubeFlags {
   readonly files: readonly string[];
-  readonly kubeconfig?: string;
-  readonly context?: string;
-  readonly inCluster?: true;
   readonly instances?: string;
   readonly xds: SocketAddress;
   readonly http: SocketAddress;
@@ -62,20 +59,16 @@ async function webhookOf({ webhookCertificates: certificates, injectSettings }: 
 }
 
 async function runControl(flags: ControlFlags): Promise<void> {
-  const cluster = flags.kubeconfig !== undefined || flags.inCluster === true;
-  if (flags.files.length === 0 && !cluster) {
+  const kube = await kubeAccess(flags);
+  if (flags.files.length === 0 && kube === null) {
     throw new ConfigError(
       'nothing to watch: name a folder with --files DIR, or a cluster with --kubeconfig FILE or --in-cluster',
     );
-  }
-  if (flags.context !== undefined && flags.kubeconfig === undefined) {
-    throw new ConfigError('--context needs --kubeconfig');
   }
   checkPaths(flags.files);
   // gRPC, the codec and the translators are heavy: only this verb loads them.
   const { ControlServer } = await import('../control/runtime/server.ts');
   const log = new LogRoot(systemClock, (line) => process.stderr.write(line), logLevel(flags.logLevel)).logger();
-  const kube = cluster ? await kubeAccess(flags) : null;
   const instances = makeInstancesFolder(flags.instances);
   const server = new ControlServer({
     paths: [...flags.files, instances],
@@ -110,14 +103,4 @@ async function runControl(flags: ControlFlags): Promise<void> {
       void server.close().then(() => process.exit(0));
     });
   }
-}
-
-async function kubeAccess(flags: ControlFlags): Promise<KubeAccess> {
-  const { inClusterAccess, kubeconfigAccess } = await import('../control/source/kube/access.ts');
-  if (flags.kubeconfig !== undefined && flags.inCluster === true) {
-    throw new ConfigError('--kubeconfig and --in-cluster exclude each other');
-  }
-  if (flags.kubeconfig !== undefined) return kubeconfigAccess(flags.kubeconfig, flags.context);
-  const { KUBERNETES_SERVICE_HOST: host = '', KUBERNETES_SERVICE_PORT: port = '' } = process.env;
-  return inClusterAccess(host, port);
 }

@@ -22,6 +22,7 @@ const VERBS: Readonly<Record<string, () => Promise<Command>>> = {
   demo: async () => (await import('./demo/index.ts')).demoCommand(),
   explain: async () => (await import('./explain/index.ts')).explainCommand(),
   analyze: async () => (await import('./analyze.ts')).analyzeCommand(),
+  elect: async () => (await import('./elect.ts')).electCommand(),
   status: async () => (await import('./status.ts')).statusCommand(),
 };
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The tests beside real Envoy, HAProxy and nginx. Installs what they need and fails when it cannot.
+# The tests beside real Envoy, HAProxy, nginx and a real Kubernetes API server. Installs what they need and fails when it cannot.
 #   test/system/run.sh [arguments of vitest]
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -23,6 +23,7 @@ install_packages() {
   command -v iptables-nft >/dev/null || [ -x /usr/sbin/iptables-nft ] || missing+=(iptables)
   command -v buildah >/dev/null || missing+=(buildah)
   command -v debootstrap >/dev/null || [ -x /usr/sbin/debootstrap ] || missing+=(debootstrap)
+  command -v etcd >/dev/null || missing+=(etcd-server)
   python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
   [ "${#missing[@]}" -eq 0 ] && return
   command -v apt-get >/dev/null || fail "install these first: ${missing[*]}"
@@ -52,9 +53,14 @@ install_packages
 install_envoy
 export ENVOY_BIN
 export PATH="$PATH:/usr/sbin"
+<<<<<<< HEAD
 for program in "$ENVOY_BIN" nginx haproxy wrk curl ip iptables iptables-nft iptables-legacy buildah debootstrap; do
+=======
+for program in "$ENVOY_BIN" nginx haproxy wrk buildah debootstrap etcd; do
+>>>>>>> wt/kube
   command -v "$program" >/dev/null || fail "$program is missing after installing it"
 done
+test/system/kube/build.sh >/dev/null || fail "Kubernetes cannot be built"
 [ -f dist/remora.js ] || fail 'dist/remora.js is missing: run `npm run setup`'
 
 exec node_modules/.bin/node node_modules/vitest/vitest.mjs run --config test/system/vitest.config.ts "$@"
