@@ -53,11 +53,7 @@ install_packages
 install_envoy
 export ENVOY_BIN
 export PATH="$PATH:/usr/sbin"
-<<<<<<< HEAD
-for program in "$ENVOY_BIN" nginx haproxy wrk curl ip iptables iptables-nft iptables-legacy buildah debootstrap; do
-=======
-for program in "$ENVOY_BIN" nginx haproxy wrk buildah debootstrap etcd; do
->>>>>>> wt/kube
+for program in "$ENVOY_BIN" nginx haproxy wrk curl ip iptables iptables-nft iptables-legacy buildah debootstrap etcd; do
   command -v "$program" >/dev/null || fail "$program is missing after installing it"
 done
 test/system/kube/build.sh >/dev/null || fail "Kubernetes cannot be built"
