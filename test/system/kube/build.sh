@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Kubernetes' own commands from their Go module, into a cache; prints the folder. A second run takes a second.
 #   test/system/kube/build.sh [kube-apiserver kubectl …]    default: what tests of the API alone need
-# The first run takes 8 minutes for all on two idle cores. What /work/shared/kube's build-k8s.sh made is taken over.
+# The first run takes 8 minutes for all on two idle cores. What lies in $KUBE_HOME from elsewhere is taken over.
 set -euo pipefail
 cd "$(dirname "$0")"
 
