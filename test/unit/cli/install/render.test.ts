@@ -10,6 +10,7 @@ import { proxyCommand } from '../../../../src/cli/proxy.ts';
 import { VERSION } from '../../../../src/cli/version.ts';
 import { readSettings } from '../../../../src/control/injector/read-settings.ts';
 import { defaultSettings } from '../../../../src/control/injector/settings.ts';
+import { ENDPOINTS, RESOURCES } from '../../../../src/control/source/kube/resource.ts';
 import { kubernetesFaults } from '../../../support/kubernetes/check.ts';
 
 const DEPLOY = join(import.meta.dirname, '../../../../deploy');
@@ -161,12 +162,29 @@ describe('the manifests', () => {
         const [verb, ...flags] = args;
         const command = commands[verb as keyof typeof commands]().exitOverride();
         const { unknown, operands } = command.parseOptions(flags);
-        // --in-cluster is of control/source/kube.
-        expect([unknown.filter((flag) => flag !== '--in-cluster'), operands]).toEqual([[], []]);
+        expect([unknown, operands]).toEqual([[], []]);
         const hook = lifecycle?.preStop.exec.command;
         if (hook !== undefined) expect(drainCommand().parseOptions(hook.slice(2)).unknown).toEqual([]);
       }
     }
+  });
+
+  it('let the control server read what it watches, and nothing of other namespaces’ secrets', () => {
+    const { rules } = find('ClusterRole', 'remora-control') as unknown as {
+      rules: { apiGroups: string[]; resources: string[]; verbs: string[] }[];
+    };
+    const may = (verb: string, group: string, resource: string): boolean =>
+      rules.some(
+        ({ apiGroups, resources, verbs }) =>
+          verbs.includes(verb) &&
+          apiGroups.includes(group) &&
+          (resources.includes(resource) || resources.includes('*')),
+      );
+    for (const { group, plural } of [...RESOURCES, ENDPOINTS])
+      for (const verb of ['list', 'watch'])
+        expect([group, plural, may(verb, group, plural)]).toEqual([group, plural, true]);
+    expect(may('list', '', 'secrets')).toBe(false);
+    for (const { apiGroups, verbs } of rules) expect([...apiGroups, ...verbs]).not.toContain('*');
   });
 
   it('give injection settings that it reads, and that lead to the control server', () => {
