@@ -165,7 +165,8 @@ describe('a real API server', () => {
     await until('the finding', async () => (await status('/findings')).body.includes('pods is forbidden'));
     expect((await status('/findings')).body).toContain('grant get, list and watch');
     expect(control.stderr).not.toContain(NOBODY_TOKEN);
-    await api.kubectl(['create', 'clusterrolebinding', 'reader', '--clusterrole=view', '--user=nobody']);
+    await api.kubectl(['create', 'clusterrole', 'pods', '--verb=get,list,watch', '--resource=pods']);
+    await api.kubectl(['create', 'clusterrolebinding', 'pods', '--clusterrole=pods', '--user=nobody']);
     await until('pods to be read', async () => !(await status('/findings')).body.includes('pods is forbidden'));
   });
 });
