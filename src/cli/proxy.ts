@@ -11,7 +11,7 @@ import { Proxy } from '../proxy/runtime/server.ts';
 import { type Bootstrap, readBootstrap } from '../xds/bootstrap/bootstrap.ts';
 import { describeProblems } from '../xds/bootstrap/document.ts';
 import { proxyBootstrap } from '../xds/bootstrap/proxy-bootstrap.ts';
-import { onStop, trimMemory } from './process.ts';
+import { collectStart, onStop, trimMemory } from './process.ts';
 import { VERSION } from './version.ts';
 
 /** Runtime key of `--explain`. */
@@ -98,6 +98,7 @@ async function runProxy(flags: ProxyFlags): Promise<void> {
     await proxy.close();
   });
   await proxy.start();
+  collectStart(systemClock);
   // Node writes it at a clean exit only, which a killed proxy never has.
   flushCompileCache();
 }
