@@ -1,4 +1,6 @@
-import { setFlagsFromString } from 'node:v8';
+import { getHeapStatistics, setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import type { Clock } from '../base/clock.ts';
 import { errorCode, messageOf } from '../base/errors.ts';
 
 /**
@@ -15,6 +17,30 @@ export const ENGINE_FLAGS: readonly string[] = ['--no-concurrent-recompilation',
  */
 export function trimMemory(): void {
   setFlagsFromString('--semi-space-growth-factor=1');
+}
+
+/** A heap beyond this is that of a large config, and most of it is what reading it left behind. */
+const LARGE_HEAP_BYTES = 64 * 1024 * 1024;
+/** When a small heap is collected: past the start and its first requests. */
+const COLLECT_AFTER_MS = 1000;
+
+/**
+ * Gives back what the start left behind, once the config is in force: V8 itself would let the heap grow to several
+ * times that first. At once where it is much (10,000 virtual hosts: 417 MB become 130), later where a first request
+ * would wait for it.
+ */
+export function collectStart(clock: Clock): void {
+  if (getHeapStatistics().used_heap_size > LARGE_HEAP_BYTES) collect();
+  else clock.after(COLLECT_AFTER_MS, collect);
+}
+
+function collect(): void {
+  // V8's collector has no other door; it is closed again for whoever runs later.
+  setFlagsFromString('--expose-gc');
+  const gc: (options: object) => void = runInNewContext('gc');
+  setFlagsFromString('--no-expose-gc');
+  // Another flavor keeps the empty pages for later.
+  gc({ type: 'major', execution: 'sync', flavor: 'last-resort' });
 }
 
 export type StopSignal = 'SIGINT' | 'SIGTERM';

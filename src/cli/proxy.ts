@@ -15,7 +15,7 @@ import { type Bootstrap, readBootstrap } from '../xds/bootstrap/bootstrap.ts';
 import { describeProblems } from '../xds/bootstrap/document.ts';
 import { proxyBootstrap } from '../xds/bootstrap/proxy-bootstrap.ts';
 import { type PodIdentity, podIdentity } from './pod-identity.ts';
-import { onStop, trimMemory } from './process.ts';
+import { collectStart, onStop, trimMemory } from './process.ts';
 import { supervisorChannel } from './supervisor-channel.ts';
 import { VERSION } from './version.ts';
 
@@ -155,6 +155,7 @@ async function runProxy(flags: ProxyFlags): Promise<void> {
     process.on('disconnect', quit);
   }
   await proxy.start();
+  collectStart(systemClock);
   // Node writes it at a clean exit only, which a killed proxy never has.
   flushCompileCache();
 }

@@ -14,7 +14,7 @@ import { readBootstrap } from '../xds/bootstrap/bootstrap.ts';
 import { EXPLAIN, proxyBootstrap } from '../xds/bootstrap/proxy-bootstrap.ts';
 import { announce, findServicePort } from './instance.ts';
 import { readMesh } from './mesh-state.ts';
-import { trimMemory } from './process.ts';
+import { collectStart, trimMemory } from './process.ts';
 import { logLevel } from './proxy.ts';
 import { VERSION } from './version.ts';
 
@@ -64,6 +64,7 @@ async function runProgram(command: string[], flags: RunFlags): Promise<void> {
   const pod = `${flags.service}-${flags.version}-${randomBytes(3).toString('hex')}`;
   const proxy = sidecar(flags, pod, mesh.control, servicePort, appPort, log);
   await proxy.start();
+  collectStart(systemClock);
   const inbound = proxy.addressOf(`inbound|${servicePort}`);
   const outbound = proxy.addressOf('http_proxy');
   if (inbound === undefined || outbound === undefined) {

@@ -118,3 +118,25 @@ test('an unknown field stands at its place, the path says in what', () => {
 test('a problem without a place or a path is still one line', () => {
   expect(describeProblems('f', [{ path: '', reason: 'no' }])).toEqual(['f: no']);
 });
+
+describe('JSON', () => {
+  test.each([
+    ['plain', '{"a": [1, 2.5, -3e2, true, null, "x"], "b": {}}'],
+    ['escapes and colons in strings', String.raw`{"a:\"b\\": "::\\", "é": "\u00e9:\"", "c": ":"}`],
+    ['the same name in different objects', '{"a": {"x": 1}, "b": {"x": 1}, "c": [{"x": 1}, {"x": 2}]}'],
+    ['names that objects have', '{"__proto__": {"a": 1}, "constructor": 2}'],
+  ])('reads as YAML does: %s', (_, text) => {
+    // A comment is no JSON: the same text goes through the YAML parser.
+    expect(JSON.stringify(read(text).value)).toBe(JSON.stringify(read(`${text} # YAML`).value));
+    expect(JSON.stringify(read(text).value)).toBe(JSON.stringify(JSON.parse(text)));
+  });
+
+  test('finds places though no tree was made', () => {
+    expect(read('{\n  "a": [\n    {"b": 1}\n  ]\n}').locate('a[0].b')).toEqual({ line: 3, column: 6 });
+  });
+
+  test('refuses two members of one name, however they are written', () => {
+    expect(faults('{"a": 1,\n"a": 2}')).toEqual(['f:2:1: "a" stands twice in one map']);
+    expect(faults(String.raw`{"x": {"a": 1, "\u0061": 2}}`)).toHaveLength(1);
+  });
+});
