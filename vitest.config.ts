@@ -4,8 +4,9 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     exclude: ['test/system/**', 'node_modules/**'],
-    testTimeout: 20_000,
-    hookTimeout: 20_000,
+    // Against tests that hang, and nothing else: no test may depend on how fast the machine is.
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
     // Two cores: a worker for each, files isolated from one another.
     pool: 'forks',
     maxWorkers: 2,

@@ -37,24 +37,27 @@ export async function churnMesh(): Promise<Mesh> {
 
 /** Edits of one object each, of every kind that a user edits; `round` makes each one new. */
 const EDITS: readonly ((mesh: Mesh, round: number) => void)[] = [
-  ({ config }, round) =>
+  ({ config }, round) => {
+    // Far up and down: soon each version has answered under each of the rules below.
+    const v1 = 1 + ((37 * round) % 99);
     config.replace(
       'reviews.yaml',
       split(
         'reviews',
-        { v1: 1 + (round % 99), v2: 100 - (round % 99) },
+        { v1, v2: 101 - v1 },
         {
           headers: { response: { set: { 'x-round': `reviews-${round}-` } } },
           ...[
             {},
             { retries: { attempts: 1 + (round % 5), perTryTimeout: '5s' } },
             { timeout: '10s' },
-            { fault: { delay: { fixedDelay: '1ms', percentage: { value: 10 } } } },
+            { fault: { delay: { fixedDelay: '1ms', percentage: { value: 100 } } } },
             { fault: { abort: { httpStatus: 500, percentage: { value: 0 } } } },
           ][round % 5],
         },
       ),
-    ),
+    );
+  },
   ({ config }, round) =>
     config.replace(
       'edge.yaml',

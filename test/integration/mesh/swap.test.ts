@@ -16,7 +16,7 @@ it('1,000 changes of everything that a user edits, under load', { timeout: 60_00
   let before = {};
   for (let round = 1; round <= rounds; round++) {
     await churn(mesh, round);
-    await load.more(3);
+    await load.more(5);
     if (round !== WARM_UP) continue;
     mesh.forgetLines();
     heap = heapUsed();

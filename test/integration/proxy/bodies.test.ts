@@ -1,8 +1,11 @@
 import { createHash } from 'node:crypto';
 import { expect, test } from 'vitest';
+import { manualClock } from '../../support/clock.ts';
 import { eventually, proxy, scripted, turns, upstream } from '../../support/proxy.ts';
 
 const MIB = 1024 * 1024;
+/** No timeout comes, however long a busy machine takes for many octets. */
+const still = () => proxy().clock(manualClock());
 const hash = (text: string): string => createHash('sha1').update(text, 'latin1').digest('hex');
 
 function pattern(length: number): string {
@@ -13,7 +16,7 @@ function pattern(length: number): string {
 
 test('a Content-Length body keeps its length both ways', async () => {
   const server = await scripted();
-  const p = await proxy().cluster('a', server.port).start();
+  const p = await still().cluster('a', server.port).start();
   const client = await p.client();
   client.post('/', 'hello');
   const connection = await server.accept();
@@ -28,7 +31,7 @@ test('a Content-Length body keeps its length both ways', async () => {
 
 test('a chunked body stays chunked both ways, trailers included, empty chunks never sent', async () => {
   const server = await scripted();
-  const p = await proxy().cluster('a', server.port).start();
+  const p = await still().cluster('a', server.port).start();
   const client = await p.client();
   client.write('POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n3\r\nabc\r\n');
   const connection = await server.accept();
@@ -49,7 +52,7 @@ test('a chunked body stays chunked both ways, trailers included, empty chunks ne
 
 test('a chunked request without data is sent as one', async () => {
   const server = await upstream((request, response) => response.end(`[${request.body}]`));
-  const p = await proxy().cluster('a', server.port).start();
+  const p = await still().cluster('a', server.port).start();
   const client = await p.client();
   client.write('POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n').get();
   expect((await client.response()).body).toBe('[]');
@@ -59,7 +62,7 @@ test('a chunked request without data is sent as one', async () => {
 test('10 MiB arrive whole in both directions at once', async () => {
   const body = pattern(10 * MIB);
   const server = await upstream((request, response) => response.end(Buffer.from(request.body, 'latin1')));
-  const p = await proxy().cluster('a', server.port).start();
+  const p = await still().cluster('a', server.port).start();
   const client = await p.client();
   client.post('/', body);
   const response = await client.response();
@@ -71,7 +74,7 @@ test('10 MiB arrive whole in both directions at once', async () => {
 
 test('a client that reads slowly slows the upstream down', async () => {
   const server = await scripted();
-  const p = await proxy().cluster('a', server.port).start();
+  const p = await still().cluster('a', server.port).start();
   const client = await p.client();
   client.get();
   const connection = await server.accept();
@@ -94,7 +97,7 @@ test('a client that reads slowly slows the upstream down', async () => {
 
 test('an upstream that reads slowly slows the client down', async () => {
   const server = await scripted();
-  const p = await proxy().cluster('a', server.port).start();
+  const p = await still().cluster('a', server.port).start();
   const client = await p.client();
   const body = pattern(40 * MIB);
   client.write(`POST / HTTP/1.1\r\nHost: a\r\nContent-Length: ${body.length}\r\n\r\n`);
@@ -112,7 +115,7 @@ test('an upstream that reads slowly slows the client down', async () => {
 
 test('a body that comes before the connection is made waits, bounded', async () => {
   const server = await scripted();
-  const p = await proxy()
+  const p = await still()
     .cluster('a', server.port, { circuit_breakers: { thresholds: [{ max_connections: 1 }] } })
     .start();
   const first = await p.client();
@@ -140,7 +143,7 @@ for (const [method, status, extra] of [
 ] as const) {
   test(`${method} answered ${status} ${extra.trim()} has no body`, async () => {
     const server = await scripted();
-    const p = await proxy().cluster('a', server.port).start();
+    const p = await still().cluster('a', server.port).start();
     const client = await p.client();
     client.write(`${method} / HTTP/1.1\r\nHost: a\r\n\r\n`);
     const connection = await server.accept();
@@ -158,7 +161,7 @@ for (const [method, status, extra] of [
 
 test('a response that lasts until close reaches an HTTP/1.1 client in chunks', async () => {
   const server = await scripted();
-  const p = await proxy().cluster('a', server.port).start();
+  const p = await still().cluster('a', server.port).start();
   const client = await p.client();
   client.get();
   const connection = await server.accept();
@@ -176,7 +179,7 @@ test('a response that lasts until close reaches an HTTP/1.1 client in chunks', a
 
 test('an HTTP/1.0 client gets a chunked response until close, without the framing', async () => {
   const server = await scripted();
-  const p = await proxy()
+  const p = await still()
     .cluster('a', server.port)
     .manager({ http_protocol_options: { accept_http_10: true } })
     .start();
@@ -193,7 +196,7 @@ test('an HTTP/1.0 client gets a chunked response until close, without the framin
 
 test('a chunked response cut short for an HTTP/1.0 client does not look complete', async () => {
   const server = await scripted();
-  const p = await proxy()
+  const p = await still()
     .cluster('a', server.port)
     .manager({ http_protocol_options: { accept_http_10: true } })
     .start();
@@ -211,7 +214,7 @@ test('a chunked response cut short for an HTTP/1.0 client does not look complete
 
 test('an HTTP/1.0 client that asks for it keeps its connection where the length is known', async () => {
   const server = await upstream((_request, response) => response.setHeader('Content-Length', 2).end('ok'));
-  const p = await proxy()
+  const p = await still()
     .cluster('a', server.port)
     .manager({ http_protocol_options: { accept_http_10: true } })
     .start();
@@ -229,7 +232,7 @@ test('an HTTP/1.0 client that asks for it keeps its connection where the length 
 
 test('HTTP/1.0 is refused with 426 unless it is accepted', async () => {
   const server = await upstream();
-  const p = await proxy().cluster('a', server.port).start();
+  const p = await still().cluster('a', server.port).start();
   const client = await p.client();
   client.write('GET / HTTP/1.0\r\nHost: a\r\n\r\n');
   expect((await client.response()).status).toBe(426);
@@ -240,7 +243,7 @@ test('HTTP/1.0 is refused with 426 unless it is accepted', async () => {
 
 test('an HTTP/1.0 request without Host gets the default host', async () => {
   const server = await upstream((request, response) => response.end(request.headers.host));
-  const p = await proxy()
+  const p = await still()
     .cluster('a', server.port)
     .manager({ http_protocol_options: { accept_http_10: true, default_host_for_http_10: 'old.example' } })
     .start();
@@ -251,7 +254,7 @@ test('an HTTP/1.0 request without Host gets the default host', async () => {
 
 test('the answer to an upload that is not over yet ends the upload and both connections', async () => {
   const server = await scripted();
-  const p = await proxy().cluster('a', server.port).start();
+  const p = await still().cluster('a', server.port).start();
   const client = await p.client();
   client.write('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nbegin');
   const connection = await server.accept();
@@ -270,7 +273,7 @@ test('the answer to an upload that is not over yet ends the upload and both conn
 
 test('a response may begin before the request is over, and both go on', async () => {
   const server = await scripted();
-  const p = await proxy().cluster('a', server.port).start();
+  const p = await still().cluster('a', server.port).start();
   const client = await p.client();
   client.write('POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n');
   const connection = await server.accept();
@@ -285,7 +288,7 @@ test('a response may begin before the request is over, and both go on', async ()
 
 test('a body above any buffer limit is streamed, not refused', async () => {
   const server = await upstream((request, response) => response.end(String(request.body.length)));
-  const p = await proxy().cluster('a', server.port).listener({ per_connection_buffer_limit_bytes: 1024 }).start();
+  const p = await still().cluster('a', server.port).listener({ per_connection_buffer_limit_bytes: 1024 }).start();
   const client = await p.client();
   client.post('/', pattern(MIB));
   expect((await client.response()).body).toBe(String(MIB));

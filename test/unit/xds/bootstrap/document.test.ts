@@ -5,6 +5,7 @@ import {
   type LocatedProblem,
   readDocument,
 } from '../../../../src/xds/bootstrap/document.ts';
+import { timed } from '../../../support/cpu-time.ts';
 
 function read(text: string): ConfigDocument {
   const problems: LocatedProblem[] = [];
@@ -75,9 +76,9 @@ test('aliases of aliases are stopped before they laugh', () => {
         .fill(i === 0 ? 'lol' : `*a${i - 1}`)
         .join(', ')}]`,
   );
-  const start = performance.now();
-  expect(faults(levels.join('\n'))).toEqual(['f:1:1: Excessive alias count indicates a resource exhaustion attack']);
-  expect(performance.now() - start).toBeLessThan(2000);
+  const { result, took } = timed(() => faults(levels.join('\n')));
+  expect(result).toEqual(['f:1:1: Excessive alias count indicates a resource exhaustion attack']);
+  expect(took).toBeLessThan(2000);
 });
 
 test('one large anchor used often is stopped too', () => {
@@ -97,11 +98,9 @@ test.each([
   [`${Array.from({ length: 3000 }, (_, i) => `${' '.repeat(i)}a:`).join('\n')}`],
   ['- '.repeat(20_000)],
 ])('depth is bounded', (text) => {
-  const start = performance.now();
   const problems: LocatedProblem[] = [];
-  readDocument(text, problems);
+  expect(timed(() => readDocument(text, problems)).took).toBeLessThan(5000);
   expect(problems.length).toBeGreaterThan(0);
-  expect(performance.now() - start).toBeLessThan(5000);
 });
 
 test('an unknown field stands at its place, the path says in what', () => {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { formatFinding } from '../../../../../src/control/source/collection.ts';
 import { MAX_FILE_BYTES, readObjects } from '../../../../../src/control/source/files/yaml.ts';
+import { timed } from '../../../../support/cpu-time.ts';
 
 const SERVICE =
   'apiVersion: v1\nkind: Service\nmetadata:\n  name: web\nspec:\n  ports:\n    - port: 80\n      name: http\n';
@@ -108,8 +109,10 @@ describe('readObjects', () => {
 
   it('takes a time that grows with the size of a file only, also for an object with very many keys', () => {
     const text = `apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n${Array.from({ length: 20_000 }, (_, i) => `  k${i}: v`).join('\n')}`;
-    expect(readObjects(text, 'f.yaml').objects.length).toBe(1);
-  }, 5_000);
+    const { result, took } = timed(() => readObjects(text, 'f.yaml'));
+    expect(result.objects.length).toBe(1);
+    expect(took).toBeLessThan(5000);
+  });
 
   it('keeps keys that JavaScript objects have of their own as plain keys', () => {
     const { objects } = readObjects(
