@@ -196,7 +196,7 @@ test('an HTTP/1.0 client gets a chunked response until close, without the framin
 
 test('a chunked response cut short for an HTTP/1.0 client does not look complete', async () => {
   const server = await scripted();
-  const p = await still()
+  const p = await proxy()
     .cluster('a', server.port)
     .manager({ http_protocol_options: { accept_http_10: true } })
     .start();
@@ -232,7 +232,7 @@ test('an HTTP/1.0 client that asks for it keeps its connection where the length 
 
 test('HTTP/1.0 is refused with 426 unless it is accepted', async () => {
   const server = await upstream();
-  const p = await still().cluster('a', server.port).start();
+  const p = await proxy().cluster('a', server.port).start();
   const client = await p.client();
   client.write('GET / HTTP/1.0\r\nHost: a\r\n\r\n');
   expect((await client.response()).status).toBe(426);
@@ -254,7 +254,7 @@ test('an HTTP/1.0 request without Host gets the default host', async () => {
 
 test('the answer to an upload that is not over yet ends the upload and both connections', async () => {
   const server = await scripted();
-  const p = await still().cluster('a', server.port).start();
+  const p = await proxy().cluster('a', server.port).start();
   const client = await p.client();
   client.write('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nbegin');
   const connection = await server.accept();
