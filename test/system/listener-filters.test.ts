@@ -84,7 +84,10 @@ beforeAll(async () => {
   }
   const forEnvoy = await bootstrap('envoy', upstreams);
   const forRemora = await bootstrap('remora', upstreams);
-  programs.push(await envoy(forEnvoy, ports.envoy.admin!), await remora(forRemora, ports.remora.admin!));
+  programs.push(
+    await envoy(forEnvoy, { admin: ports.envoy.admin! }),
+    await remora(forRemora, { admin: ports.remora.admin! }),
+  );
 });
 afterAll(async () => {
   await Promise.all(programs.map((program) => program.stop()));

@@ -16,12 +16,18 @@ function required(name: string): string {
 
 let count = 0;
 
-/** Real Envoy on a bootstrap in YAML or JSON; ready when `port` accepts. */
-export function envoy(bootstrap: string, port: number): Promise<Program> {
+/** Where a proxy is asked whether it is up: a listener that accepts, or an admin port that knows of all of them. */
+export type Up = number | { readonly admin: number };
+
+const up = (program: Program, at: Up): Promise<Program> =>
+  typeof at === 'number' ? program.accepts(at) : program.live(at.admin);
+
+/** Real Envoy on a bootstrap in YAML or JSON. */
+export function envoy(bootstrap: string, at: Up): Promise<Program> {
   const id = ++count;
   const path = writeScratch(`envoy-${id}.yaml`, bootstrap);
   const args = ['-c', path, '--use-dynamic-base-id', '--concurrency', '1', '--log-level', 'warning'];
-  return new Program('envoy', ENVOY, [...args, '--drain-time-s', '1']).accepts(port);
+  return up(new Program('envoy', ENVOY, [...args, '--drain-time-s', '1']), at);
 }
 
 export function validateWithEnvoy(bootstrap: string): Promise<{ code: number | null; text: string }> {
@@ -29,9 +35,9 @@ export function validateWithEnvoy(bootstrap: string): Promise<{ code: number | n
 }
 
 /** `remora proxy` from the bundle, as it ships. */
-export function remora(bootstrap: string, port: number): Promise<Program> {
+export function remora(bootstrap: string, at: Up): Promise<Program> {
   const path = writeScratch(`remora-${++count}.yaml`, bootstrap);
-  return new Program('remora', NODE, [REMORA, 'proxy', '-c', path, '--log-level', 'warning']).accepts(port);
+  return up(new Program('remora', NODE, [REMORA, 'proxy', '-c', path, '--log-level', 'warning']), at);
 }
 
 export function remoraControl(folder: string, xds: number, http: number, instances: string): Promise<Program> {

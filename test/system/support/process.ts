@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -59,6 +60,13 @@ export class Program {
     return this;
   }
 
+  /** Resolves when the proxy's admin port says that every listener is at work: `/ready` of Envoy and Remora. */
+  async live(admin: number): Promise<this> {
+    await this.accepts(admin);
+    await until(`${this.name} to be ready`, async () => (await fetch(`http://127.0.0.1:${admin}/ready`)).ok);
+    return this;
+  }
+
   async stop(): Promise<void> {
     if (this.alive) this.child.kill('SIGTERM');
     const timer = setTimeout(() => this.child.kill('SIGKILL'), 3000);
@@ -107,18 +115,25 @@ function canConnect(port: number): Promise<boolean> {
   });
 }
 
-/** Ports that were free a moment ago, all different. */
+/**
+ * Ports that were free a moment ago, all different. They lie below those the kernel gives to whoever connects
+ * (`ip_local_port_range`): no client of another test can take one before the server listens.
+ */
 export async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer();
-      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-      return server;
-    }),
-  );
-  const ports = servers.map((server) => (server.address() as { port: number }).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  const ports: number[] = [];
+  while (ports.length < count) {
+    const port = randomInt(10_000, 32_000);
+    if (!ports.includes(port) && (await canListen(port))) ports.push(port);
+  }
   return ports;
+}
+
+function canListen(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.on('error', () => resolve(false));
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+  });
 }
 
 export async function freePort(): Promise<number> {
