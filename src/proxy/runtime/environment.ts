@@ -40,6 +40,7 @@ import type { UpstreamCluster, UpstreamEnvironment } from '../upstream/cluster.t
 import type { Resolver } from '../upstream/dns.ts';
 import type { BalancerType } from '../upstream/lb/balancer.ts';
 import { ClusterManager } from '../upstream/manager.ts';
+import type { SharedEjections } from '../upstream/outlier.ts';
 import { OverloadManager } from './overload.ts';
 
 export interface EnvironmentParts {
@@ -59,6 +60,8 @@ export interface EnvironmentParts {
   readonly overload: OverloadConfig | null;
   /** Who keeps listening sockets for a process that takes over; absent: nobody. */
   readonly sockets?: ListenSockets | null;
+  /** What workers have in common; absent: this thread is the only one. */
+  readonly workers?: SharedEjections | null;
   /** The bootstrap's own. */
   readonly secrets?: Iterable<TlsSecret>;
   /** Local replies say why in their bodies. */
@@ -90,6 +93,7 @@ export class ProxyEnvironment implements HttpEnvironment, ListenerEnvironment, U
   /** Called when a listener has no connection any more. */
   onListenerEmpty: (() => void) | null = null;
   readonly sockets: ListenSockets | null;
+  readonly workers: SharedEjections | null;
   readonly overloadManager: OverloadManager;
   readonly overload: OverloadState;
   readonly admission: Admission;
@@ -112,6 +116,7 @@ export class ProxyEnvironment implements HttpEnvironment, ListenerEnvironment, U
     this.explain = parts.explain;
     this.#sinks = parts.sinks;
     this.sockets = parts.sockets ?? null;
+    this.workers = parts.workers ?? null;
     this.overloadManager = new OverloadManager(parts.overload, parts);
     this.overload = this.overloadManager.state;
     this.admission = this.overloadManager;
