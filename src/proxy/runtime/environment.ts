@@ -41,7 +41,7 @@ import type { Resolver } from '../upstream/dns.ts';
 import type { BalancerType } from '../upstream/lb/balancer.ts';
 import { ClusterManager } from '../upstream/manager.ts';
 import type { SharedEjections } from '../upstream/outlier.ts';
-import { OverloadManager } from './overload.ts';
+import { OverloadManager, type OverloadProbes } from './overload.ts';
 
 export interface EnvironmentParts {
   readonly clock: Clock;
@@ -62,6 +62,11 @@ export interface EnvironmentParts {
   readonly sockets?: ListenSockets | null;
   /** What workers have in common; absent: this thread is the only one. */
   readonly workers?: SharedEjections | null;
+  readonly overloadProbes?: OverloadProbes;
+  /** Where ticket keys come from; absent: random. */
+  readonly ticketSeed?: Buffer;
+  /** Numbers of connections, that no two of a process have the same; absent: 1, 2, 3 … */
+  readonly connectionIds?: { readonly first: number; readonly step: number };
   /** The bootstrap's own. */
   readonly secrets?: Iterable<TlsSecret>;
   /** Local replies say why in their bodies. */
@@ -98,7 +103,8 @@ export class ProxyEnvironment implements HttpEnvironment, ListenerEnvironment, U
   readonly overload: OverloadState;
   readonly admission: Admission;
   readonly #sinks: LogSinks;
-  #connectionId = 0;
+  #connectionId: number;
+  readonly #connectionStep: number;
   #originalDestinations: OriginalDestinations | NoOriginalDestinations | null = null;
 
   constructor(parts: EnvironmentParts) {
@@ -117,7 +123,10 @@ export class ProxyEnvironment implements HttpEnvironment, ListenerEnvironment, U
     this.#sinks = parts.sinks;
     this.sockets = parts.sockets ?? null;
     this.workers = parts.workers ?? null;
-    this.overloadManager = new OverloadManager(parts.overload, parts);
+    const { first, step } = parts.connectionIds ?? { first: 1, step: 1 };
+    this.#connectionId = first - step;
+    this.#connectionStep = step;
+    this.overloadManager = new OverloadManager(parts.overload, parts, parts.overloadProbes);
     this.overload = this.overloadManager.state;
     this.admission = this.overloadManager;
     this.wheel = new TimerWheel(parts.clock);
@@ -146,7 +155,8 @@ export class ProxyEnvironment implements HttpEnvironment, ListenerEnvironment, U
     return this.listenerIndex.find(destination);
   }
   nextConnectionId(): number {
-    return ++this.#connectionId;
+    this.#connectionId += this.#connectionStep;
+    return this.#connectionId;
   }
   compileAccessLogs(configs: readonly AccessLog[], of: string): AccessLogger | null {
     return compileAccessLogs(configs, {

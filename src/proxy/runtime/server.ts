@@ -2,26 +2,20 @@ import type { Clock } from '../../base/clock.ts';
 import { messageOf } from '../../base/errors.ts';
 import type { Logger, LogRoot } from '../../base/log.ts';
 import type { Random } from '../../base/random.ts';
-import { Registry } from '../../base/registry.ts';
 import { formatAddress, type SocketAddress } from '../../model/address.ts';
 import { EMPTY_SNAPSHOT, type Snapshot } from '../../model/snapshot.ts';
 import type { AdsSource, Bootstrap } from '../../xds/bootstrap/bootstrap.ts';
 import type { DynamicConfig } from '../../xds/client/dynamic-config.ts';
 import type { AdminServer } from '../admin/server.ts';
-import { HTTP_FILTER_TYPES } from '../filters/standard.ts';
 import { LogSinks } from '../telemetry/accesslog/sink.ts';
-import { identityOfNode } from '../telemetry/metrics/identity.ts';
-import { RequestMetrics } from '../telemetry/metrics/istio.ts';
 import { StatStore } from '../telemetry/metrics/store.ts';
-import { StatSweeper } from '../telemetry/metrics/sweeper.ts';
-import { systemResolver } from '../upstream/dns.ts';
-import { standardBalancers } from '../upstream/lb/standard.ts';
 import type { AppOptions } from './admin.ts';
-import { SnapshotApplier } from './apply.ts';
-import { DrainManager, type DrainSettings } from './drain.ts';
-import { ProxyEnvironment } from './environment.ts';
+import type { SnapshotApplier } from './apply.ts';
+import { DataPlane } from './data-plane.ts';
+import type { DrainManager, DrainSettings } from './drain.ts';
+import type { ProxyEnvironment } from './environment.ts';
 import type { HotRestart } from './hot-restart.ts';
-import { StaticRuntime } from './runtime-values.ts';
+import type { Workers } from './workers.ts';
 
 export interface ProxyOptions {
   readonly bootstrap: Bootstrap;
@@ -48,6 +42,8 @@ export interface ProxyOptions {
   readonly quit?: () => void;
   /** How clients are asked to leave; Envoy's defaults without. */
   readonly drain?: DrainSettings;
+  /** How many threads serve; 1 when absent, and then it is this one. More: this one coordinates. */
+  readonly concurrency?: number;
   /** The supervisor that replaces this process by another; absent: nobody does. */
   readonly hotRestart?: HotRestart;
 }
@@ -60,8 +56,9 @@ export class Proxy {
   readonly drain: DrainManager;
   readonly #options: ProxyOptions;
   readonly #sinks: LogSinks;
-  readonly #runtime: StaticRuntime;
-  readonly #sweeper: StatSweeper;
+  readonly #plane: DataPlane;
+  /** Null: this thread serves. */
+  #workers: Workers | null = null;
   #discovery: DynamicConfig | null = null;
   readonly #admin: { readonly server: AdminServer; readonly address: SocketAddress }[] = [];
   /** True once the first whole config is in force. */
@@ -70,41 +67,23 @@ export class Proxy {
   constructor(options: ProxyOptions) {
     const { clock, random, log, bootstrap } = options;
     this.#options = options;
-    // Numbers first: everything below counts in them.
-    const stats = new StatStore();
     // Access log files and streams outlive the config that names them.
     this.#sinks = new LogSinks(clock, options);
-    const runtime = new StaticRuntime(bootstrap.runtime);
-    this.#runtime = runtime;
-    const metrics = new RequestMetrics(stats, identityOfNode(bootstrap.node.metadata));
-    this.#sweeper = new StatSweeper(clock, [metrics, stats]);
-    // What the parts may ask of the process; clusters live in it.
-    this.env = new ProxyEnvironment({
+    // Where workers serve, this has the clock, the log and the numbers that are the process's, and no listener.
+    this.#plane = new DataPlane({
       clock,
       random,
       log,
-      stats,
+      // Numbers first: everything counts in them.
+      stats: new StatStore(),
       sinks: this.#sinks,
-      node: bootstrap.node,
-      runtime,
-      filterTypes: new Registry(
-        'HTTP filter',
-        HTTP_FILTER_TYPES.map((type) => [type.kind, type]),
-      ),
-      balancers: standardBalancers,
-      resolve: systemResolver,
-      metrics,
-      overload: bootstrap.overload,
+      bootstrap,
+      drain: options.drain,
       sockets: options.hotRestart ?? null,
-      secrets: bootstrap.secrets,
-      explain: runtime.boolean('remora.local_reply.explain', false),
     });
-    // Turns snapshots of the model into listeners, tables and clusters.
-    this.applier = new SnapshotApplier(this.env, options.drain);
-    this.env.overloadManager.onRelief = () => {
-      for (const listener of this.applier.listeners.values()) listener.serveHeld();
-    };
-    this.drain = new DrainManager(this.env, this.applier, options.drain);
+    this.env = this.#plane.env;
+    this.applier = this.#plane.applier;
+    this.drain = this.#plane.drain;
   }
 
   /**
@@ -114,28 +93,66 @@ export class Proxy {
   async start(): Promise<void> {
     const { bootstrap } = this.#options;
     const statics = staticSnapshot(bootstrap);
-    this.#sweeper.start();
-    this.env.overloadManager.start();
     const { hotRestart } = this.#options;
+    await this.#startWorkers();
+    this.#plane.start();
     const takesOver = hotRestart !== undefined && !(await hotRestart.started).alone;
     // Before the config: `/ready` answers while it is awaited. Where another process serves, that one answers.
     if (!takesOver) await this.#serveAdmin();
-    if (bootstrap.ads === null) await this.applier.apply(statics);
+    if (bootstrap.ads === null) await this.#apply(statics);
     else await this.#followDiscovery(bootstrap.ads, statics);
     await hotRestart?.takeOver();
     this.ready = true;
     if (takesOver) await this.#serveAdmin();
     hotRestart?.settled();
-    for (const listener of this.applier.listeners.values()) {
-      for (const address of listener.addresses) {
-        this.#options.log.info('listening', { listener: listener.name, address: formatAddress(address) });
+    for (const { name, addresses } of this.#listeners()) {
+      for (const address of addresses) {
+        this.#options.log.info('listening', { listener: name, address: formatAddress(address) });
       }
     }
   }
 
+  #listeners(): Iterable<{ readonly name: string; readonly addresses: readonly SocketAddress[] }> {
+    return this.#workers === null ? this.applier.listeners.values() : this.#workers.listeners;
+  }
+
+  #apply(snapshot: Snapshot): Promise<void> {
+    return this.#workers === null ? this.applier.apply(snapshot) : this.#workers.apply(snapshot);
+  }
+
+  async #startWorkers(): Promise<void> {
+    const { concurrency = 1, bootstrap, log, logLevel, clock, stdout, stderr, version, drain } = this.#options;
+    if (concurrency === 1) return;
+    const { loadDuplicate } = await import('./listen-handle.ts');
+    const duplicate = loadDuplicate();
+    if (duplicate === null) {
+      log.warn('one thread serves: workers need Linux and a Node with node:ffi (26.1 or later)', { concurrency });
+      return;
+    }
+    const { Workers } = await import('./workers.ts');
+    this.#workers = new Workers({
+      count: concurrency,
+      clock,
+      log,
+      logLine: (line) => void stderr.write(line),
+      logLevel: logLevel?.level ?? 'info',
+      stats: this.env.stats,
+      stdout,
+      stderr,
+      bootstrap,
+      drain,
+      version,
+      duplicate,
+      sockets: this.env.sockets,
+    });
+    this.drain.followers = this.#workers;
+    this.#workers.start();
+  }
+
   /** Where a listener really listens (port 0 resolved), or undefined when there is no such listener. */
   addressOf(listener: string): SocketAddress | undefined {
-    return this.applier.listeners.get(listener)?.addresses[0];
+    for (const { name, addresses } of this.#listeners()) if (name === listener) return addresses[0];
+    return undefined;
   }
 
   /** Where the admin port really is; undefined without one. */
@@ -153,6 +170,8 @@ export class Proxy {
     hotRestart?.beginLeaving();
     for (const { server } of this.#admin) server.leave();
     const gone = this.drain.handOver(shutdownMs);
+    // Workers accept no more when they have heard of it.
+    await this.#workers?.sync();
     hotRestart?.left();
     await gone;
   }
@@ -161,11 +180,8 @@ export class Proxy {
   async close(): Promise<void> {
     for (const { server } of this.#admin) await server.close();
     await this.#discovery?.close();
-    this.applier.close();
-    this.env.overloadManager.close();
-    this.#sweeper.stop();
-    this.env.tls.close();
-    this.env.wheel.close();
+    await this.#workers?.close();
+    this.#plane.close();
     await this.#sinks.close();
   }
 
@@ -174,15 +190,15 @@ export class Proxy {
     const { bootstrap, health, prometheus, log, hotRestart } = this.#options;
     if (bootstrap.admin === null && health === undefined && prometheus === undefined) return;
     const admin = await import('./admin.ts');
-    const view = admin.adminView({
+    const parts = {
       env: this.env,
       applier: this.applier,
       drain: this.drain,
       bootstrap,
       bootstrapText: this.#options.bootstrapText ?? '',
-      runtime: this.#runtime,
+      runtime: this.#plane.runtime,
       sinks: this.#sinks,
-      logRoot: this.#options.logLevel ?? { level: 'info' },
+      logRoot: this.#options.logLevel ?? { level: 'info' as const },
       version: this.#options.version,
       ready: () => this.ready,
       discovery: () => this.#discovery,
@@ -190,9 +206,9 @@ export class Proxy {
       ...(hotRestart === undefined
         ? {}
         : { restart: { epoch: hotRestart.epoch, startedAt: (await hotRestart.started).startedAt } }),
-    });
+    };
     for (const { server, at } of admin.adminServers(
-      view,
+      await admin.adminPages(parts, this.#workers),
       { admin: bootstrap.admin, health, prometheus },
       this.env,
       this.#options.app,
@@ -209,11 +225,13 @@ export class Proxy {
     const { startDiscovery } = await import('./xds-bridge.ts');
     const discovery = startDiscovery(bootstrap, ads, statics, this.env, version, lastGoodPath);
     this.#discovery = discovery;
-    discovery.store.secrets.subscribe((secrets) => this.env.tls.secrets.update(secrets));
+    discovery.store.secrets.subscribe((secrets) =>
+      this.#workers === null ? this.env.tls.secrets.update(secrets) : this.#workers.updateSecrets(secrets),
+    );
     await new Promise<void>((resolve, reject) => {
       let first = true;
       discovery.snapshot.subscribe((snapshot) => {
-        const applied = this.applier.apply(snapshot);
+        const applied = this.#apply(snapshot);
         if (first && discovery.ready.value) {
           first = false;
           applied.then(resolve, reject);
@@ -224,11 +242,11 @@ export class Proxy {
       discovery.ready.subscribe((ready) => {
         if (!ready || !first) return;
         first = false;
-        this.applier.apply(discovery.snapshot.value).then(resolve, reject);
+        this.#apply(discovery.snapshot.value).then(resolve, reject);
       });
       // What the bootstrap has of its own does not wait for the server, but for endpoints that come from there.
       const own = discovery.snapshot.value;
-      if (own.listeners.size > 0) this.applier.apply(own).catch(reject);
+      if (own.listeners.size > 0) this.#apply(own).catch(reject);
     });
   }
 }
