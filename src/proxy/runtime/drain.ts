@@ -175,12 +175,14 @@ export class DrainManager {
     const start = clock.now();
     const deadline = start + deadlineMs;
     this.#leaving = true;
-    log.info('terminating: not ready any more, still accepting', { acceptMs, deadlineMs });
+    if (others === undefined) log.info('terminating: not ready any more, still accepting', { acceptMs, deadlineMs });
     if (acceptMs > 0) await this.#until(() => false, start + Math.min(acceptMs, deadlineMs / 2));
 
     const now = clock.now();
     const window = new DrainWindow(now, Math.min(this.#settings.timeMs, (deadline - now) / 2), this.#settings.strategy);
-    log.info('terminating: inbound clients are asked to leave', { connections: this.#connections(isServing) });
+    if (others === undefined) {
+      log.info('terminating: inbound clients are asked to leave', { connections: this.#connections(isServing) });
+    }
     this.#begin('termination', isServing, window);
     await this.#until(() => this.#connections(isServing) === 0, window.until);
     for (const listener of this.#listeners(isServing)) {

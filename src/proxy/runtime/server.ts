@@ -99,7 +99,7 @@ export class Proxy {
     const takesOver = hotRestart !== undefined && !(await hotRestart.started).alone;
     // Before the config: `/ready` answers while it is awaited. Where another process serves, that one answers.
     if (!takesOver) await this.#serveAdmin();
-    if (bootstrap.ads === null) await this.#apply(statics);
+    if (bootstrap.ads === null) await this.apply(statics);
     else await this.#followDiscovery(bootstrap.ads, statics);
     await hotRestart?.takeOver();
     this.ready = true;
@@ -116,7 +116,8 @@ export class Proxy {
     return this.#workers === null ? this.applier.listeners.values() : this.#workers.listeners;
   }
 
-  #apply(snapshot: Snapshot): Promise<void> {
+  /** Resolves when `snapshot`, or a later one, is in force in every thread; rejects when it cannot be. */
+  apply(snapshot: Snapshot): Promise<void> {
     return this.#workers === null ? this.applier.apply(snapshot) : this.#workers.apply(snapshot);
   }
 
@@ -158,6 +159,13 @@ export class Proxy {
   /** Where the admin port really is; undefined without one. */
   get adminAddress(): SocketAddress | undefined {
     return this.#admin.find(({ server }) => server.name === 'admin')?.address;
+  }
+
+  /** The numbers of all threads as they are now. */
+  async stats(): Promise<StatStore> {
+    if (this.#workers === null) return this.env.stats;
+    await this.#workers.sync();
+    return this.#workers.stats.read();
   }
 
   get discovery(): DynamicConfig | null {
@@ -231,7 +239,7 @@ export class Proxy {
     await new Promise<void>((resolve, reject) => {
       let first = true;
       discovery.snapshot.subscribe((snapshot) => {
-        const applied = this.#apply(snapshot);
+        const applied = this.apply(snapshot);
         if (first && discovery.ready.value) {
           first = false;
           applied.then(resolve, reject);
@@ -242,11 +250,11 @@ export class Proxy {
       discovery.ready.subscribe((ready) => {
         if (!ready || !first) return;
         first = false;
-        this.#apply(discovery.snapshot.value).then(resolve, reject);
+        this.apply(discovery.snapshot.value).then(resolve, reject);
       });
       // What the bootstrap has of its own does not wait for the server, but for endpoints that come from there.
       const own = discovery.snapshot.value;
-      if (own.listeners.size > 0) this.#apply(own).catch(reject);
+      if (own.listeners.size > 0) this.apply(own).catch(reject);
     });
   }
 }

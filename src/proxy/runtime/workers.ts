@@ -68,7 +68,7 @@ const KEEP_SOCKETS_MS = 1000;
 /** One that was up for so long is started again at once. */
 const STEADY_MS = 60_000;
 /** A worker that does not answer must not keep admin pages waiting. */
-const ANSWER_MS = 1000;
+const ANSWER_MS = 5000;
 const HEAP_EVERY_MS = 1000;
 
 /**
@@ -94,9 +94,9 @@ export class Workers implements DrainFollowers {
   /** Each has been told a config that is in force. */
   #serving = false;
   #failStart: ((error: Error) => void) | null = null;
-  /** What workers say of the same config is said once; null: none is being applied. */
-  #said: Set<string> | null = null;
-  #applying = 0;
+  /** What workers say of the same thing is said once; null: they do different things. */
+  #said: SaidLines | null = null;
+  #together = 0;
   readonly #resolving = new Map<string, Promise<readonly string[]>>();
   // What one that is started while the process drains has to hear.
   #healthCheckFailed = false;
@@ -147,8 +147,8 @@ export class Workers implements DrainFollowers {
   /** Resolves when `snapshot`, or a later one, is in force everywhere; rejects with what a worker finds wrong with it. */
   async apply(snapshot: Snapshot): Promise<void> {
     this.#snapshot = snapshot;
-    this.#applying++;
-    this.#said ??= new Set();
+    this.#together++;
+    this.#said ??= new SaidLines();
     try {
       const failed = new Promise<never>((_, reject) => {
         if (!this.#serving) this.#failStart = reject;
@@ -159,7 +159,7 @@ export class Workers implements DrainFollowers {
       this.#failStart = null;
       this.listeners = bound.find((of) => of !== null) ?? this.listeners;
     } finally {
-      if (--this.#applying === 0) this.#said = null;
+      if (--this.#together === 0) this.#said = null;
     }
   }
 
@@ -270,11 +270,7 @@ export class Workers implements DrainFollowers {
       resolve: (name) => this.#resolve(name),
       write: ({ stream, bytes }) => this.#write(stream, bytes),
       log: (line) => {
-        // Without its time.
-        const said = line.slice(line.indexOf(' '));
-        if (this.#said?.has(said) === true) return;
-        this.#said?.add(said);
-        logLine(line);
+        if (this.#said?.isNews(seat.index, line) !== false) logLine(line);
       },
       stats: (changes) => this.stats.follow(seat.index, changes),
       ejected: (ejection) => {
@@ -339,6 +335,9 @@ export class Workers implements DrainFollowers {
     await this.#untilDone((channel) => channel.ask('handOver', shutdownMs));
   }
   async terminate(plan: TerminationPlan): Promise<void> {
+    // Each says what it does; once is enough.
+    this.#said ??= new SaidLines();
+    this.#together++;
     this.#termination = { plan, at: this.#parts.clock.now() };
     for (const seat of this.#seats) this.#terminateSeat(seat, this.#termination);
     while (this.#terminating.size > 0) await Promise.all(this.#terminating);
@@ -404,6 +403,23 @@ export class Workers implements DrainFollowers {
     await this.#answers((channel) => channel.ask('close', null));
     await Promise.all(this.#seats.map(({ worker }) => worker?.terminate()));
     this.#sockets.close();
+  }
+}
+
+/** Lines of workers that do the same: what one has said, the others need not say again. */
+class SaidLines {
+  /** By line without its time: how often each worker has said it, and how often it was printed. */
+  readonly #lines = new Map<string, { readonly by: Map<number, number>; printed: number }>();
+
+  isNews(worker: number, line: string): boolean {
+    const text = line.slice(line.indexOf(' '));
+    const known = this.#lines.get(text) ?? { by: new Map<number, number>(), printed: 0 };
+    this.#lines.set(text, known);
+    const times = (known.by.get(worker) ?? 0) + 1;
+    known.by.set(worker, times);
+    if (times <= known.printed) return false;
+    known.printed = times;
+    return true;
   }
 }
 
