@@ -10,6 +10,7 @@ import type { AdminReply } from '../admin/route.ts';
 import type { ListenSockets } from '../io/listen-sockets.ts';
 import { MergedStats } from '../telemetry/metrics/merged.ts';
 import type { StatStore } from '../telemetry/metrics/store.ts';
+import { StatSweeper } from '../telemetry/metrics/sweeper.ts';
 import { systemResolver } from '../upstream/dns.ts';
 import { Channel, type Handlers } from './channel.ts';
 import { filterTypes } from './data-plane.ts';
@@ -87,6 +88,7 @@ export class Workers implements DrainFollowers {
   readonly #seats: readonly Seat[];
   readonly #filters = filterTypes();
   readonly #restarts: number;
+  readonly #sweeper: StatSweeper;
   readonly #probes: ReturnType<typeof probesBlock>;
   #snapshot: Snapshot = EMPTY_SNAPSHOT;
   #secrets: ReadonlyMap<string, TlsSecret> = new Map();
@@ -112,6 +114,7 @@ export class Workers implements DrainFollowers {
     this.#parts = parts;
     this.#logLevel = parts.logLevel;
     this.stats = new MergedStats(stats);
+    this.#sweeper = new StatSweeper(clock, [this.stats]);
     this.#restarts = stats.counter('envoy_server_worker_restarts', {}, 'server.worker_restarts');
     this.#sockets = new WorkerSockets(parts.duplicate, parts.sockets);
     this.#counts = new SharedCounts(SharedCounts.allocate(), count, count + 1, offsetOf(clock));
@@ -130,6 +133,7 @@ export class Workers implements DrainFollowers {
 
   start(): void {
     for (const seat of this.#seats) this.#start(seat);
+    this.#sweeper.start();
     if (this.#parts.bootstrap.overload?.monitors.some(({ kind }) => kind === 'heap')) this.#weigh();
   }
 
@@ -400,6 +404,7 @@ export class Workers implements DrainFollowers {
   /** Cuts every connection and ends the threads. */
   async close(): Promise<void> {
     this.#closed = true;
+    this.#sweeper.stop();
     await this.#answers((channel) => channel.ask('close', null));
     await Promise.all(this.#seats.map(({ worker }) => worker?.terminate()));
     this.#sockets.close();
