@@ -35,7 +35,13 @@ const MATRIX: Matrix = {
   'protocol/sniff': ['base'],
 
   'xds/proto': [],
-  'xds/resources': ['base', 'protocol/http', 'model', 'xds/proto'],
+  'xds/resources': [
+    'base',
+    'protocol/http',
+    'model',
+    'xds/proto',
+    { to: 'protocol/grpc', only: /\/status\.ts$/, why: 'gRPC’s codes by name' },
+  ],
   'xds/bootstrap': ['base', 'model', 'xds/proto', 'xds/resources'],
   'xds/client': [
     'base',
@@ -47,7 +53,12 @@ const MATRIX: Matrix = {
 
   'proxy/io': ['base', { to: 'protocol/http1', why: 'writes octets as that folder names them' }],
   'proxy/matcher': ['base', 'model', 'protocol/http'],
-  'proxy/telemetry': ['base', 'model', 'protocol/http'],
+  'proxy/telemetry': [
+    'base',
+    'model',
+    'protocol/http',
+    { to: 'protocol/grpc', only: /\/status\.ts$/, why: 'gRPC’s codes by name' },
+  ],
   'proxy/tls': [
     'base',
     'model',
@@ -187,6 +198,7 @@ const MATRIX: Matrix = {
   'control/translate': [
     'base',
     'xds/proto',
+    { to: 'protocol/grpc', only: /\/status\.ts$/, why: 'gRPC’s codes by name' },
     'control/source',
     'control/mesh',
     {
