@@ -13,6 +13,7 @@ import { LogSinks } from '../telemetry/accesslog/sink.ts';
 import { type StatChange, StatStore } from '../telemetry/metrics/store.ts';
 import { Channel, type Handlers, type Port } from './channel.ts';
 import { DataPlane, filterTypes } from './data-plane.ts';
+import { processProbes } from './overload.ts';
 import { changedMap, changedSnapshot, givenSecrets } from './portable.ts';
 import { memoryUse, runningCounts } from './running-counts.ts';
 import { offsetOf, sharedProbes } from './worker-probes.ts';
@@ -24,6 +25,8 @@ import type {
   WorkerStart,
   WorkerView,
 } from './worker-protocol.ts';
+
+const LARGE_HEAP_BYTES = 64 * 1024 * 1024;
 
 /** One of the threads that serve: the whole data plane, with what belongs to the process at the end of a channel. */
 export class WorkerThread {
@@ -37,6 +40,7 @@ export class WorkerThread {
   #snapshot: Snapshot = EMPTY_SNAPSHOT;
   #secrets: ReadonlyMap<string, TlsSecret> = new Map();
   #changes: StatChange[] = [];
+  #applied = false;
 
   constructor(start: WorkerStart, port: Port) {
     const clock = new TurnClock();
@@ -77,6 +81,7 @@ export class WorkerThread {
           this.#compileRouteConfig(kind, plain, place),
         );
         await this.#plane.applier.apply(this.#snapshot);
+        this.#collectStart();
         return this.#listeners();
       },
       secrets: (change) => {
@@ -107,6 +112,12 @@ export class WorkerThread {
         await this.#sinks.close();
       },
     };
+  }
+
+  /** Most of a large heap is what its start left behind. */
+  #collectStart(): void {
+    if (!this.#applied && process.memoryUsage().heapUsed > LARGE_HEAP_BYTES) processProbes().collectGarbage();
+    this.#applied = true;
   }
 
   #compileRouteConfig(kind: string, plain: unknown, place: string): unknown {
