@@ -65,6 +65,7 @@ const MATRIX: Matrix = {
     'proxy/telemetry',
     { to: 'proxy/matcher', why: 'names of certificates are matched as headers are' },
   ],
+  'proxy/identity': ['base', 'model'],
   'proxy/filters': [
     'base',
     'model',
@@ -187,6 +188,7 @@ const MATRIX: Matrix = {
     'proxy/listener',
     'proxy/tls',
     'proxy/admin',
+    'proxy/identity',
     'xds/proto',
     'xds/bootstrap',
     'xds/client',
@@ -219,6 +221,12 @@ const MATRIX: Matrix = {
     { to: 'control/analyze', only: /\/examine\.ts$/, why: 'the validating webhook says what `remora analyze` says' },
     { to: 'control/translate', only: /\/decode\.ts$/, why: 'the same, for one object' },
   ],
+  'control/ca': [
+    'base',
+    'xds/proto',
+    { to: 'control/source', why: 'its root is kept, and tokens are reviewed, by the API server' },
+    { to: 'control/serve', only: /\/caller\.ts$/, why: 'it is served beside ADS, and says who calls' },
+  ],
   'control/serve': ['base', 'protocol/http', 'xds/proto'],
   'control/runtime': [
     'base',
@@ -229,6 +237,7 @@ const MATRIX: Matrix = {
     'control/analyze',
     'control/injector',
     'control/serve',
+    'control/ca',
   ],
 
   cli: [

@@ -60,6 +60,8 @@ export interface ProxySpec {
   readonly capture?: 'REDIRECT' | 'TPROXY';
   /** Of its pod, separated by commas. */
   readonly ips?: string;
+  /** Its SPIFFE ID, when it has certificates. */
+  readonly identity?: string;
   /** What the proxy says it is: `remora`, or `envoy`. */
   readonly agent?: string;
 }
@@ -89,7 +91,7 @@ export class Mesh {
   findings: readonly Finding[] = [];
 
   constructor(files: Files, policy: OutboundPolicy = 'ALLOW_ANY') {
-    this.#emitter = new MeshEmitter((note) => this.notes.push(note), policy);
+    this.#emitter = new MeshEmitter((note) => this.notes.push(note), policy, 'cluster.local');
     this.write(files);
   }
 
@@ -132,7 +134,8 @@ export function node(spec: ProxySpec): ProxyNode {
     capture === undefined
       ? { REMORA: spec.remora ?? remoraOf(kind) }
       : { INTERCEPTION_MODE: capture, INSTANCE_IPS: ips };
-  const metadata: JsonObject = { NAMESPACE: namespace, LABELS: { ...labels }, ...mode };
+  const identity = spec.identity === undefined ? {} : { REMORA_IDENTITY: spec.identity };
+  const metadata: JsonObject = { NAMESPACE: namespace, LABELS: { ...labels }, ...mode, ...identity };
   return proxyNode({
     id: `${kind}~${ips.split(',')[0]}~${name}.${namespace}~${namespace}.svc.cluster.local`,
     metadata,

@@ -21,6 +21,7 @@ import { SnapshotApplier } from './apply.ts';
 import { DrainManager, type DrainSettings } from './drain.ts';
 import { ProxyEnvironment } from './environment.ts';
 import type { HotRestart } from './hot-restart.ts';
+import type { IdentitySettings, ProxyIdentity } from './identity.ts';
 import { StaticRuntime } from './runtime-values.ts';
 
 export interface ProxyOptions {
@@ -50,6 +51,8 @@ export interface ProxyOptions {
   readonly drain?: DrainSettings;
   /** The supervisor that replaces this process by another; absent: nobody does. */
   readonly hotRestart?: HotRestart;
+  /** Who it is, for mutual TLS; absent: nobody, and config that asks for an identity finds no secrets. */
+  readonly identity?: IdentitySettings;
 }
 
 /** One running proxy. This file is where its parts meet, and the only one. */
@@ -63,6 +66,7 @@ export class Proxy {
   readonly #runtime: StaticRuntime;
   readonly #sweeper: StatSweeper;
   #discovery: DynamicConfig | null = null;
+  #identity: ProxyIdentity | null = null;
   readonly #admin: { readonly server: AdminServer; readonly address: SocketAddress }[] = [];
   /** True once the first whole config is in force. */
   ready = false;
@@ -120,8 +124,11 @@ export class Proxy {
     const takesOver = hotRestart !== undefined && !(await hotRestart.started).alone;
     // Before the config: `/ready` answers while it is awaited. Where another process serves, that one answers.
     if (!takesOver) await this.#serveAdmin();
+    await this.#startIdentity();
     if (bootstrap.ads === null) await this.applier.apply(statics);
     else await this.#followDiscovery(bootstrap.ads, statics);
+    // Whoever is told to call this proxy does so by mutual TLS.
+    await this.#identity?.workload.ready;
     await hotRestart?.takeOver();
     this.ready = true;
     if (takesOver) await this.#serveAdmin();
@@ -161,6 +168,7 @@ export class Proxy {
   async close(): Promise<void> {
     for (const { server } of this.#admin) await server.close();
     await this.#discovery?.close();
+    this.#identity?.close();
     this.applier.close();
     this.env.overloadManager.close();
     this.#sweeper.stop();
@@ -203,11 +211,22 @@ export class Proxy {
     }
   }
 
+  async #startIdentity(): Promise<void> {
+    const { identity } = this.#options;
+    if (identity === undefined) return;
+    const { ProxyIdentity } = await import('./identity.ts');
+    this.#identity = new ProxyIdentity(identity, this.env);
+    this.#identity.start();
+  }
+
   async #followDiscovery(ads: AdsSource, statics: Snapshot): Promise<void> {
     const { bootstrap, version, lastGoodPath } = this.#options;
     // gRPC and HTTP/2 cost a fifth of the process's memory: only a proxy that asks somebody loads them.
     const { startDiscovery } = await import('./xds-bridge.ts');
-    const discovery = startDiscovery(bootstrap, ads, statics, this.env, version, lastGoodPath);
+    const discovery = startDiscovery(bootstrap, ads, statics, this.env, version, {
+      lastGoodPath,
+      dial: this.#identity?.adsDial,
+    });
     this.#discovery = discovery;
     discovery.store.secrets.subscribe((secrets) => this.env.tls.secrets.update(secrets));
     await new Promise<void>((resolve, reject) => {

@@ -3,6 +3,7 @@ import { formatAddress } from '../../model/address.ts';
 import type { Snapshot } from '../../model/snapshot.ts';
 import type { AdsSource, Bootstrap } from '../../xds/bootstrap/bootstrap.ts';
 import { encodeNode } from '../../xds/bootstrap/node.ts';
+import type { Dial } from '../../xds/client/dial.ts';
 import { DynamicConfig } from '../../xds/client/dynamic-config.ts';
 import { GrpcTransport } from '../../xds/client/grpc-transport.ts';
 import { secretsOf } from '../../xds/client/references.ts';
@@ -18,7 +19,10 @@ export function startDiscovery(
   statics: Snapshot,
   env: ProxyEnvironment,
   version: string,
-  lastGoodPath: string | undefined,
+  { lastGoodPath, dial }: { readonly lastGoodPath: string | undefined; readonly dial: Dial | undefined } = {
+    lastGoodPath: undefined,
+    dial: undefined,
+  },
 ): DynamicConfig {
   const log = env.log.child('xds');
   const dynamic = new DynamicConfig({
@@ -29,6 +33,7 @@ export function startDiscovery(
           clock: env.clock,
           log,
           ...(ads.authority === '' ? {} : { authority: ads.authority }),
+          ...(dial === undefined ? {} : { dial }),
         }),
     ),
     mode: ads.delta ? 'delta' : 'sotw',

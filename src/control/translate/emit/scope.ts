@@ -3,7 +3,7 @@ import type { Mesh } from '../../mesh/mesh.ts';
 import type { RouteTableRule } from '../../mesh/route-rule.ts';
 import type { MeshService, PortProtocol, ServicePort } from '../../mesh/service.ts';
 import type { PortPolicy, Subset, TrafficPolicy, TrafficPolicyRule } from '../../mesh/traffic-policy.ts';
-import { hostMatches, visibleTo } from '../names.ts';
+import { hostMatches, ROOT_NAMESPACE, visibleTo } from '../names.ts';
 import type { CaptureFacts, OutboundPolicy } from './capture.ts';
 
 /** What emission asks of a proxy; `ProxyNode` of serve is one. */
@@ -21,10 +21,9 @@ export interface EmitNode {
   readonly interceptionMode?: string;
   /** Its pod's own. */
   readonly addresses?: readonly string[];
+  /** The SPIFFE ID that it says it has a certificate for; '' none: it cannot speak mutual TLS. */
+  readonly identity?: string;
 }
-
-/** Istio's root namespace: its DestinationRules hold where neither the caller's nor the service's namespace has one. */
-const ROOT_NAMESPACE = 'istio-system';
 
 const HTTP: ReadonlySet<PortProtocol> = new Set(['http', 'http2', 'grpc', 'auto']);
 
@@ -37,7 +36,7 @@ export function isHttp(port: ServicePort): boolean {
   return HTTP.has(port.protocol);
 }
 
-export type ScopeOptions = Partial<Pick<Scope, 'http2' | 'captured' | 'outbound'>>;
+export type ScopeOptions = Partial<Pick<Scope, 'http2' | 'captured' | 'outbound' | 'trustDomain'>>;
 
 /**
  * The mesh as the proxies of one kind, one namespace and one set of relevant labels see it. Everything that is
@@ -52,6 +51,8 @@ export class Scope {
   /** Families of pods whose connections are redirected to the proxy; null: the proxy is called by name. */
   readonly captured: CaptureFacts['families'] | null;
   readonly outbound: OutboundPolicy;
+  /** Whose identities endpoints have, for proxies that speak mutual TLS; '' for those that do not. */
+  readonly trustDomain: string;
   readonly #services: Map<string, MeshService>;
   readonly #policies = new Map<MeshService, TrafficPolicyRule | null>();
   readonly #tables = new Map<string, TableIndex>();
@@ -60,15 +61,21 @@ export class Scope {
     mesh: Mesh,
     namespace: string,
     labels: ReadonlyMap<string, string>,
-    { http2 = true, captured = null, outbound = 'ALLOW_ANY' }: ScopeOptions = {},
+    { http2 = true, captured = null, outbound = 'ALLOW_ANY', trustDomain = '' }: ScopeOptions = {},
   ) {
     this.mesh = mesh;
     this.http2 = http2;
     this.captured = captured;
     this.outbound = outbound;
+    this.trustDomain = trustDomain;
     this.namespace = namespace;
     this.labels = labels;
     this.#services = new Map([...mesh.services].filter(([, service]) => visibleTo(service.exportTo, namespace)));
+  }
+
+  /** What clusters depend on besides their service and its policy. */
+  get kind(): string {
+    return `${this.http2} ${this.captured !== null} ${this.trustDomain}`;
   }
 
   /** Visible services, by host. */
