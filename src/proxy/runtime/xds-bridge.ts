@@ -7,6 +7,7 @@ import { DynamicConfig } from '../../xds/client/dynamic-config.ts';
 import { GrpcTransport } from '../../xds/client/grpc-transport.ts';
 import { secretsOf } from '../../xds/client/references.ts';
 import { decodersOf } from '../../xds/client/resource-decoder.ts';
+import { NAME_TABLE } from '../../xds/resources/name-table.ts';
 import { standardResourceTypes } from '../../xds/resources/standard.ts';
 import type { ProxyEnvironment } from './environment.ts';
 import { proxyDecodeContext } from './extensions.ts';
@@ -19,7 +20,9 @@ export function startDiscovery(
   env: ProxyEnvironment,
   version: string,
   lastGoodPath: string | undefined,
+  names = false,
 ): DynamicConfig {
+  const types = names ? [...standardResourceTypes, NAME_TABLE] : standardResourceTypes;
   const log = env.log.child('xds');
   const dynamic = new DynamicConfig({
     transports: targetsOf(bootstrap, ads).map(
@@ -33,11 +36,12 @@ export function startDiscovery(
     ),
     mode: ads.delta ? 'delta' : 'sotw',
     node: encodeNode(bootstrap.node, version),
-    decoders: decodersOf(standardResourceTypes, { ...proxyDecodeContext(), runtime: bootstrap.runtime }),
+    decoders: decodersOf(types, { ...proxyDecodeContext(), runtime: bootstrap.runtime }),
     clock: env.clock,
     random: env.random,
     log,
     statics,
+    names,
     secretsOf,
     dynamic: { listeners: bootstrap.listenerSource?.kind === 'ads', clusters: bootstrap.clusterSource?.kind === 'ads' },
     ...(lastGoodPath === undefined ? {} : { lastGoodPath }),
