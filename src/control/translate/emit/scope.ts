@@ -15,7 +15,7 @@ export interface EmitNode {
   readonly key: string;
   /** `envoy/1.40.0` */
   readonly userAgent: string;
-  /** As the proxy sent it; only `REMORA` is read. */
+  /** As the proxy sent it; only `REMORA`, `DNS_CAPTURE` and `DNS_AUTO_ALLOCATE` are read. */
   readonly metadata?: JsonObject;
   /** `REDIRECT` and `TPROXY`: iptables lead its pod's connections to it. */
   readonly interceptionMode?: string;
@@ -37,7 +37,7 @@ export function isHttp(port: ServicePort): boolean {
   return HTTP.has(port.protocol);
 }
 
-export type ScopeOptions = Partial<Pick<Scope, 'http2' | 'captured' | 'outbound'>>;
+export type ScopeOptions = Partial<Pick<Scope, 'http2' | 'captured' | 'outbound' | 'allocates'>>;
 
 /**
  * The mesh as the proxies of one kind, one namespace and one set of relevant labels see it. Everything that is
@@ -52,6 +52,8 @@ export class Scope {
   /** Families of pods whose connections are redirected to the proxy; null: the proxy is called by name. */
   readonly captured: CaptureFacts['families'] | null;
   readonly outbound: OutboundPolicy;
+  /** Hosts without an address have their own one, of {@link captured}'s families. */
+  readonly allocates: boolean;
   readonly #services: Map<string, MeshService>;
   readonly #policies = new Map<MeshService, TrafficPolicyRule | null>();
   readonly #tables = new Map<string, TableIndex>();
@@ -60,15 +62,18 @@ export class Scope {
     mesh: Mesh,
     namespace: string,
     labels: ReadonlyMap<string, string>,
-    { http2 = true, captured = null, outbound = 'ALLOW_ANY' }: ScopeOptions = {},
+    { http2 = true, captured = null, outbound = 'ALLOW_ANY', allocates = false }: ScopeOptions = {},
   ) {
     this.mesh = mesh;
     this.http2 = http2;
     this.captured = captured;
     this.outbound = outbound;
+    this.allocates = allocates;
     this.namespace = namespace;
     this.labels = labels;
-    this.#services = new Map([...mesh.services].filter(([, service]) => visibleTo(service.exportTo, namespace)));
+    this.#services = new Map();
+    for (const [host, service] of mesh.services)
+      if (visibleTo(service.exportTo, namespace)) this.#services.set(host, this.#seen(service));
   }
 
   /** Visible services, by host. */
@@ -76,15 +81,21 @@ export class Scope {
     return this.#services;
   }
 
-  /** `mesh` is the same but for the endpoints of this service; whether it is visible. */
-  moveEndpoints(mesh: Mesh, service: MeshService): boolean {
+  /** The service as these proxies see it, with an address where it has none. */
+  #seen(service: MeshService): MeshService {
+    return this.allocates && service.autoAddresses !== undefined ? allocated(service, this.captured ?? '4') : service;
+  }
+
+  /** `mesh` is the same but for the endpoints of this service; the service as it is seen, null when it is not. */
+  moveEndpoints(mesh: Mesh, moved: MeshService): MeshService | null {
     this.mesh = mesh;
+    const service = this.#seen(moved);
     const before = this.#services.get(service.host);
-    if (before === undefined) return false;
+    if (before === undefined) return null;
     this.#policies.set(service, this.policyOf(before));
     this.#policies.delete(before);
     this.#services.set(service.host, service);
-    return true;
+    return service;
   }
 
   /** The DestinationRule for calls to a service: the caller's namespace comes first, then the service's, then the root. */
@@ -124,6 +135,24 @@ export class Scope {
     }
     return index;
   }
+}
+
+/** One object for one service, by families: whoever compares services does so by identity. */
+const allocatedServices = new WeakMap<MeshService, Map<string, MeshService>>();
+
+function allocated(service: MeshService, families: CaptureFacts['families']): MeshService {
+  let known = allocatedServices.get(service);
+  if (known === undefined) {
+    known = new Map();
+    allocatedServices.set(service, known);
+  }
+  let seen = known.get(families);
+  if (seen === undefined) {
+    const own = service.autoAddresses ?? [];
+    seen = { ...service, addresses: own.filter((address) => families.includes(address.includes(':') ? '6' : '4')) };
+    known.set(families, seen);
+  }
+  return seen;
 }
 
 /** Route tables by host. For each host the first table is the whole truth (see `translate/istio/merge.ts`). */

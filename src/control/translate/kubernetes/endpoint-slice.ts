@@ -124,6 +124,7 @@ function addEndpoint(
       endpoint.zone,
       nodes.labels(endpoint.nodeName ?? pod?.value.spec?.nodeName),
     ),
+    ...(endpoint.hostname ? { hostname: endpoint.hostname } : {}),
     workload:
       pod === undefined
         ? named
