@@ -209,7 +209,9 @@ const NO_POLICY: TrafficPolicy = {
 
 /** Without an address of its own: its clients choose among its instances. */
 export function isHeadless(service: MeshService): boolean {
-  return service.resolution === 'endpoints' && service.addresses.length === 0 && !service.external;
+  // An alias has none because its clients call the address of what it stands for.
+  const none = service.addresses.length === 0 && service.aliasOf === undefined;
+  return service.resolution === 'endpoints' && none && !service.external;
 }
 
 /** Whether a request to the destination would find anybody. */
