@@ -9,55 +9,80 @@ const OWN_SIZE = 256 * 1024;
 /** A connection that reads less than this at a time goes back to the shared buffer. */
 const OWN_WORTH = 32 * 1024;
 
-/** Own buffers that nobody reads into, kept for the next who needs one. */
-const idle: Buffer[] = [];
-const MAX_IDLE = 8;
+/** A buffer that one connection reads into, and whoever needs bytes of it longer than a read. */
+interface OwnBuffer {
+  readonly bytes: Buffer;
+  /** The connection and those that {@link hold} some of it: with the last it is free for another connection. */
+  holders: number;
+  /** Somebody keeps some of it who will not say when he is through: it is nobody else's any more. */
+  kept: boolean;
+}
 
-/** The reader whose callback is running. */
-let current: Reads | null = null;
+const owned = new WeakMap<ArrayBufferLike, OwnBuffer>();
+
+/** Own buffers that nobody holds, for the next who needs one: their memory is there already, and in the caches. */
+const idle: OwnBuffer[] = [];
+const MAX_IDLE = 16;
 
 /**
  * The reads of one socket, into buffers of ours (Node's `onread`): no memory is allocated and no stream is
  * passed per read. All connections share one buffer until one of them fills it.
  *
- * The chunk that `onBytes` gets is valid until it returns; who needs bytes longer asks {@link keep}.
+ * The chunk that `onBytes` gets is valid until it returns; who needs bytes longer asks {@link keep} or {@link hold}.
  */
 export class Reads {
   onBytes: (chunk: Buffer) => void = drop;
+  /** What is read into next: all that is left of `#own`, or the shared buffer. */
   #buffer: Buffer = SHARED;
-  #kept = false;
+  #own: OwnBuffer | null = null;
+  /** Where in `#own` that begins. */
+  #at = 0;
 
   readonly options: OnReadOpts = {
     buffer: () => this.#next(),
     callback: (length) => this.#onRead(length),
   };
 
-  /** See {@link keep}. */
-  keep(chunk: Buffer): Buffer {
-    if (chunk.buffer !== this.#buffer.buffer) return chunk;
-    if (this.#buffer === SHARED) return Buffer.from(chunk);
-    this.#kept = true;
-    return chunk;
-  }
-
   #onRead(length: number): boolean {
-    const buffer = this.#buffer;
-    current = this;
     try {
-      this.onBytes(buffer.subarray(0, length));
+      this.onBytes(this.#buffer.subarray(0, length));
     } finally {
-      current = null;
-    }
-    if (this.#kept) {
-      this.#kept = false;
-      this.#buffer = length < OWN_WORTH ? SHARED : ownBuffer();
-    } else if (buffer === SHARED) {
-      if (length === SHARED.length) this.#buffer = ownBuffer();
-    } else if (length < OWN_WORTH) {
-      if (idle.length < MAX_IDLE) idle.push(buffer);
-      this.#buffer = SHARED;
+      this.#choose(length);
     }
     return true;
+  }
+
+  /** After a read of `length`: chooses what the next one goes into. */
+  #choose(length: number): void {
+    const own = this.#own;
+    if (own === null) {
+      if (length === SHARED.length) this.#useOwn();
+    } else if (length < OWN_WORTH) {
+      leave(own);
+      this.#own = null;
+      this.#buffer = SHARED;
+    } else if (own.holders === 1 && !own.kept) {
+      if (this.#at > 0) {
+        this.#at = 0;
+        this.#buffer = own.bytes;
+      }
+    } else {
+      this.#at += length;
+      if (this.#at > OWN_SIZE - SHARED.length) {
+        leave(own);
+        this.#useOwn();
+      } else {
+        this.#buffer = own.bytes.subarray(this.#at);
+      }
+    }
+  }
+
+  #useOwn(): void {
+    const own = idle.pop() ?? newBuffer();
+    own.holders = 1;
+    this.#own = own;
+    this.#at = 0;
+    this.#buffer = own.bytes;
   }
 
   #next(): Buffer {
@@ -65,12 +90,26 @@ export class Reads {
   }
 }
 
-/**
- * The bytes of `chunk` for longer than the callback of the read that brought them: itself, or a copy when what
- * it lies in is read into again.
- */
+/** The bytes of `chunk` for longer than the callback of the read that brought them: itself, or a copy of shared ones. */
 export function keep(chunk: Buffer): Buffer {
-  return current === null ? chunk : current.keep(chunk);
+  if (chunk.buffer === SHARED.buffer) return Buffer.from(chunk);
+  const own = owned.get(chunk.buffer);
+  if (own !== undefined) own.kept = true;
+  return chunk;
+}
+
+/** {@link keep} for whoever calls {@link letGo} with the answer, once, when he needs the bytes no more. */
+export function hold(chunk: Buffer): Buffer {
+  if (chunk.buffer === SHARED.buffer) return Buffer.from(chunk);
+  const own = owned.get(chunk.buffer);
+  if (own !== undefined) own.holders++;
+  return chunk;
+}
+
+/** Ends a {@link hold}: the bytes may be read over from now on. */
+export function letGo(chunk: Buffer): void {
+  const own = owned.get(chunk.buffer);
+  if (own !== undefined) leave(own);
 }
 
 /** The bytes of `chunk`, copied when they lie in the buffer that other connections read into too. */
@@ -80,16 +119,16 @@ export function ownBytes(chunk: Buffer): Buffer {
 
 /**
  * Has `onBytes` called with what an accepted socket reads, and returns the socket to use from now on: a plain
- * TCP socket is taken over by one that reads into buffers of ours, any other emits `data`.
+ * TCP socket is taken over by one that reads into buffers of ours, one of TLS is told to, any other emits `data`.
  */
 export function readFrom(socket: Socket, onBytes: (chunk: Buffer) => void): Socket {
+  const reads = new Reads();
+  reads.onBytes = onBytes;
   const handle = takeHandle(socket);
   if (handle === null) {
     socket.on('data', onBytes);
     return socket;
   }
-  const reads = new Reads();
-  reads.onBytes = onBytes;
   return new Socket({
     handle,
     allowHalfOpen: socket.allowHalfOpen,
@@ -101,9 +140,9 @@ export function readFrom(socket: Socket, onBytes: (chunk: Buffer) => void): Sock
   } as ConstructorParameters<typeof Socket>[0]);
 }
 
-/** Node's TCP handle below a socket; its constructor's options name it, its types do not. */
+/** Node's TCP or TLS handle below a socket; its constructor's options name it, its types do not. */
 interface WithHandle {
-  _handle: { useUserBuffer?: unknown } | null;
+  _handle: { useUserBuffer?: (buffer: Uint8Array) => void } | null;
 }
 
 function takeHandle(socket: Socket): object | null {
@@ -117,8 +156,15 @@ function takeHandle(socket: Socket): object | null {
   return handle;
 }
 
-function ownBuffer(): Buffer {
-  return idle.pop() ?? Buffer.allocUnsafeSlow(OWN_SIZE);
+function newBuffer(): OwnBuffer {
+  const own = { bytes: Buffer.allocUnsafeSlow(OWN_SIZE), holders: 0, kept: false };
+  owned.set(own.bytes.buffer, own);
+  return own;
+}
+
+/** One holder less. */
+function leave(own: OwnBuffer): void {
+  if (--own.holders === 0 && !own.kept && idle.length < MAX_IDLE) idle.push(own);
 }
 
 function drop(): void {}
