@@ -124,6 +124,7 @@ export function ownBytes(chunk: Buffer): Buffer {
 export function readFrom(socket: Socket, onBytes: (chunk: Buffer) => void): Socket {
   const reads = new Reads();
   reads.onBytes = onBytes;
+  if (readSecured(socket, reads.options)) return socket;
   const handle = takeHandle(socket);
   if (handle === null) {
     socket.on('data', onBytes);
@@ -143,6 +144,33 @@ export function readFrom(socket: Socket, onBytes: (chunk: Buffer) => void): Sock
 /** Node's TCP or TLS handle below a socket; its constructor's options name it, its types do not. */
 interface WithHandle {
   _handle: { useUserBuffer?: (buffer: Uint8Array) => void } | null;
+}
+
+/** Where `net.Socket` keeps its option `onread`: the symbols' descriptions are Node's. */
+interface OnReadFields {
+  [field: symbol]: unknown;
+}
+
+/**
+ * Does to an accepted TLS socket what the option `onread` does to one that connects: `TLSSocket` drops the option when it
+ * is given a socket. False, and nothing done, where this Node keeps it elsewhere, or bytes were read already.
+ */
+function readSecured(socket: Socket, options: OnReadOpts): boolean {
+  if (!('encrypted' in socket) || socket.readableLength > 0 || typeof options.buffer !== 'function') return false;
+  const handle = (socket as unknown as WithHandle)._handle;
+  if (typeof handle?.useUserBuffer !== 'function') return false;
+  const fields = socket as unknown as OnReadFields;
+  const own = Object.getOwnPropertySymbols(socket);
+  const [buffer, generator, callback] = ['kBuffer', 'kBufferGen', 'kBufferCb'].map((name) =>
+    own.find((symbol) => symbol.description === name && fields[symbol] === null),
+  );
+  if (buffer === undefined || generator === undefined || callback === undefined) return false;
+  const first = options.buffer();
+  fields[buffer] = first;
+  fields[generator] = options.buffer;
+  fields[callback] = options.callback;
+  handle.useUserBuffer(first);
+  return true;
 }
 
 function takeHandle(socket: Socket): object | null {

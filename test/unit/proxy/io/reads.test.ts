@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import { PassThrough } from 'node:stream';
 import { describe, expect, test } from 'vitest';
@@ -178,6 +179,45 @@ describe('reading from an accepted socket', () => {
     const { first, own } = await accepted;
     expect(own).not.toBe(first);
     expect(first.destroyed).toBe(true);
+    client.write('hello');
+    await once(own, 'bytes');
+    own.pause();
+    own.resume();
+    client.end('bye');
+    const ended = once(own, 'end');
+    await once(own, 'bytes');
+    await ended;
+    expect(seen).toEqual(['hello', 'bye']);
+    const answered = once(client, 'data');
+    own.end('answer');
+    expect((await answered)[0].toString()).toBe('answer');
+    await new Promise((resolve) => server.close(resolve));
+  });
+
+  test('a TLS socket reads into ours: its bytes, its end and its pauses', async () => {
+    const { connect: connectTls, createServer: createTlsServer } = await import('node:tls');
+    const [cert, key] = ['server.pem', 'server.key'].map((name) =>
+      readFileSync(new URL(`../../../support/certs/${name}`, import.meta.url)),
+    );
+    const seen: string[] = [];
+    const server = createTlsServer({ cert, key, allowHalfOpen: true });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const accepted = new Promise<{ secured: Socket; own: Socket }>((resolve) => {
+      server.once('secureConnection', (secured) => {
+        const own = readFrom(secured, (chunk) => {
+          // Not memory that Node made for this read: that of all connections.
+          expect(ownBytes(chunk)).not.toBe(chunk);
+          seen.push(chunk.toString('latin1'));
+          own.emit('bytes');
+        });
+        resolve({ secured, own });
+      });
+    });
+    const port = (server.address() as { port: number }).port;
+    const client = connectTls({ host: '127.0.0.1', port, rejectUnauthorized: false });
+    const { secured, own } = await accepted;
+    expect(own).toBe(secured);
     client.write('hello');
     await once(own, 'bytes');
     own.pause();
