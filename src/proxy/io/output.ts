@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import { latin1 } from '../../protocol/http1/octets.ts';
 import { hold, letGo, ownBytes } from './reads.ts';
+import { DirectWrites } from './writes.ts';
 
 /** Body bytes up to this size that follow a head in the same turn are joined to it: one string, one write. */
 const JOIN_LIMIT = 16 * 1024;
@@ -15,6 +16,7 @@ const JOIN_LIMIT = 16 * 1024;
  */
 export class Output {
   readonly #socket: Socket;
+  readonly #direct: DirectWrites;
   #text = '';
   /** Of each buffer that was written and not reported as such yet: what the socket still needs of it, or null. */
   readonly #writing: (Buffer | null)[] = [];
@@ -25,6 +27,7 @@ export class Output {
 
   constructor(socket: Socket) {
     this.#socket = socket;
+    this.#direct = new DirectWrites(socket);
   }
 
   /** Appends latin1 text. */
@@ -65,7 +68,7 @@ export class Output {
     const text = this.#text;
     if (text !== '') {
       this.#text = '';
-      this.#socket.write(text, 'latin1');
+      if (!this.#direct.write(text)) this.#socket.write(text, 'latin1');
     }
     return !this.#socket.writableNeedDrain;
   }
