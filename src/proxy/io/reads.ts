@@ -3,6 +3,9 @@ import { type OnReadOpts, Socket } from 'node:net';
 /** What every connection reads into while it gets little: bytes of it are valid until the read's callback returns. */
 const SHARED: Buffer<ArrayBuffer> = Buffer.allocUnsafeSlow(64 * 1024);
 
+/** The beginnings of it that requests were, by length: most are short, and as long as one before. */
+const heads: (Buffer | undefined)[] = new Array(2048).fill(undefined);
+
 /** What a connection reads into that has just filled the shared buffer: a body in transit needs fewer calls. */
 const OWN_SIZE = 256 * 1024;
 
@@ -45,7 +48,7 @@ export class Reads {
 
   #onRead(length: number): boolean {
     try {
-      this.onBytes(this.#buffer.subarray(0, length));
+      this.onBytes(this.#own === null ? sharedBytes(length) : this.#buffer.subarray(0, length));
     } finally {
       this.#choose(length);
     }
@@ -182,6 +185,15 @@ function takeHandle(socket: Socket): object | null {
   // Without its handle it only tells the server that it is gone.
   socket.destroy();
   return handle;
+}
+
+/** What a read of `length` brought into the shared buffer. */
+function sharedBytes(length: number): Buffer {
+  const known = heads[length];
+  if (known !== undefined) return known;
+  const chunk = SHARED.subarray(0, length);
+  if (length < heads.length) heads[length] = chunk;
+  return chunk;
 }
 
 function newBuffer(): OwnBuffer {
