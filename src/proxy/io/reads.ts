@@ -149,9 +149,23 @@ interface WithHandle {
   _handle: { useUserBuffer?: (buffer: Uint8Array) => void } | null;
 }
 
-/** Where `net.Socket` keeps its option `onread`: the symbols' descriptions are Node's. */
+/** Where `net.Socket` keeps its option `onread`. */
 interface OnReadFields {
-  [field: symbol]: unknown;
+  readonly buffer: symbol;
+  readonly generator: symbol;
+  readonly callback: symbol;
+}
+
+/** The same for all sockets; looked for with the first, null where this Node has others. */
+let onReadFields: OnReadFields | null | undefined;
+
+/** By their descriptions, which are Node's. */
+function findOnReadFields(socket: Socket): OnReadFields | null {
+  const own = Object.getOwnPropertySymbols(socket);
+  const [buffer, generator, callback] = ['kBuffer', 'kBufferGen', 'kBufferCb'].map((name) =>
+    own.find((symbol) => symbol.description === name),
+  );
+  return buffer && generator && callback ? { buffer, generator, callback } : null;
 }
 
 /**
@@ -162,12 +176,11 @@ function readSecured(socket: Socket, options: OnReadOpts): boolean {
   if (!('encrypted' in socket) || socket.readableLength > 0 || typeof options.buffer !== 'function') return false;
   const handle = (socket as unknown as WithHandle)._handle;
   if (typeof handle?.useUserBuffer !== 'function') return false;
-  const fields = socket as unknown as OnReadFields;
-  const own = Object.getOwnPropertySymbols(socket);
-  const [buffer, generator, callback] = ['kBuffer', 'kBufferGen', 'kBufferCb'].map((name) =>
-    own.find((symbol) => symbol.description === name && fields[symbol] === null),
-  );
-  if (buffer === undefined || generator === undefined || callback === undefined) return false;
+  if (onReadFields === undefined) onReadFields = findOnReadFields(socket);
+  if (onReadFields === null) return false;
+  const fields = socket as unknown as Record<symbol, unknown>;
+  const { buffer, generator, callback } = onReadFields;
+  if (fields[buffer] !== null || fields[generator] !== null || fields[callback] !== null) return false;
   const first = options.buffer();
   fields[buffer] = first;
   fields[generator] = options.buffer;
