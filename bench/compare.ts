@@ -2,7 +2,7 @@
  * Two commits side by side: `node bench/compare.ts A B [--rounds N] [--seconds S]`. Each is built in a folder
  * of its own; the small scenario runs on both in turn. `.` means the working tree as it is, changes included.
  */
-import { cpSync, mkdirSync, symlinkSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, symlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { SMALL } from './load/small.ts';
@@ -64,6 +64,8 @@ async function build(revision: string, letter: string): Promise<Peer> {
   // Not .ci/setup.mjs: its stamps lie in node_modules, which is this checkout's.
   await run([NODE, join(folder, 'src/xds/proto/generate.ts')], folder);
   await run([NODE, join(folder, '.ci/bundle.mjs')], folder);
+  const precompile = join(folder, '.ci/precompile.mjs');
+  if (existsSync(precompile)) await run([NODE, precompile], folder);
   return remora({
     name: `${letter} ${label}`,
     bundle: join(folder, 'dist/remora.js'),
