@@ -436,7 +436,7 @@ class SaidLines {
 
 /** The sources run as they are; the bundle has the worker beside its chunks. */
 function entry(): URL {
-  const { url } = import.meta;
+  const url = import.meta.url;
   // Beside this file; beside the proxy's one file; above the folder of the chunks.
   return new URL(url.endsWith('.ts') ? './worker.ts' : url.endsWith('.cjs') ? './worker.js' : '../worker.js', url);
 }
