@@ -31,6 +31,17 @@ await build({
   chunkNames: 'chunks/[name]-[hash]',
   outdir: 'dist',
 });
+// A proxy by itself: one file of classic script, whose compiled code .ci/precompile.mjs keeps beside it. It is evaluated
+// as a function that is given these two.
+await build({
+  ...common,
+  banner: {},
+  entryPoints: { proxy: 'src/cli/proxy-bundle.ts' },
+  format: 'cjs',
+  define: { 'import.meta.url': 'bundleUrl' },
+  outExtension: { '.js': '.cjs' },
+  outdir: 'dist',
+});
 await build({
   ...common,
   entryPoints: ['details', 'reviews', 'ratings', 'productpage'].map((name) => `src/demo/${name}.ts`),

@@ -33,6 +33,7 @@ const MATRIX: Matrix = {
   'protocol/http2': ['base', 'protocol/http'],
   'protocol/grpc': ['base', 'protocol/http', 'protocol/http2'],
   'protocol/sniff': ['base'],
+  'protocol/dns': ['base'],
 
   'xds/proto': [],
   'xds/resources': [
@@ -65,6 +66,7 @@ const MATRIX: Matrix = {
     'proxy/telemetry',
     { to: 'proxy/matcher', why: 'names of certificates are matched as headers are' },
   ],
+  'proxy/identity': ['base', 'model'],
   'proxy/filters': [
     'base',
     'model',
@@ -141,6 +143,7 @@ const MATRIX: Matrix = {
     'proxy/filters',
     'proxy/forward',
     'proxy/telemetry',
+    { to: 'proxy/matcher', only: /\/cidr\.ts$/, why: 'address ranges, which RBAC shares' },
   ],
   'proxy/listener': [
     { to: 'proxy/io', only: /\/listen-sockets\.ts$/, why: 'listening sockets that outlive the process' },
@@ -151,6 +154,14 @@ const MATRIX: Matrix = {
     'proxy/tcp',
     'proxy/telemetry',
     'proxy/tls',
+  ],
+  'proxy/dns': [
+    'base',
+    'model',
+    'protocol/dns',
+    'proxy/telemetry',
+    { to: 'protocol/sniff', only: /\/ip-text\.ts$/, why: 'addresses as octets' },
+    { to: 'proxy/io', only: /\/listen-sockets\.ts$/, why: 'listening sockets that outlive the process' },
   ],
   'proxy/admin': [
     'base',
@@ -187,6 +198,9 @@ const MATRIX: Matrix = {
     'proxy/listener',
     'proxy/tls',
     'proxy/admin',
+    'proxy/identity',
+    'proxy/dns',
+    { to: 'protocol/dns', only: /\/resolv-conf\.ts$/, why: 'reads the pod’s, for the DNS proxy' },
     'xds/proto',
     'xds/bootstrap',
     'xds/client',
@@ -219,6 +233,12 @@ const MATRIX: Matrix = {
     { to: 'control/analyze', only: /\/examine\.ts$/, why: 'the validating webhook says what `remora analyze` says' },
     { to: 'control/translate', only: /\/decode\.ts$/, why: 'the same, for one object' },
   ],
+  'control/ca': [
+    'base',
+    'xds/proto',
+    { to: 'control/source', why: 'its root is kept, and tokens are reviewed, by the API server' },
+    { to: 'control/serve', only: /\/caller\.ts$/, why: 'it is served beside ADS, and says who calls' },
+  ],
   'control/serve': ['base', 'protocol/http', 'xds/proto'],
   'control/runtime': [
     'base',
@@ -229,6 +249,7 @@ const MATRIX: Matrix = {
     'control/analyze',
     'control/injector',
     'control/serve',
+    'control/ca',
   ],
 
   cli: [

@@ -7,14 +7,17 @@ import { EMPTY_SNAPSHOT, type Snapshot } from '../../model/snapshot.ts';
 import type { AdsSource, Bootstrap } from '../../xds/bootstrap/bootstrap.ts';
 import type { DynamicConfig } from '../../xds/client/dynamic-config.ts';
 import type { AdminServer } from '../admin/server.ts';
+import type { DnsProxy } from '../dns/dns-proxy.ts';
 import { LogSinks } from '../telemetry/accesslog/sink.ts';
 import { StatStore } from '../telemetry/metrics/store.ts';
 import type { AppOptions } from './admin.ts';
 import type { SnapshotApplier } from './apply.ts';
 import { DataPlane } from './data-plane.ts';
+import type { DnsOptions } from './dns.ts';
 import type { DrainManager, DrainSettings } from './drain.ts';
 import type { ProxyEnvironment } from './environment.ts';
 import type { HotRestart } from './hot-restart.ts';
+import type { IdentitySettings, ProxyIdentity } from './identity.ts';
 import type { Workers } from './workers.ts';
 
 export interface ProxyOptions {
@@ -36,6 +39,8 @@ export interface ProxyOptions {
   readonly health?: SocketAddress;
   /** Where `/stats/prometheus` is served, for a scraper; absent: nowhere. */
   readonly prometheus?: SocketAddress;
+  /** Answers DNS for the program beside it; absent: nobody's. */
+  readonly dns?: DnsOptions;
   /** The application in the same pod, whose probes and metrics go by this proxy; absent: none. */
   readonly app?: AppOptions;
   /** Ends the process in good order (`POST /quitquitquit`). */
@@ -46,6 +51,8 @@ export interface ProxyOptions {
   readonly concurrency?: number;
   /** The supervisor that replaces this process by another; absent: nobody does. */
   readonly hotRestart?: HotRestart;
+  /** Who it is, for mutual TLS; absent: nobody, and config that asks for an identity finds no secrets. */
+  readonly identity?: IdentitySettings;
 }
 
 /** One running proxy. This file is where its parts meet, and the only one. */
@@ -60,6 +67,8 @@ export class Proxy {
   /** Null: this thread serves. */
   #workers: Workers | null = null;
   #discovery: DynamicConfig | null = null;
+  #identity: ProxyIdentity | null = null;
+  #dns: DnsProxy | null = null;
   readonly #admin: { readonly server: AdminServer; readonly address: SocketAddress }[] = [];
   /** True once the first whole config is in force. */
   ready = false;
@@ -99,8 +108,13 @@ export class Proxy {
     const takesOver = hotRestart !== undefined && !(await hotRestart.started).alone;
     // Before the config: `/ready` answers while it is awaited. Where another process serves, that one answers.
     if (!takesOver) await this.#serveAdmin();
+    await this.#startIdentity();
+    await this.#startDns();
     if (bootstrap.ads === null) await this.apply(statics);
     else await this.#followDiscovery(bootstrap.ads, statics);
+    await this.#dns?.synced;
+    // Whoever is told to call this proxy does so by mutual TLS.
+    await this.#identity?.workload.ready;
     await hotRestart?.takeOver();
     this.ready = true;
     if (takesOver) await this.#serveAdmin();
@@ -161,6 +175,11 @@ export class Proxy {
     return this.#admin.find(({ server }) => server.name === 'admin')?.address;
   }
 
+  /** Where DNS is answered; none where it is not. */
+  get dnsAddresses(): readonly SocketAddress[] {
+    return this.#dns?.addresses ?? [];
+  }
+
   /** The numbers of all threads as they are now. */
   async stats(): Promise<StatStore> {
     if (this.#workers === null) return this.env.stats;
@@ -177,6 +196,7 @@ export class Proxy {
     const { hotRestart } = this.#options;
     hotRestart?.beginLeaving();
     for (const { server } of this.#admin) server.leave();
+    this.#dns?.leave();
     const gone = this.drain.handOver(shutdownMs);
     // Workers accept no more when they have heard of it.
     await this.#workers?.sync();
@@ -188,6 +208,8 @@ export class Proxy {
   async close(): Promise<void> {
     for (const { server } of this.#admin) await server.close();
     await this.#discovery?.close();
+    this.#identity?.close();
+    await this.#dns?.close();
     await this.#workers?.close();
     this.#plane.close();
     await this.#sinks.close();
@@ -227,14 +249,41 @@ export class Proxy {
     }
   }
 
+  async #startIdentity(): Promise<void> {
+    const { identity } = this.#options;
+    if (identity === undefined) return;
+    const { ProxyIdentity } = await import('./identity.ts');
+    this.#identity = new ProxyIdentity(identity, this.env, (secrets) => {
+      this.env.tls.secrets.updateOwn(secrets);
+      this.#workers?.updateSecrets('own', secrets);
+    });
+    this.#identity.start();
+  }
+
+  async #startDns(): Promise<void> {
+    const { dns, bootstrap } = this.#options;
+    if (dns === undefined) return;
+    const { startDns } = await import('./dns.ts');
+    this.#dns = await startDns(dns, bootstrap, this.env);
+    // Nobody will tell it of any name.
+    if (bootstrap.ads === null) this.#dns.update([]);
+  }
+
   async #followDiscovery(ads: AdsSource, statics: Snapshot): Promise<void> {
     const { bootstrap, version, lastGoodPath } = this.#options;
     // gRPC and HTTP/2 cost a fifth of the process's memory: only a proxy that asks somebody loads them.
     const { startDiscovery } = await import('./xds-bridge.ts');
-    const discovery = startDiscovery(bootstrap, ads, statics, this.env, version, lastGoodPath);
+    const discovery = startDiscovery(bootstrap, ads, statics, this.env, version, {
+      lastGoodPath,
+      dial: this.#identity?.adsDial,
+      names: this.#dns !== null,
+    });
     this.#discovery = discovery;
+    discovery.names.subscribe((names) => this.#dns?.update(names ?? []));
     discovery.store.secrets.subscribe((secrets) =>
-      this.#workers === null ? this.env.tls.secrets.update(secrets) : this.#workers.updateSecrets(secrets),
+      this.#workers === null
+        ? this.env.tls.secrets.update(secrets)
+        : this.#workers.updateSecrets('discovered', secrets),
     );
     await new Promise<void>((resolve, reject) => {
       let first = true;

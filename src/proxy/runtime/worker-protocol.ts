@@ -28,11 +28,14 @@ export interface WorkerStart {
   readonly version: string;
 }
 
+/** Secrets that discovery gave, or those of the process's own identity. */
+export type SecretKind = 'discovered' | 'own';
+
 /** What a worker can be asked. */
 export interface WorkerCalls {
   /** Answered when it is in force. */
   apply(value: SnapshotChange): readonly BoundListener[];
-  secrets(value: MapChange<TlsSecret>): void;
+  secrets(value: { readonly kind: SecretKind; readonly change: MapChange<TlsSecret> }): void;
   failHealthCheck(value: boolean): void;
   drainListeners(value: ListenerDrain): void;
   /** These are answered when they are over. */

@@ -20,6 +20,7 @@ import { offsetOf, sharedProbes } from './worker-probes.ts';
 import type {
   BoundListener,
   MainCalls,
+  SecretKind,
   WorkerCalls,
   WorkerCounts,
   WorkerStart,
@@ -38,7 +39,7 @@ export class WorkerThread {
   readonly #filters = filterTypes();
   readonly #shared: SharedCounts;
   #snapshot: Snapshot = EMPTY_SNAPSHOT;
-  #secrets: ReadonlyMap<string, TlsSecret> = new Map();
+  readonly #secrets: Record<SecretKind, ReadonlyMap<string, TlsSecret>> = { discovered: new Map(), own: new Map() };
   #changes: StatChange[] = [];
   #applied = false;
 
@@ -84,9 +85,12 @@ export class WorkerThread {
         this.#collectStart();
         return this.#listeners();
       },
-      secrets: (change) => {
-        this.#secrets = changedMap(this.#secrets, change, givenSecrets);
-        this.#plane.env.tls.secrets.update(this.#secrets);
+      secrets: ({ kind, change }) => {
+        const now = changedMap(this.#secrets[kind], change, givenSecrets);
+        this.#secrets[kind] = now;
+        const { secrets } = this.#plane.env.tls;
+        if (kind === 'own') secrets.updateOwn(now);
+        else secrets.update(now);
       },
       failHealthCheck: (failed) => this.#plane.drain.failHealthCheck(failed),
       drainListeners: (how) => this.#plane.drain.drainListeners(how),

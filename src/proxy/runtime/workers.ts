@@ -21,6 +21,7 @@ import { offsetOf, PROBES, probesBlock } from './worker-probes.ts';
 import type {
   BoundListener,
   MainCalls,
+  SecretKind,
   WorkerCalls,
   WorkerCounts,
   WorkerStart,
@@ -49,6 +50,10 @@ export interface WorkersParts {
 
 type WorkerChannel = Channel<MainCalls, WorkerCalls>;
 
+/** By where they come from. */
+type Secrets = Readonly<Record<SecretKind, ReadonlyMap<string, TlsSecret>>>;
+const NO_SECRETS: Secrets = { discovered: new Map(), own: new Map() };
+
 /** A place for a worker: who is in it changes when one ends. */
 interface Seat {
   readonly index: number;
@@ -56,7 +61,7 @@ interface Seat {
   channel: WorkerChannel | null;
   /** What the worker in it was told last. */
   snapshot: Snapshot;
-  secrets: ReadonlyMap<string, TlsSecret>;
+  secrets: Secrets;
   restarts: number;
   startedAt: number;
   pauseMs: number;
@@ -91,7 +96,7 @@ export class Workers implements DrainFollowers {
   readonly #sweeper: StatSweeper;
   readonly #probes: ReturnType<typeof probesBlock>;
   #snapshot: Snapshot = EMPTY_SNAPSHOT;
-  #secrets: ReadonlyMap<string, TlsSecret> = new Map();
+  #secrets = NO_SECRETS;
   #logLevel: LogLevel;
   /** Each has been told a config that is in force. */
   #serving = false;
@@ -124,7 +129,7 @@ export class Workers implements DrainFollowers {
       worker: null,
       channel: null,
       snapshot: EMPTY_SNAPSHOT,
-      secrets: new Map(),
+      secrets: NO_SECRETS,
       restarts: 0,
       startedAt: 0,
       pauseMs: 0,
@@ -186,15 +191,16 @@ export class Workers implements DrainFollowers {
     }
   }
 
-  updateSecrets(secrets: ReadonlyMap<string, TlsSecret>): void {
-    this.#secrets = secrets;
+  updateSecrets(kind: SecretKind, secrets: ReadonlyMap<string, TlsSecret>): void {
+    this.#secrets = { ...this.#secrets, [kind]: secrets };
     for (const seat of this.#seats) this.#tellSecrets(seat);
   }
 
   #tellSecrets(seat: Seat): void {
-    const change = mapChange(seat.secrets, this.#secrets, plainSecrets);
-    if (change === null) return;
-    seat.channel?.tell('secrets', change);
+    for (const kind of ['discovered', 'own'] as const) {
+      const change = mapChange(seat.secrets[kind], this.#secrets[kind], plainSecrets);
+      if (change !== null) seat.channel?.tell('secrets', { kind, change });
+    }
     seat.secrets = this.#secrets;
   }
 
@@ -219,7 +225,7 @@ export class Workers implements DrainFollowers {
     seat.worker = worker;
     seat.channel = channel;
     seat.snapshot = EMPTY_SNAPSHOT;
-    seat.secrets = new Map();
+    seat.secrets = NO_SECRETS;
     seat.startedAt = clock.now();
     this.stats.begin(seat.index);
     let why = '';
@@ -430,5 +436,7 @@ class SaidLines {
 
 /** The sources run as they are; the bundle has the worker beside its chunks. */
 function entry(): URL {
-  return new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : '../worker.js', import.meta.url);
+  const url = import.meta.url;
+  // Beside this file; beside the proxy's one file; above the folder of the chunks.
+  return new URL(url.endsWith('.ts') ? './worker.ts' : url.endsWith('.cjs') ? './worker.js' : '../worker.js', url);
 }

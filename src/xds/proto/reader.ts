@@ -1,6 +1,6 @@
+import { isUtf8 } from 'node:buffer';
 import { Path, type Problems } from './problems.ts';
 
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 const TWO_32 = 0x1_0000_0000;
 
 /** Wire types. */
@@ -66,8 +66,11 @@ export class Reader {
     if (wire === VARINT) this.#varint();
     else if (wire === FIXED_64) this.#take(8);
     else if (wire === FIXED_32) this.#take(4);
-    else if (wire === LENGTH) this.pos += Math.max(this.#length(), 0);
-    else this.fail(`unsupported wire type ${wire}`);
+    else if (wire === LENGTH) {
+      // Its own statement: `+=` would read `pos` before the length is read.
+      const length = Math.max(this.#length(), 0);
+      this.pos += length;
+    } else this.fail(`unsupported wire type ${wire}`);
   }
 
   int32(): number {
@@ -151,7 +154,7 @@ export class Reader {
     const short = length <= 24 ? this.#ascii(start, this.pos) : undefined;
     if (short !== undefined) return short;
     const text = this.#buffer.toString('utf8', start, this.pos);
-    if (text.includes('\ufffd') && !this.#wellFormed(start, this.pos)) this.path.report('invalid UTF-8');
+    if (text.includes('\ufffd') && !isUtf8(this.#bytes.subarray(start, this.pos))) this.path.report('invalid UTF-8');
     return text;
   }
 
@@ -163,15 +166,6 @@ export class Reader {
       text += String.fromCharCode(code);
     }
     return text;
-  }
-
-  #wellFormed(start: number, end: number): boolean {
-    try {
-      utf8.decode(this.#bytes.subarray(start, end));
-      return true;
-    } catch {
-      return false;
-    }
   }
 
   /** A length that fits in what is left, or -1. */
