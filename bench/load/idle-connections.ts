@@ -2,12 +2,13 @@ import { fileURLToPath } from 'node:url';
 import { firstAnswer, pause } from '../support/ask.ts';
 import { type Scenario, SETTLE_MS, type Settings, sampleAll, WARM_UP_SECONDS, withProxy } from '../support/measure.ts';
 import { smallBody, startOrigin } from '../support/origin.ts';
-import { memory } from '../support/proc.ts';
+import { descriptors, memory } from '../support/proc.ts';
 import { LOAD_CORE, start, stop } from '../support/processes.ts';
 import { NODE } from '../support/programs.ts';
 import type { Report } from '../support/report.ts';
 
-const CONNECTIONS = 10_000;
+/** Remora accepts as many as leave a descriptor for an upstream connection each. */
+const CONNECTIONS = Math.min(10_000, Math.floor(descriptors() / 2) - 100);
 
 /** What a connection weighs that asked once and waits. With features. */
 export const idleConnections: Scenario = { name: 'idle-connections', run };

@@ -44,3 +44,8 @@ export function memory(pid: number): Memory {
 function kilobytes(status: string, field: string): number {
   return Number(new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(status)?.[1] ?? 0);
 }
+
+/** How many descriptors a process may have open here (`ulimit -n`). */
+export function descriptors(): number {
+  return Number(/^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'latin1'))?.[1] ?? 1024);
+}
