@@ -3,7 +3,7 @@ import type { Mesh } from '../../mesh/mesh.ts';
 import type { RouteTableRule } from '../../mesh/route-rule.ts';
 import type { MeshService, PortProtocol, ServicePort } from '../../mesh/service.ts';
 import type { PortPolicy, Subset, TrafficPolicy, TrafficPolicyRule } from '../../mesh/traffic-policy.ts';
-import { hostMatches, visibleTo } from '../names.ts';
+import { hostMatches, ROOT_NAMESPACE, visibleTo } from '../names.ts';
 import type { CaptureFacts, OutboundPolicy } from './capture.ts';
 
 /** What emission asks of a proxy; `ProxyNode` of serve is one. */
@@ -15,16 +15,15 @@ export interface EmitNode {
   readonly key: string;
   /** `envoy/1.40.0` */
   readonly userAgent: string;
-  /** As the proxy sent it; only `REMORA` is read. */
+  /** As the proxy sent it; only `REMORA`, `DNS_CAPTURE` and `DNS_AUTO_ALLOCATE` are read. */
   readonly metadata?: JsonObject;
   /** `REDIRECT` and `TPROXY`: iptables lead its pod's connections to it. */
   readonly interceptionMode?: string;
   /** Its pod's own. */
   readonly addresses?: readonly string[];
+  /** The SPIFFE ID that it says it has a certificate for; '' none: it cannot speak mutual TLS. */
+  readonly identity?: string;
 }
-
-/** Istio's root namespace: its DestinationRules hold where neither the caller's nor the service's namespace has one. */
-const ROOT_NAMESPACE = 'istio-system';
 
 const HTTP: ReadonlySet<PortProtocol> = new Set(['http', 'http2', 'grpc', 'auto']);
 
@@ -37,7 +36,7 @@ export function isHttp(port: ServicePort): boolean {
   return HTTP.has(port.protocol);
 }
 
-export type ScopeOptions = Partial<Pick<Scope, 'http2' | 'captured' | 'outbound'>>;
+export type ScopeOptions = Partial<Pick<Scope, 'http2' | 'captured' | 'outbound' | 'trustDomain' | 'allocates'>>;
 
 /**
  * The mesh as the proxies of one kind, one namespace and one set of relevant labels see it. Everything that is
@@ -52,6 +51,10 @@ export class Scope {
   /** Families of pods whose connections are redirected to the proxy; null: the proxy is called by name. */
   readonly captured: CaptureFacts['families'] | null;
   readonly outbound: OutboundPolicy;
+  /** Whose identities endpoints have, for proxies that speak mutual TLS; '' for those that do not. */
+  readonly trustDomain: string;
+  /** Hosts without an address have their own one, of {@link captured}'s families. */
+  readonly allocates: boolean;
   readonly #services: Map<string, MeshService>;
   readonly #policies = new Map<MeshService, TrafficPolicyRule | null>();
   readonly #tables = new Map<string, TableIndex>();
@@ -60,15 +63,30 @@ export class Scope {
     mesh: Mesh,
     namespace: string,
     labels: ReadonlyMap<string, string>,
-    { http2 = true, captured = null, outbound = 'ALLOW_ANY' }: ScopeOptions = {},
+    {
+      http2 = true,
+      captured = null,
+      outbound = 'ALLOW_ANY',
+      trustDomain = '',
+      allocates = false,
+    }: ScopeOptions = {},
   ) {
     this.mesh = mesh;
     this.http2 = http2;
     this.captured = captured;
     this.outbound = outbound;
+    this.trustDomain = trustDomain;
+    this.allocates = allocates;
     this.namespace = namespace;
     this.labels = labels;
-    this.#services = new Map([...mesh.services].filter(([, service]) => visibleTo(service.exportTo, namespace)));
+    this.#services = new Map();
+    for (const [host, service] of mesh.services)
+      if (visibleTo(service.exportTo, namespace)) this.#services.set(host, this.#seen(service));
+  }
+
+  /** What clusters depend on besides their service and its policy. */
+  get kind(): string {
+    return `${this.http2} ${this.captured !== null} ${this.trustDomain}`;
   }
 
   /** Visible services, by host. */
@@ -76,15 +94,21 @@ export class Scope {
     return this.#services;
   }
 
-  /** `mesh` is the same but for the endpoints of this service; whether it is visible. */
-  moveEndpoints(mesh: Mesh, service: MeshService): boolean {
+  /** The service as these proxies see it, with an address where it has none. */
+  #seen(service: MeshService): MeshService {
+    return this.allocates && service.autoAddresses !== undefined ? allocated(service, this.captured ?? '4') : service;
+  }
+
+  /** `mesh` is the same but for the endpoints of this service; the service as it is seen, null when it is not. */
+  moveEndpoints(mesh: Mesh, moved: MeshService): MeshService | null {
     this.mesh = mesh;
+    const service = this.#seen(moved);
     const before = this.#services.get(service.host);
-    if (before === undefined) return false;
+    if (before === undefined) return null;
     this.#policies.set(service, this.policyOf(before));
     this.#policies.delete(before);
     this.#services.set(service.host, service);
-    return true;
+    return service;
   }
 
   /** The DestinationRule for calls to a service: the caller's namespace comes first, then the service's, then the root. */
@@ -124,6 +148,24 @@ export class Scope {
     }
     return index;
   }
+}
+
+/** One object for one service, by families: whoever compares services does so by identity. */
+const allocatedServices = new WeakMap<MeshService, Map<string, MeshService>>();
+
+function allocated(service: MeshService, families: CaptureFacts['families']): MeshService {
+  let known = allocatedServices.get(service);
+  if (known === undefined) {
+    known = new Map();
+    allocatedServices.set(service, known);
+  }
+  let seen = known.get(families);
+  if (seen === undefined) {
+    const own = service.autoAddresses ?? [];
+    seen = { ...service, addresses: own.filter((address) => families.includes(address.includes(':') ? '6' : '4')) };
+    known.set(families, seen);
+  }
+  return seen;
 }
 
 /** Route tables by host. For each host the first table is the whole truth (see `translate/istio/merge.ts`). */
@@ -180,7 +222,9 @@ const NO_POLICY: TrafficPolicy = {
 
 /** Without an address of its own: its clients choose among its instances. */
 export function isHeadless(service: MeshService): boolean {
-  return service.resolution === 'endpoints' && service.addresses.length === 0 && !service.external;
+  // An alias has none because its clients call the address of what it stands for.
+  const none = service.addresses.length === 0 && service.aliasOf === undefined;
+  return service.resolution === 'endpoints' && none && !service.external;
 }
 
 /** Whether a request to the destination would find anybody. */

@@ -4,6 +4,7 @@ import { Cluster } from '../../../xds/proto/gen/envoy/config/cluster/v3.ts';
 import { ClusterLoadAssignment } from '../../../xds/proto/gen/envoy/config/endpoint/v3.ts';
 import { Listener } from '../../../xds/proto/gen/envoy/config/listener/v3.ts';
 import { RouteConfiguration } from '../../../xds/proto/gen/envoy/config/route/v3.ts';
+import type { MtlsMode } from '../../mesh/authentication.ts';
 import type { Mesh } from '../../mesh/mesh.ts';
 import type { MeshService } from '../../mesh/service.ts';
 import type { TrafficPolicyRule } from '../../mesh/traffic-policy.ts';
@@ -16,7 +17,8 @@ import {
   resourcesOf,
   versionOf,
 } from '../../serve/snapshot.ts';
-import { CLUSTER, ENDPOINT, LISTENER, ROUTE } from '../../serve/type-urls.ts';
+import { CLUSTER, ENDPOINT, LISTENER, NAME_TABLE, ROUTE } from '../../serve/type-urls.ts';
+import { portMtls, type WorkloadMtls } from '../peer-authentication.ts';
 import { Generations } from './cache.ts';
 import { type CaptureFacts, captureFacts, type OutboundPolicy, sourcesToApp } from './capture.ts';
 import { shapeOf } from './change.ts';
@@ -35,6 +37,8 @@ import { gatewayRouteConfig, serverGroups } from './gateway.ts';
 import { type AppPort, InboundIndex, isHttpPort, virtualInbound } from './inbound.ts';
 import { type DecodedFacts, type InboundPort, laptopFacts } from './laptop.ts';
 import { gatewayAddress, gatewayListener, httpProxyListener, inboundListener, inboundRoutes } from './listener.ts';
+import { inboundMtls } from './mtls.ts';
+import { type Names, NameTables, takesEach } from './name-tables.ts';
 import { parseOutbound } from './names.ts';
 import { type OutboundPlans, outboundListener, outboundPlans, virtualOutbound } from './outbound.ts';
 import { BLACK_HOLE, PASSTHROUGH } from './outside.ts';
@@ -56,6 +60,8 @@ interface Shared {
   endpoints: Resources;
   /** Of captured proxies, made when the first asks. */
   outbound: Outbound | null;
+  /** Of those that answer DNS, made when the first asks. */
+  names: Names | null;
   /** `clusters` with proxies' own ones, by what these are. */
   readonly withOwn: Map<string, Resources>;
 }
@@ -87,6 +93,7 @@ const MOST_MOVES = 1000;
 export class MeshEmitter {
   readonly #note: (note: EmitNote) => void;
   readonly #policy: OutboundPolicy;
+  readonly #trustDomain: string;
   #mesh: Mesh | null = null;
   #labels: ReadonlySet<string> = new Set();
   #moves = 0;
@@ -101,14 +108,17 @@ export class MeshEmitter {
   readonly #routes = new Generations<ResourceEntry>();
   readonly #listeners = new Generations<ResourceEntry>();
   readonly #apps = new Generations<ResourceEntry>();
+  readonly #names = new NameTables();
   readonly #maps = new Generations<Resources>();
   readonly #proxies = new Generations<Emitted>();
   #inbound: InboundIndex | null = null;
   #captures = false;
 
-  constructor(note: (note: EmitNote) => void = () => {}, policy: OutboundPolicy = 'ALLOW_ANY') {
+  /** `trustDomain`: of the mesh's certificates; '' where there is no CA. */
+  constructor(note: (note: EmitNote) => void = () => {}, policy: OutboundPolicy = 'ALLOW_ANY', trustDomain = '') {
     this.#note = note;
     this.#policy = policy;
+    this.#trustDomain = trustDomain;
   }
 
   /** Whether any proxy had connections redirected to it: what those listen on depends on endpoints too. */
@@ -134,7 +144,8 @@ export class MeshEmitter {
   #keyOf(node: EmitNode): string {
     let key = this.#keys.get(node);
     if (key === undefined) {
-      key = JSON.stringify([node.key, node.metadata?.REMORA ?? null]);
+      const { REMORA = null, DNS_CAPTURE = null, DNS_AUTO_ALLOCATE = null } = node.metadata ?? {};
+      key = JSON.stringify([node.key, REMORA, DNS_CAPTURE, DNS_AUTO_ALLOCATE]);
       this.#keys.set(node, key);
     }
     return key;
@@ -173,10 +184,11 @@ export class MeshEmitter {
     const { scope } = shared;
     scope.mesh = mesh;
     const entries: ResourceEntry[] = [];
-    for (const service of services) {
-      if (!scope.moveEndpoints(mesh, service)) continue;
+    for (const moved of services) {
+      const service = scope.moveEndpoints(mesh, moved);
+      if (service === null) continue;
       const policy = scope.policyOf(service);
-      const shape = `${this.#shapeOf(service)} ${this.#ids.of(policy)} ${scope.http2} ${scope.captured !== null}`;
+      const shape = `${this.#shapeOf(service)} ${this.#ids.of(policy)} ${scope.kind}`;
       for (const { name, references } of this.#clustersOf(service, policy, shape, scope)) {
         if (references.length === 0) continue;
         const key = `${name} ${this.#ids.of(policy)}`;
@@ -210,7 +222,11 @@ export class MeshEmitter {
   #resources(shared: Shared, node: EmitNode, facts: CaptureFacts | null, key: string): ReadonlyMap<string, Resources> {
     const own = facts === null ? this.#called(shared, node) : this.#captured(shared, facts, node);
     const { clusters, endpoints } = this.#complete(shared, own, node.kind === 'router');
+    if (facts?.dns) shared.names ??= this.#names.of(shared.scope, facts.families);
     return new Map([
+      ...(facts?.dns && shared.names !== null
+        ? [[NAME_TABLE, this.#map(`${key} NDS`, takesEach(node) ? shared.names.each : shared.names.whole)] as const]
+        : []),
       [CLUSTER, this.#map(`${key} CDS`, this.#withOwn(shared, clusters, own.clusters))],
       [ENDPOINT, this.#map(`${key} EDS`, endpoints)],
       [LISTENER, this.#map(`${key} LDS`, own.listeners)],
@@ -253,10 +269,13 @@ export class MeshEmitter {
     const labels = new Map([...node.labels].filter(([key]) => this.#labels.has(key)).sort());
     const http2 = speaksHttp2(node);
     const captured = facts?.families ?? null;
-    const key = JSON.stringify([node.namespace, [...labels], http2, captured]);
+    const allocates = facts?.allocates ?? false;
+    const trustDomain = (node.identity ?? '') === '' ? '' : this.#trustDomain;
+    const key = JSON.stringify([node.namespace, [...labels], http2, captured, trustDomain, allocates]);
     let shared = this.#scopes.get(key);
     if (shared === undefined) {
-      shared = this.#share(new Scope(mesh, node.namespace, labels, { http2, captured, outbound: this.#policy }), key);
+      const options = { http2, captured, outbound: this.#policy, trustDomain, allocates };
+      shared = this.#share(new Scope(mesh, node.namespace, labels, options), key);
       this.#scopes.set(key, shared);
     }
     return shared;
@@ -268,7 +287,7 @@ export class MeshEmitter {
     const shapes: string[] = [];
     for (const service of scope.services.values()) {
       const policy = scope.policyOf(service);
-      const shape = `${this.#shapeOf(service)} ${this.#ids.of(policy)} ${scope.http2} ${scope.captured !== null}`;
+      const shape = `${this.#shapeOf(service)} ${this.#ids.of(policy)} ${scope.kind}`;
       shapes.push(shape, populated(service, policy));
       for (const entry of this.#clustersOf(service, policy, shape, scope)) {
         clusters.set(entry.name, entry);
@@ -283,7 +302,7 @@ export class MeshEmitter {
       ...shapes,
     ];
     const configKey = createHash('sha256').update(parts.join('\n')).digest('base64url');
-    return { scope, configKey, clusters, endpoints, outbound: null, withOwn: new Map() };
+    return { scope, configKey, clusters, endpoints, outbound: null, names: null, withOwn: new Map() };
   }
 
   #clustersOf(
@@ -321,7 +340,8 @@ export class MeshEmitter {
         this.#build(this.#listeners, key, Listener, () => httpProxyListener(at)),
       );
     }
-    for (const inbound of facts.inbound) this.#inboundPort(inbound, scope, own);
+    const mtls = this.#mtlsOf(node, scope);
+    for (const inbound of facts.inbound) this.#inboundPort(inbound, portMtls(mtls, inbound.port), scope, own);
     if (own.listeners.size === 0 && node.kind === 'sidecar') {
       const message =
         'no listeners: the node metadata has neither INTERCEPTION_MODE REDIRECT or TPROXY nor a REMORA that names some';
@@ -330,14 +350,26 @@ export class MeshEmitter {
     return own;
   }
 
-  #inboundPort(inbound: InboundPort, scope: Scope, own: Own): void {
+  /** What the proxy takes from its callers. Plain text where there is no CA, unless that is refused. */
+  #mtlsOf(node: EmitNode, { mesh }: Scope): WorkloadMtls {
+    const mtls = inboundMtls(this.#trustDomain === '' ? { ...node, identity: '' } : node, mesh.peerAuthentications);
+    if (mtls.mode === 'STRICT' && (node.identity ?? '') === '') {
+      this.#note({
+        proxy: node.id,
+        message: `${mtls.written} is STRICT, and this proxy has no identity: it takes no calls`,
+      });
+    }
+    return mtls;
+  }
+
+  #inboundPort(inbound: InboundPort, mode: MtlsMode, scope: Scope, own: Own): void {
     const service = scope.services.get(inbound.service);
     const limit = serviceLimit(scope, inbound.service);
     const shape = service === undefined ? '' : this.#shapeOf(service);
     const key = `inbound ${JSON.stringify(inbound)}\n${shape}\n${this.#ids.of(limit ?? null)}`;
     put(
       own.listeners,
-      this.#build(this.#listeners, key, Listener, () => inboundListener(inbound)),
+      this.#build(this.#listeners, `${key} ${mode}`, Listener, () => inboundListener(inbound, mode)),
     );
     put(
       own.clusters,
@@ -369,6 +401,7 @@ export class MeshEmitter {
       own.clusters,
       this.#build(this.#apps, through, Cluster, () => inboundPassthroughCluster(sources, http2)),
     );
+    const mtls = this.#mtlsOf(node, scope);
     this.#inbound ??= new InboundIndex(scope.mesh);
     const ports = this.#inbound
       .portsAt(facts.addresses)
@@ -378,10 +411,12 @@ export class MeshEmitter {
       facts.families,
       facts.transparent,
       ports.map(({ port, protocol }) => [port, protocol]),
+      mtls.mode,
+      [...mtls.ports],
     ]);
     put(
       own.listeners,
-      this.#build(this.#listeners, `inbound ${key}`, Listener, () => virtualInbound(facts, ports, http2)),
+      this.#build(this.#listeners, `inbound ${key}`, Listener, () => virtualInbound(facts, ports, http2, mtls)),
     );
     for (const port of ports) this.#appPort(port, sources, scope, own);
     return own;
@@ -511,7 +546,7 @@ function sameEntries(a: Resources, b: Resources): boolean {
 }
 
 function snapshotOf(resources: ReadonlyMap<string, Resources>): ProxySnapshot {
-  const types = [CLUSTER, ENDPOINT, LISTENER, ROUTE];
+  const types = [CLUSTER, ENDPOINT, LISTENER, ROUTE, ...(resources.has(NAME_TABLE) ? [NAME_TABLE] : [])];
   return { version: types.map((type) => versionOf(resources.get(type) ?? NO_ENTRIES)).join('.'), resources };
 }
 
