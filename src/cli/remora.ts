@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --no-concurrent-recompilation --min-semi-space-size=4 --semi-space-growth-factor=1
+#!/usr/bin/env -S node --no-concurrent-recompilation --min-semi-space-size=4 --max-semi-space-size=4
 import { precompiled } from './precompiled.ts';
 import { PROXY_VERBS, type Verbs } from './verbs.ts';
 
