@@ -25,7 +25,8 @@ const common = {
 
 await build({
   ...common,
-  entryPoints: { remora: 'src/cli/remora.ts' },
+  // The worker is one of the threads that serve, beside the chunks that it shares.
+  entryPoints: { remora: 'src/cli/remora.ts', worker: 'src/proxy/runtime/worker.ts' },
   splitting: true,
   chunkNames: 'chunks/[name]-[hash]',
   outdir: 'dist',
