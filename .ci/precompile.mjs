@@ -13,7 +13,7 @@ import { proxyBootstrap } from '../src/xds/bootstrap/proxy-bootstrap.ts';
 const ENTRY = 'dist/remora.js';
 const CACHE = 'dist/proxy.cache';
 const INSTANCES = ['details-v1', 'ratings-v1', 'reviews-v1', 'reviews-v2', 'reviews-v3', 'productpage-v1'];
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 60_000;
 /** A machine may be so slow that the proxy has settled, and set flags of V8's, before it was asked. */
 const TRIES = 3;
 const flags = readFileSync(ENTRY, 'utf8')
@@ -75,9 +75,9 @@ async function writtenByProxy(bootstrap, outbound, file) {
     said += text;
   });
   const timer = setTimeout(() => child.kill('SIGKILL'), PATIENCE_MS);
-  const [code] = await once(child, 'close');
+  const [code, signal] = await once(child, 'close');
   clearTimeout(timer);
-  if (code !== 0) throw new Error(`the proxy failed: ${said.trim()}`);
+  if (code !== 0) throw new Error(`the proxy failed: ${said.trim() || (signal ?? `code ${code}`)}`);
 }
 
 /** The proxy's process: its bundle with a command line, asked from within. */
