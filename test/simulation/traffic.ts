@@ -58,6 +58,8 @@ export interface ProxySpec {
   readonly remora?: JsonObject;
   /** INTERCEPTION_MODE; such a proxy has no `remora`. */
   readonly capture?: 'REDIRECT' | 'TPROXY';
+  /** Whether it has shown who it is; true. */
+  readonly proved?: boolean;
   /** It answers DNS, with addresses for hosts that have none or only with those that are given. */
   readonly dns?: 'allocates' | 'given';
   /** Of its pod, separated by commas. */
@@ -138,12 +140,15 @@ export function node(spec: ProxySpec): ProxyNode {
   const names: JsonObject =
     dns === undefined ? {} : { DNS_CAPTURE: 'true', ...(dns === 'given' ? { DNS_AUTO_ALLOCATE: 'false' } : {}) };
   const metadata: JsonObject = { NAMESPACE: namespace, LABELS: { ...labels }, ...mode, ...names };
-  return proxyNode({
-    id: `${kind}~${ips.split(',')[0]}~${name}.${namespace}~${namespace}.svc.cluster.local`,
-    metadata,
-    user_agent_name: agent,
-    user_agent_version: '1',
-  });
+  return proxyNode(
+    {
+      id: `${kind}~${ips.split(',')[0]}~${name}.${namespace}~${namespace}.svc.cluster.local`,
+      metadata,
+      user_agent_name: agent,
+      user_agent_version: '1',
+    },
+    spec.proved ?? true,
+  );
 }
 
 function remoraOf(kind: 'sidecar' | 'router'): JsonObject {

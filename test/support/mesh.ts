@@ -212,6 +212,8 @@ export class Mesh {
   readonly proxies = new Map<string, MeshProxy>();
   readonly log = new Lines();
   gatewayPort = 0;
+  /** Where the gateway listens for what Gateways call port 443. */
+  gatewayTlsPort = 0;
   readonly #clock: Clock;
   #control: ControlServer | null = null;
   #xdsPort = 0;
@@ -300,6 +302,7 @@ export class Mesh {
   /** An ingress gateway, `istio: ingressgateway`; its port 80 is `gatewayPort`. */
   async gateway(spec: Omit<ProxySpec, 'service'> = {}): Promise<MeshProxy> {
     this.gatewayPort = await closedPort();
+    this.gatewayTlsPort = await closedPort();
     const proxy = this.#proxy(
       'gateway',
       {
@@ -310,7 +313,7 @@ export class Mesh {
         namespace: spec.namespace ?? 'default',
         workload: 'gateway',
         labels: { istio: 'ingressgateway' },
-        metadata: { REMORA: { portMap: { 80: this.gatewayPort }, bind: '127.0.0.1' } },
+        metadata: { REMORA: { portMap: { 80: this.gatewayPort, 443: this.gatewayTlsPort }, bind: '127.0.0.1' } },
       },
       { ...spec, service: 'gateway' },
       null,

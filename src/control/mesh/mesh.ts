@@ -1,5 +1,6 @@
 import type { GatewayServer } from './gateway.ts';
 import type { RouteTableRule } from './route-rule.ts';
+import type { GatewaySecret } from './secret.ts';
 import type { MeshService, Workload } from './service.ts';
 import type { RateLimitPolicy, TrafficPolicyRule } from './traffic-policy.ts';
 
@@ -17,6 +18,8 @@ export interface Mesh {
   /** Traffic policies (DestinationRule), most specific host first. */
   readonly policies: readonly TrafficPolicyRule[];
   readonly gateways: readonly GatewayServer[];
+  /** By `namespace/name`. */
+  readonly secrets: ReadonlyMap<string, GatewaySecret>;
   readonly rateLimits: readonly RateLimitPolicy[];
   /** `cluster.local` */
   readonly domain: string;

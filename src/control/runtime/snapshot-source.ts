@@ -27,6 +27,7 @@ const EMPTY: Mesh = {
   routes: [],
   policies: [],
   gateways: [],
+  secrets: new Map(),
   rateLimits: [],
   domain: 'cluster.local',
 };

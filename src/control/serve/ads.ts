@@ -160,7 +160,8 @@ export class AdsServer {
 
   #open(id: number, call: Call, mode: AdsMode, sent: Node | undefined): Session {
     const { source, clock, log, gateMs = 15_000 } = this.#options;
-    const node = proxyNode(sent);
+    // Nobody else is authenticated yet: keys leave this machine to no one.
+    const node = proxyNode(sent, isLoopback(call.getPeer()));
     const wire = this.#wires[mode];
     const send = (bytes: Uint8Array): void => void call.write(bytes);
     const answered = (): void => this.clients.answered();
@@ -170,6 +171,11 @@ export class AdsServer {
     log.info('proxy connected', { proxy: node.id, mode, peer: call.getPeer(), agent: node.userAgent });
     return session;
   }
+}
+
+/** `127.0.0.1:4711`, `[::1]:4711`, `::1:4711` */
+function isLoopback(peer: string): boolean {
+  return /^(127\.\d+\.\d+\.\d+|\[?::1\]?|\[?::ffff:127\.\d+\.\d+\.\d+\]?):\d+$/.test(peer);
 }
 
 type Call = ServerDuplexStream<Uint8Array, Uint8Array>;

@@ -27,6 +27,8 @@ export interface ProxyNode {
   readonly userAgent: string;
   /** What else it says of itself, as sent; whoever reads a part of it decodes that strictly. */
   readonly metadata: JsonObject;
+  /** It was shown that it is who it says: only then it gets keys. */
+  readonly proved: boolean;
   /** Two nodes with the same key get the same snapshot: the source may cache by it. */
   readonly key: string;
 }
@@ -36,7 +38,7 @@ const MAX_LABELS = 128;
 const MAX_ADDRESSES = 16;
 
 /** Reads a node. Never fails: a node that says nothing is one of kind `other` that only common config fits. */
-export function proxyNode(node: Node | undefined): ProxyNode {
+export function proxyNode(node: Node | undefined, proved = false): ProxyNode {
   const id = text(node?.id);
   const metadata: JsonObject = node?.metadata ?? Object.create(null);
   const parts = id.split('~');
@@ -59,6 +61,7 @@ export function proxyNode(node: Node | undefined): ProxyNode {
     clusterId: text(metadata.CLUSTER_ID),
     network: text(metadata.NETWORK),
     interceptionMode: text(metadata.INTERCEPTION_MODE),
+    proved,
     locality: {
       region: text(node?.locality?.region),
       zone: text(node?.locality?.zone),

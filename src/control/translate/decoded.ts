@@ -4,7 +4,7 @@ import type { GatewaySpec } from './istio/fields/gateway.ts';
 import type { ResiliencePolicySpec } from './istio/fields/resilience-policy.ts';
 import type { ServiceEntrySpec, WorkloadEntrySpec } from './istio/fields/service-entry.ts';
 import type { VirtualServiceSpec } from './istio/fields/virtual-service.ts';
-import type { EndpointSliceValue, EndpointsValue, PodValue, ServiceValue } from './kubernetes/fields.ts';
+import type { EndpointSliceValue, EndpointsValue, PodValue, SecretValue, ServiceValue } from './kubernetes/fields.ts';
 
 /** What the spec (or the whole object, for Kubernetes' own) of each kind reads to. */
 export interface KindValues {
@@ -18,6 +18,7 @@ export interface KindValues {
   EndpointSlice: EndpointSliceValue;
   Endpoints: EndpointsValue;
   Pod: PodValue;
+  Secret: SecretValue;
   Namespace: object;
   Node: object;
 }

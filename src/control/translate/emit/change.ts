@@ -11,7 +11,7 @@ import { isHeadless, isPopulated } from './scope.ts';
  */
 export function changeScope(before: Mesh, after: Mesh, captures = false): ChangeScope | null {
   if (before === after) return null;
-  const parts = (mesh: Mesh) => [mesh.routes, mesh.policies, mesh.gateways, mesh.rateLimits, mesh.domain];
+  const parts = (mesh: Mesh) => [mesh.routes, mesh.policies, mesh.gateways, mesh.secrets, mesh.rateLimits, mesh.domain];
   const old = parts(before);
   if (!parts(after).every((part, i) => part === old[i])) return 'config';
   if (before.services.size !== after.services.size) return 'config';

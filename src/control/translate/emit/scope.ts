@@ -21,6 +21,8 @@ export interface EmitNode {
   readonly interceptionMode?: string;
   /** Its pod's own. */
   readonly addresses?: readonly string[];
+  /** It is who it says, and may have the keys of its namespace. */
+  readonly proved?: boolean;
 }
 
 /** Istio's root namespace: its DestinationRules hold where neither the caller's nor the service's namespace has one. */

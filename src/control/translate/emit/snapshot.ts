@@ -4,6 +4,7 @@ import { Cluster } from '../../../xds/proto/gen/envoy/config/cluster/v3.ts';
 import { ClusterLoadAssignment } from '../../../xds/proto/gen/envoy/config/endpoint/v3.ts';
 import { Listener } from '../../../xds/proto/gen/envoy/config/listener/v3.ts';
 import { RouteConfiguration } from '../../../xds/proto/gen/envoy/config/route/v3.ts';
+import { Secret } from '../../../xds/proto/gen/envoy/extensions/transport_sockets/tls/v3.ts';
 import type { Mesh } from '../../mesh/mesh.ts';
 import type { MeshService } from '../../mesh/service.ts';
 import type { TrafficPolicyRule } from '../../mesh/traffic-policy.ts';
@@ -16,7 +17,7 @@ import {
   resourcesOf,
   versionOf,
 } from '../../serve/snapshot.ts';
-import { CLUSTER, ENDPOINT, LISTENER, NAME_TABLE, ROUTE } from '../../serve/type-urls.ts';
+import { CLUSTER, ENDPOINT, LISTENER, NAME_TABLE, ROUTE, SECRET } from '../../serve/type-urls.ts';
 import { Generations } from './cache.ts';
 import { type CaptureFacts, captureFacts, type OutboundPolicy, sourcesToApp } from './capture.ts';
 import { shapeOf } from './change.ts';
@@ -31,7 +32,9 @@ import {
   serviceClusters,
 } from './cluster.ts';
 import { loadAssignment } from './endpoint.ts';
-import { gatewayRouteConfig, serverGroups } from './gateway.ts';
+import { gatewayRouteConfig, serverGroups, tlsGroups } from './gateway.ts';
+import { gatewaySecretResources, gatewayTlsListener } from './gateway-tls.ts';
+import { Ids } from './ids.ts';
 import { type AppPort, InboundIndex, isHttpPort, virtualInbound } from './inbound.ts';
 import { type DecodedFacts, type InboundPort, laptopFacts } from './laptop.ts';
 import { gatewayAddress, gatewayListener, httpProxyListener, inboundListener, inboundRoutes } from './listener.ts';
@@ -221,6 +224,7 @@ export class MeshEmitter {
       ...(facts?.dns && shared.names !== null
         ? [[NAME_TABLE, this.#map(`${key} NDS`, takesEach(node) ? shared.names.each : shared.names.whole)] as const]
         : []),
+      ...(own.secrets === undefined ? [] : [[SECRET, this.#map(`${key} SDS`, own.secrets)] as const]),
       [CLUSTER, this.#map(`${key} CDS`, this.#withOwn(shared, clusters, own.clusters))],
       [ENDPOINT, this.#map(`${key} EDS`, endpoints)],
       [LISTENER, this.#map(`${key} LDS`, own.listeners)],
@@ -466,7 +470,38 @@ export class MeshEmitter {
         this.#build(this.#routes, which, RouteConfiguration, () => gatewayRouteConfig(scope, group)),
       );
     }
-    return { listeners, clusters: new Map(), routes };
+    const secrets = this.#tlsServers(shared, { facts, problems: [] }, node, listeners, routes);
+    return { listeners, clusters: new Map(), routes, ...(secrets.size === 0 ? {} : { secrets }) };
+  }
+
+  /** Listeners and routes of servers that end TLS; returns their secrets. */
+  #tlsServers(
+    { scope, configKey }: Shared,
+    { facts }: DecodedFacts,
+    node: EmitNode,
+    listeners: Map<string, ResourceEntry>,
+    routes: Map<string, ResourceEntry>,
+  ): Map<string, ResourceEntry> {
+    const secrets = new Map<string, ResourceEntry>();
+    const { groups, skipped } = tlsGroups(scope, facts, node.proved ?? false);
+    for (const message of skipped) this.#note({ proxy: node.id, message });
+    for (const group of groups) {
+      const at = gatewayAddress({ routes: '', ...group, servers: [] }, facts);
+      const entry = resourceEntry(Listener, gatewayTlsListener(group.servers, at, scope.http2));
+      if (listeners.has(entry.name)) {
+        this.#note({ proxy: node.id, message: `port ${group.port} speaks plain HTTP: its TLS servers are not served` });
+        continue;
+      }
+      put(listeners, entry);
+      for (const secret of gatewaySecretResources(group.servers)) put(secrets, resourceEntry(Secret, secret));
+      for (const { routes: name, server } of group.servers) {
+        const one = { routes: name, port: group.port, bind: group.bind, servers: [server] };
+        const which = `gateway ${name} ${facts.allGateways}\n${configKey}`;
+        const make = (): RouteConfiguration => gatewayRouteConfig(scope, one);
+        put(routes, this.#build(this.#routes, which, RouteConfiguration, make));
+      }
+    }
+    return secrets;
   }
 
   #build<T extends Listener | RouteConfiguration | Cluster>(
@@ -525,7 +560,7 @@ function sameEntries(a: Resources, b: Resources): boolean {
 }
 
 function snapshotOf(resources: ReadonlyMap<string, Resources>): ProxySnapshot {
-  const types = [CLUSTER, ENDPOINT, LISTENER, ROUTE, ...(resources.has(NAME_TABLE) ? [NAME_TABLE] : [])];
+  const types = [CLUSTER, ENDPOINT, LISTENER, ROUTE, ...[NAME_TABLE, SECRET].filter((type) => resources.has(type))];
   return { version: types.map((type) => versionOf(resources.get(type) ?? NO_ENTRIES)).join('.'), resources };
 }
 
@@ -533,6 +568,8 @@ interface Own {
   readonly listeners: Map<string, ResourceEntry>;
   readonly clusters: Map<string, ResourceEntry>;
   readonly routes: Map<string, ResourceEntry>;
+  /** Of gateways that end TLS. */
+  readonly secrets?: Map<string, ResourceEntry>;
 }
 
 function put(map: Map<string, ResourceEntry>, entry: ResourceEntry): void {
@@ -559,20 +596,4 @@ function reasonFor(name: string, scope: Scope): string {
   if (!service.ports.some(({ number }) => number === parts.port))
     return `service ${parts.host} has no port ${parts.port}`;
   return `no DestinationRule defines subset ${parts.subset} of ${parts.host}`;
-}
-
-/** Small numbers for objects, by identity. */
-class Ids {
-  readonly #ids = new WeakMap<object, number>();
-  #last = 0;
-
-  of(object: object | null): number {
-    if (object === null) return 0;
-    let id = this.#ids.get(object);
-    if (id === undefined) {
-      id = ++this.#last;
-      this.#ids.set(object, id);
-    }
-    return id;
-  }
 }

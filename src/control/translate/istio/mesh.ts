@@ -9,6 +9,7 @@ import type { Decoded, KindName } from '../decoded.ts';
 import { EndpointIndex, keyOf } from '../kubernetes/endpoint-index.ts';
 import { NodeIndex } from '../kubernetes/node.ts';
 import { podWorkload } from '../kubernetes/pod.ts';
+import { gatewaySecrets } from '../kubernetes/secret.ts';
 import { serviceHost } from '../kubernetes/service.ts';
 import { compareAge, compareText, DOMAIN, hostMatches, visibleTo } from '../names.ts';
 import { AUTO_ALLOCATE_LABEL, AutoAddresses, wantsAddress } from './auto-addresses.ts';
@@ -55,11 +56,12 @@ export function translate(objects: readonly Decoded[], previous?: Translation): 
   const services = translateServices(by, index, memo, findings, aliased);
   const policies = memo.get('policies', by.all('DestinationRule'), () => trafficPolicies(by.all('DestinationRule')));
   const gateways = memo.get('gateways', by.all('Gateway'), () => by.all('Gateway').flatMap(gatewayServers));
+  const secrets = memo.get('secrets', by.all('Secret'), () => gatewaySecrets(by.all('Secret')));
   const routes = translateRoutes(by, policies.policies, gateways, memo);
   const limits = memo.get('limits', by.all('ResiliencePolicy'), () => by.all('ResiliencePolicy').flatMap(rateLimits));
   const workloads = translateWorkloads(by, memo);
   findings.push(...policies.findings, ...routes.findings);
-  const parts = [services, workloads, routes.routes, policies.policies, gateways, limits] as const;
+  const parts = [services, workloads, routes.routes, policies.policies, gateways, limits, secrets] as const;
   const mesh = memo.get('mesh', parts, (): Mesh => {
     return {
       services,
@@ -67,6 +69,7 @@ export function translate(objects: readonly Decoded[], previous?: Translation): 
       routes: routes.routes,
       policies: policies.policies,
       gateways,
+      secrets,
       rateLimits: limits,
       domain: DOMAIN,
     };

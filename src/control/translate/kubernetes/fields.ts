@@ -157,10 +157,17 @@ export const pod = message(
   open,
 );
 
+export const secret = message(
+  'Secret',
+  { type: effective(string), data: effective(map(string)), stringData: effective(map(string)) },
+  open,
+);
+
 export const namespace = message('Namespace', {}, open);
 export const node = message('Node', {}, open);
 
 export type ServiceValue = Read<typeof service>;
 export type EndpointSliceValue = Read<typeof endpointSlice>;
 export type EndpointsValue = Read<typeof endpoints>;
+export type SecretValue = Read<typeof secret>;
 export type PodValue = Read<typeof pod>;
