@@ -64,6 +64,8 @@ export interface ProxySpec {
   readonly dns?: 'allocates' | 'given';
   /** Of its pod, separated by commas. */
   readonly ips?: string;
+  /** Its SPIFFE ID, when it has certificates. */
+  readonly identity?: string;
   /** What the proxy says it is: `remora`, or `envoy`. */
   readonly agent?: string;
 }
@@ -93,7 +95,7 @@ export class Mesh {
   findings: readonly Finding[] = [];
 
   constructor(files: Files, policy: OutboundPolicy = 'ALLOW_ANY') {
-    this.#emitter = new MeshEmitter((note) => this.notes.push(note), policy);
+    this.#emitter = new MeshEmitter((note) => this.notes.push(note), policy, 'cluster.local');
     this.write(files);
   }
 
@@ -137,9 +139,10 @@ export function node(spec: ProxySpec): ProxyNode {
     capture === undefined
       ? { REMORA: spec.remora ?? remoraOf(kind) }
       : { INTERCEPTION_MODE: capture, INSTANCE_IPS: ips };
+  const identity = spec.identity === undefined ? {} : { REMORA_IDENTITY: spec.identity };
   const names: JsonObject =
     dns === undefined ? {} : { DNS_CAPTURE: 'true', ...(dns === 'given' ? { DNS_AUTO_ALLOCATE: 'false' } : {}) };
-  const metadata: JsonObject = { NAMESPACE: namespace, LABELS: { ...labels }, ...mode, ...names };
+  const metadata: JsonObject = { NAMESPACE: namespace, LABELS: { ...labels }, ...mode, ...identity, ...names };
   return proxyNode(
     {
       id: `${kind}~${ips.split(',')[0]}~${name}.${namespace}~${namespace}.svc.cluster.local`,

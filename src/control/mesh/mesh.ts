@@ -1,3 +1,4 @@
+import type { PeerAuthenticationRule } from './authentication.ts';
 import type { GatewayServer } from './gateway.ts';
 import type { RouteTableRule } from './route-rule.ts';
 import type { GatewaySecret } from './secret.ts';
@@ -20,6 +21,8 @@ export interface Mesh {
   readonly gateways: readonly GatewayServer[];
   /** By `namespace/name`. */
   readonly secrets: ReadonlyMap<string, GatewaySecret>;
+  /** What workloads take from their callers, oldest first. */
+  readonly peerAuthentications: readonly PeerAuthenticationRule[];
   readonly rateLimits: readonly RateLimitPolicy[];
   /** `cluster.local` */
   readonly domain: string;

@@ -48,6 +48,10 @@ export interface ServiceEndpoint {
   readonly hostname?: string;
   /** Workload (pod) behind it, '' unknown: `reviews-v1-abc.default`. */
   readonly workload: string;
+  /** `namespace/service-account` of its proxy, which speaks mutual TLS; absent: it is called in plain text. */
+  readonly identity?: string;
+  /** Ports of its own that take plain text all the same (PeerAuthentication DISABLE). */
+  readonly plainPorts?: ReadonlySet<number>;
 }
 
 /** A pod (or WorkloadEntry): what a proxy rides along with. */

@@ -10,6 +10,7 @@ import { KubeClient } from '../source/kube/client.ts';
 import { KubeSource } from '../source/kube/source.ts';
 import { SourceUnion } from '../source/union.ts';
 import type { OutboundPolicy } from '../translate/emit/capture.ts';
+import { type CaOptions, MeshCa } from './ca.ts';
 import { StatusServer } from './http.ts';
 import { MeshSnapshotSource } from './snapshot-source.ts';
 import { type WebhookOptions, WebhookServer } from './webhook.ts';
@@ -26,6 +27,8 @@ export interface ControlOptions {
   readonly version: string;
   /** What becomes of calls to unknown hosts; ALLOW_ANY where it is left out. */
   readonly outboundTrafficPolicy?: OutboundPolicy;
+  /** The CA of the mesh; absent: none, and no mutual TLS. */
+  readonly ca?: CaOptions;
   /** What the API server asks; absent: nothing. */
   readonly webhook?: Pick<WebhookOptions, 'host' | 'port' | 'certificates' | 'settings'>;
 }
@@ -38,6 +41,7 @@ export class ControlServer {
   readonly #snapshots: MeshSnapshotSource;
   readonly #ads: AdsServer;
   readonly #status: StatusServer;
+  readonly #ca: MeshCa | null;
   #serving = false;
   readonly #webhook: WebhookServer | null;
 
@@ -49,7 +53,23 @@ export class ControlServer {
     const files = new FileSource({ paths: options.paths, clock, logger: log.child('files') });
     this.#source = this.#kube === null ? files : new SourceUnion([files, this.#kube.source]);
     // From objects to the mesh, and from the mesh to each proxy's resources.
-    this.#snapshots = new MeshSnapshotSource(this.#source, log.child('mesh'), options.outboundTrafficPolicy);
+    this.#snapshots = new MeshSnapshotSource(
+      this.#source,
+      log.child('mesh'),
+      options.outboundTrafficPolicy,
+      options.ca?.trustDomain,
+    );
+    // Who is who.
+    this.#ca =
+      options.ca === undefined
+        ? null
+        : new MeshCa({
+            options: options.ca,
+            kube: this.#kube?.client ?? null,
+            source: this.#source,
+            clock,
+            log: log.child('ca'),
+          });
     // Out to the proxies.
     this.#ads = new AdsServer({
       source: this.#snapshots,
@@ -58,6 +78,8 @@ export class ControlServer {
       host: options.xds.host,
       port: options.xds.port,
       identifier: `remora/${options.version}`,
+      secure: () => this.#ca?.secure(),
+      methods: this.#ca?.methods ?? [],
     });
     // For the API server: new pods, and config before it is stored.
     const { webhook } = options;
@@ -85,6 +107,10 @@ export class ControlServer {
   get xdsAddress(): { host: string; port: number } {
     return { host: this.#options.xds.host, port: this.#ads.port };
   }
+  /** Of xDS by TLS; port 0 without. */
+  get secureAddress(): { host: string; port: number } {
+    return { host: this.#options.ca?.secure?.host ?? '', port: this.#ads.securePort };
+  }
   get httpAddress(): { host: string; port: number } {
     return { host: this.#options.http.host, port: this.#status.port };
   }
@@ -94,6 +120,7 @@ export class ControlServer {
     const { log, http } = this.#options;
     await this.#status.listen(http.host, http.port);
     await this.#snapshots.start();
+    await this.#ca?.start();
     await this.#ads.listen();
     await this.#webhook?.start();
     this.#serving = true;
@@ -104,6 +131,7 @@ export class ControlServer {
     await this.#webhook?.close();
     await this.#status.close();
     await this.#ads.close();
+    await this.#ca?.close();
     await this.#snapshots.close();
     this.#kube?.client.close();
   }

@@ -5,10 +5,12 @@ import type { KindName } from './decoded.ts';
 import { checkDestinationRule } from './istio/destination-rule-check.ts';
 import { destinationRule } from './istio/fields/destination-rule.ts';
 import { gateway } from './istio/fields/gateway.ts';
+import { peerAuthentication } from './istio/fields/peer-authentication.ts';
 import { resiliencePolicy } from './istio/fields/resilience-policy.ts';
 import { serviceEntry, workloadEntry } from './istio/fields/service-entry.ts';
 import { virtualService } from './istio/fields/virtual-service.ts';
 import { checkGateway } from './istio/gateway.ts';
+import { checkPeerAuthentication } from './istio/peer-authentication.ts';
 import { checkResiliencePolicy } from './istio/resilience-policy.ts';
 import { checkServiceEntry, checkWorkloadEntry } from './istio/service-entry.ts';
 import { checkVirtualService } from './istio/virtual-service-check.ts';
@@ -54,6 +56,13 @@ export const KINDS: Readonly<Record<KindName, Kind>> = {
   Gateway: istio(gateway, 'Gateway', checkGateway),
   ServiceEntry: istio(serviceEntry, 'ServiceEntry', checkServiceEntry),
   WorkloadEntry: istio(workloadEntry, 'WorkloadEntry', checkWorkloadEntry),
+  PeerAuthentication: {
+    group: 'security.istio.io',
+    versions: ['v1', 'v1beta1'],
+    root: withSpec('PeerAuthentication', peerAuthentication as unknown as Message),
+    inSpec: true,
+    check: checkPeerAuthentication,
+  },
   ResiliencePolicy: {
     group: 'remora.dev',
     versions: ['v1alpha1'],
@@ -78,7 +87,6 @@ export const UNREAD_KINDS: Readonly<
   Record<string, { readonly severity: 'error' | 'warning'; readonly reason: string }>
 > = {
   'security.istio.io/AuthorizationPolicy': { severity: 'error', reason: 'calls are not authorised yet' },
-  'security.istio.io/PeerAuthentication': { severity: 'error', reason: 'there is no mutual TLS yet' },
   'security.istio.io/RequestAuthentication': { severity: 'error', reason: 'tokens are not checked yet' },
 };
 

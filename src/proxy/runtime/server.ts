@@ -23,6 +23,7 @@ import type { DnsOptions } from './dns.ts';
 import { DrainManager, type DrainSettings } from './drain.ts';
 import { ProxyEnvironment } from './environment.ts';
 import type { HotRestart } from './hot-restart.ts';
+import type { IdentitySettings, ProxyIdentity } from './identity.ts';
 import { StaticRuntime } from './runtime-values.ts';
 
 export interface ProxyOptions {
@@ -54,6 +55,8 @@ export interface ProxyOptions {
   readonly drain?: DrainSettings;
   /** The supervisor that replaces this process by another; absent: nobody does. */
   readonly hotRestart?: HotRestart;
+  /** Who it is, for mutual TLS; absent: nobody, and config that asks for an identity finds no secrets. */
+  readonly identity?: IdentitySettings;
 }
 
 /** One running proxy. This file is where its parts meet, and the only one. */
@@ -67,6 +70,7 @@ export class Proxy {
   readonly #runtime: StaticRuntime;
   readonly #sweeper: StatSweeper;
   #discovery: DynamicConfig | null = null;
+  #identity: ProxyIdentity | null = null;
   #dns: DnsProxy | null = null;
   readonly #admin: { readonly server: AdminServer; readonly address: SocketAddress }[] = [];
   /** True once the first whole config is in force. */
@@ -125,10 +129,13 @@ export class Proxy {
     const takesOver = hotRestart !== undefined && !(await hotRestart.started).alone;
     // Before the config: `/ready` answers while it is awaited. Where another process serves, that one answers.
     if (!takesOver) await this.#serveAdmin();
+    await this.#startIdentity();
     await this.#startDns();
     if (bootstrap.ads === null) await this.applier.apply(statics);
     else await this.#followDiscovery(bootstrap.ads, statics);
     await this.#dns?.synced;
+    // Whoever is told to call this proxy does so by mutual TLS.
+    await this.#identity?.workload.ready;
     await hotRestart?.takeOver();
     this.ready = true;
     if (takesOver) await this.#serveAdmin();
@@ -174,6 +181,7 @@ export class Proxy {
   async close(): Promise<void> {
     for (const { server } of this.#admin) await server.close();
     await this.#discovery?.close();
+    this.#identity?.close();
     await this.#dns?.close();
     this.applier.close();
     this.env.overloadManager.close();
@@ -217,6 +225,14 @@ export class Proxy {
     }
   }
 
+  async #startIdentity(): Promise<void> {
+    const { identity } = this.#options;
+    if (identity === undefined) return;
+    const { ProxyIdentity } = await import('./identity.ts');
+    this.#identity = new ProxyIdentity(identity, this.env);
+    this.#identity.start();
+  }
+
   async #startDns(): Promise<void> {
     const { dns, bootstrap } = this.#options;
     if (dns === undefined) return;
@@ -230,7 +246,11 @@ export class Proxy {
     const { bootstrap, version, lastGoodPath } = this.#options;
     // gRPC and HTTP/2 cost a fifth of the process's memory: only a proxy that asks somebody loads them.
     const { startDiscovery } = await import('./xds-bridge.ts');
-    const discovery = startDiscovery(bootstrap, ads, statics, this.env, version, lastGoodPath, this.#dns !== null);
+    const discovery = startDiscovery(bootstrap, ads, statics, this.env, version, {
+      lastGoodPath,
+      dial: this.#identity?.adsDial,
+      names: this.#dns !== null,
+    });
     this.#discovery = discovery;
     discovery.names.subscribe((names) => this.#dns?.update(names ?? []));
     discovery.store.secrets.subscribe((secrets) => this.env.tls.secrets.update(secrets));

@@ -3,6 +3,7 @@ import { formatAddress } from '../../model/address.ts';
 import type { Snapshot } from '../../model/snapshot.ts';
 import type { AdsSource, Bootstrap } from '../../xds/bootstrap/bootstrap.ts';
 import { encodeNode } from '../../xds/bootstrap/node.ts';
+import type { Dial } from '../../xds/client/dial.ts';
 import { DynamicConfig } from '../../xds/client/dynamic-config.ts';
 import { GrpcTransport } from '../../xds/client/grpc-transport.ts';
 import { secretsOf } from '../../xds/client/references.ts';
@@ -12,6 +13,15 @@ import { standardResourceTypes } from '../../xds/resources/standard.ts';
 import type { ProxyEnvironment } from './environment.ts';
 import { proxyDecodeContext } from './extensions.ts';
 
+/** What not every proxy has. */
+export interface DiscoveryOptions {
+  readonly lastGoodPath?: string | undefined;
+  /** How the server is reached; undefined: in plain text. */
+  readonly dial?: Dial | undefined;
+  /** It answers DNS, and asks for the names. */
+  readonly names?: boolean;
+}
+
 /** Starts discovery as the bootstrap says. Loaded only by a proxy that has an ADS server. */
 export function startDiscovery(
   bootstrap: Bootstrap,
@@ -19,8 +29,7 @@ export function startDiscovery(
   statics: Snapshot,
   env: ProxyEnvironment,
   version: string,
-  lastGoodPath: string | undefined,
-  names = false,
+  { lastGoodPath, dial, names = false }: DiscoveryOptions = {},
 ): DynamicConfig {
   const types = names ? [...standardResourceTypes, NAME_TABLE] : standardResourceTypes;
   const log = env.log.child('xds');
@@ -32,6 +41,7 @@ export function startDiscovery(
           clock: env.clock,
           log,
           ...(ads.authority === '' ? {} : { authority: ads.authority }),
+          ...(dial === undefined ? {} : { dial }),
         }),
     ),
     mode: ads.delta ? 'delta' : 'sotw',

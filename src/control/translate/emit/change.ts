@@ -11,7 +11,15 @@ import { isHeadless, isPopulated } from './scope.ts';
  */
 export function changeScope(before: Mesh, after: Mesh, captures = false): ChangeScope | null {
   if (before === after) return null;
-  const parts = (mesh: Mesh) => [mesh.routes, mesh.policies, mesh.gateways, mesh.secrets, mesh.rateLimits, mesh.domain];
+  const parts = (mesh: Mesh) => [
+    mesh.routes,
+    mesh.policies,
+    mesh.gateways,
+    mesh.secrets,
+    mesh.peerAuthentications,
+    mesh.rateLimits,
+    mesh.domain,
+  ];
   const old = parts(before);
   if (!parts(after).every((part, i) => part === old[i])) return 'config';
   if (before.services.size !== after.services.size) return 'config';
@@ -39,9 +47,16 @@ function instances(service: MeshService): string {
     .join('\n');
 }
 
-/** All of a service but which endpoints it has. */
+/** All of a service but which endpoints it has, and who they are: by that its clients know them. */
 export function shapeOf(service: MeshService): string {
-  return JSON.stringify({ ...service, endpoints: service.endpoints.length === 0 });
+  return JSON.stringify({ ...service, endpoints: service.endpoints.length === 0, identities: identities(service) });
+}
+
+/** undefined: nobody has one. */
+function identities({ endpoints }: MeshService): readonly string[] | undefined {
+  const found = new Set<string>();
+  for (const { identity = '', plainPorts } of endpoints) found.add(`${identity} ${[...(plainPorts ?? [])]}`);
+  return found.size === 0 || (found.size === 1 && found.has(' ')) ? undefined : [...found].sort();
 }
 
 function outline(service: MeshService, mesh: Mesh): string {

@@ -3,7 +3,7 @@ import type { Mesh } from '../../mesh/mesh.ts';
 import type { RouteTableRule } from '../../mesh/route-rule.ts';
 import type { MeshService, PortProtocol, ServicePort } from '../../mesh/service.ts';
 import type { PortPolicy, Subset, TrafficPolicy, TrafficPolicyRule } from '../../mesh/traffic-policy.ts';
-import { hostMatches, visibleTo } from '../names.ts';
+import { hostMatches, ROOT_NAMESPACE, visibleTo } from '../names.ts';
 import type { CaptureFacts, OutboundPolicy } from './capture.ts';
 
 /** What emission asks of a proxy; `ProxyNode` of serve is one. */
@@ -23,10 +23,9 @@ export interface EmitNode {
   readonly addresses?: readonly string[];
   /** It is who it says, and may have the keys of its namespace. */
   readonly proved?: boolean;
+  /** The SPIFFE ID that it says it has a certificate for; '' none: it cannot speak mutual TLS. */
+  readonly identity?: string;
 }
-
-/** Istio's root namespace: its DestinationRules hold where neither the caller's nor the service's namespace has one. */
-const ROOT_NAMESPACE = 'istio-system';
 
 const HTTP: ReadonlySet<PortProtocol> = new Set(['http', 'http2', 'grpc', 'auto']);
 
@@ -39,7 +38,7 @@ export function isHttp(port: ServicePort): boolean {
   return HTTP.has(port.protocol);
 }
 
-export type ScopeOptions = Partial<Pick<Scope, 'http2' | 'captured' | 'outbound' | 'allocates'>>;
+export type ScopeOptions = Partial<Pick<Scope, 'http2' | 'captured' | 'outbound' | 'trustDomain' | 'allocates'>>;
 
 /**
  * The mesh as the proxies of one kind, one namespace and one set of relevant labels see it. Everything that is
@@ -54,6 +53,8 @@ export class Scope {
   /** Families of pods whose connections are redirected to the proxy; null: the proxy is called by name. */
   readonly captured: CaptureFacts['families'] | null;
   readonly outbound: OutboundPolicy;
+  /** Whose identities endpoints have, for proxies that speak mutual TLS; '' for those that do not. */
+  readonly trustDomain: string;
   /** Hosts without an address have their own one, of {@link captured}'s families. */
   readonly allocates: boolean;
   readonly #services: Map<string, MeshService>;
@@ -64,18 +65,24 @@ export class Scope {
     mesh: Mesh,
     namespace: string,
     labels: ReadonlyMap<string, string>,
-    { http2 = true, captured = null, outbound = 'ALLOW_ANY', allocates = false }: ScopeOptions = {},
+    { http2 = true, captured = null, outbound = 'ALLOW_ANY', trustDomain = '', allocates = false }: ScopeOptions = {},
   ) {
     this.mesh = mesh;
     this.http2 = http2;
     this.captured = captured;
     this.outbound = outbound;
+    this.trustDomain = trustDomain;
     this.allocates = allocates;
     this.namespace = namespace;
     this.labels = labels;
     this.#services = new Map();
     for (const [host, service] of mesh.services)
       if (visibleTo(service.exportTo, namespace)) this.#services.set(host, this.#seen(service));
+  }
+
+  /** What clusters depend on besides their service and its policy. */
+  get kind(): string {
+    return `${this.http2} ${this.captured !== null} ${this.trustDomain}`;
   }
 
   /** Visible services, by host. */

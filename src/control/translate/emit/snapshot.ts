@@ -5,6 +5,7 @@ import { ClusterLoadAssignment } from '../../../xds/proto/gen/envoy/config/endpo
 import { Listener } from '../../../xds/proto/gen/envoy/config/listener/v3.ts';
 import { RouteConfiguration } from '../../../xds/proto/gen/envoy/config/route/v3.ts';
 import { Secret } from '../../../xds/proto/gen/envoy/extensions/transport_sockets/tls/v3.ts';
+import type { MtlsMode } from '../../mesh/authentication.ts';
 import type { Mesh } from '../../mesh/mesh.ts';
 import type { MeshService } from '../../mesh/service.ts';
 import type { TrafficPolicyRule } from '../../mesh/traffic-policy.ts';
@@ -18,6 +19,7 @@ import {
   versionOf,
 } from '../../serve/snapshot.ts';
 import { CLUSTER, ENDPOINT, LISTENER, NAME_TABLE, ROUTE, SECRET } from '../../serve/type-urls.ts';
+import { portMtls, type WorkloadMtls } from '../peer-authentication.ts';
 import { Generations } from './cache.ts';
 import { type CaptureFacts, captureFacts, type OutboundPolicy, sourcesToApp } from './capture.ts';
 import { shapeOf } from './change.ts';
@@ -38,11 +40,13 @@ import { Ids } from './ids.ts';
 import { type AppPort, InboundIndex, isHttpPort, virtualInbound } from './inbound.ts';
 import { type DecodedFacts, type InboundPort, laptopFacts } from './laptop.ts';
 import { gatewayAddress, gatewayListener, httpProxyListener, inboundListener, inboundRoutes } from './listener.ts';
+import { inboundMtls } from './mtls.ts';
 import { type Names, NameTables, takesEach } from './name-tables.ts';
 import { parseOutbound } from './names.ts';
 import { type OutboundPlans, outboundListener, outboundPlans, virtualOutbound } from './outbound.ts';
 import { BLACK_HOLE, PASSTHROUGH } from './outside.ts';
-import { type EmitNode, isPopulated, protocolFor, relevantLabels, Scope, speaksHttp2, subsetOf } from './scope.ts';
+import { populated, reasonFor } from './presence.ts';
+import { type EmitNode, protocolFor, relevantLabels, Scope, speaksHttp2, subsetOf } from './scope.ts';
 import { detectedRoutes, httpProxyRoutes, portRoutes } from './virtual-host.ts';
 
 /** Something about one proxy that it does not get, or got otherwise than it asked. */
@@ -93,6 +97,7 @@ const MOST_MOVES = 1000;
 export class MeshEmitter {
   readonly #note: (note: EmitNote) => void;
   readonly #policy: OutboundPolicy;
+  readonly #trustDomain: string;
   #mesh: Mesh | null = null;
   #labels: ReadonlySet<string> = new Set();
   #moves = 0;
@@ -113,9 +118,11 @@ export class MeshEmitter {
   #inbound: InboundIndex | null = null;
   #captures = false;
 
-  constructor(note: (note: EmitNote) => void = () => {}, policy: OutboundPolicy = 'ALLOW_ANY') {
+  /** `trustDomain`: of the mesh's certificates; '' where there is no CA. */
+  constructor(note: (note: EmitNote) => void = () => {}, policy: OutboundPolicy = 'ALLOW_ANY', trustDomain = '') {
     this.#note = note;
     this.#policy = policy;
+    this.#trustDomain = trustDomain;
   }
 
   /** Whether any proxy had connections redirected to it: what those listen on depends on endpoints too. */
@@ -185,7 +192,7 @@ export class MeshEmitter {
       const service = scope.moveEndpoints(mesh, moved);
       if (service === null) continue;
       const policy = scope.policyOf(service);
-      const shape = `${this.#shapeOf(service)} ${this.#ids.of(policy)} ${scope.http2} ${scope.captured !== null}`;
+      const shape = `${this.#shapeOf(service)} ${this.#ids.of(policy)} ${scope.kind}`;
       for (const { name, references } of this.#clustersOf(service, policy, shape, scope)) {
         if (references.length === 0) continue;
         const key = `${name} ${this.#ids.of(policy)}`;
@@ -268,13 +275,12 @@ export class MeshEmitter {
     const http2 = speaksHttp2(node);
     const captured = facts?.families ?? null;
     const allocates = facts?.allocates ?? false;
-    const key = JSON.stringify([node.namespace, [...labels], http2, captured, allocates]);
+    const trustDomain = (node.identity ?? '') === '' ? '' : this.#trustDomain;
+    const key = JSON.stringify([node.namespace, [...labels], http2, captured, trustDomain, allocates]);
     let shared = this.#scopes.get(key);
     if (shared === undefined) {
-      shared = this.#share(
-        new Scope(mesh, node.namespace, labels, { http2, captured, outbound: this.#policy, allocates }),
-        key,
-      );
+      const options = { http2, captured, outbound: this.#policy, trustDomain, allocates };
+      shared = this.#share(new Scope(mesh, node.namespace, labels, options), key);
       this.#scopes.set(key, shared);
     }
     return shared;
@@ -286,7 +292,7 @@ export class MeshEmitter {
     const shapes: string[] = [];
     for (const service of scope.services.values()) {
       const policy = scope.policyOf(service);
-      const shape = `${this.#shapeOf(service)} ${this.#ids.of(policy)} ${scope.http2} ${scope.captured !== null}`;
+      const shape = `${this.#shapeOf(service)} ${this.#ids.of(policy)} ${scope.kind}`;
       shapes.push(shape, populated(service, policy));
       for (const entry of this.#clustersOf(service, policy, shape, scope)) {
         clusters.set(entry.name, entry);
@@ -339,7 +345,8 @@ export class MeshEmitter {
         this.#build(this.#listeners, key, Listener, () => httpProxyListener(at)),
       );
     }
-    for (const inbound of facts.inbound) this.#inboundPort(inbound, scope, own);
+    const mtls = this.#mtlsOf(node, scope);
+    for (const inbound of facts.inbound) this.#inboundPort(inbound, portMtls(mtls, inbound.port), scope, own);
     if (own.listeners.size === 0 && node.kind === 'sidecar') {
       const message =
         'no listeners: the node metadata has neither INTERCEPTION_MODE REDIRECT or TPROXY nor a REMORA that names some';
@@ -348,14 +355,26 @@ export class MeshEmitter {
     return own;
   }
 
-  #inboundPort(inbound: InboundPort, scope: Scope, own: Own): void {
+  /** What the proxy takes from its callers. Plain text where there is no CA, unless that is refused. */
+  #mtlsOf(node: EmitNode, { mesh }: Scope): WorkloadMtls {
+    const mtls = inboundMtls(this.#trustDomain === '' ? { ...node, identity: '' } : node, mesh.peerAuthentications);
+    if (mtls.mode === 'STRICT' && (node.identity ?? '') === '') {
+      this.#note({
+        proxy: node.id,
+        message: `${mtls.written} is STRICT, and this proxy has no identity: it takes no calls`,
+      });
+    }
+    return mtls;
+  }
+
+  #inboundPort(inbound: InboundPort, mode: MtlsMode, scope: Scope, own: Own): void {
     const service = scope.services.get(inbound.service);
     const limit = serviceLimit(scope, inbound.service);
     const shape = service === undefined ? '' : this.#shapeOf(service);
     const key = `inbound ${JSON.stringify(inbound)}\n${shape}\n${this.#ids.of(limit ?? null)}`;
     put(
       own.listeners,
-      this.#build(this.#listeners, key, Listener, () => inboundListener(inbound)),
+      this.#build(this.#listeners, `${key} ${mode}`, Listener, () => inboundListener(inbound, mode)),
     );
     put(
       own.clusters,
@@ -387,6 +406,7 @@ export class MeshEmitter {
       own.clusters,
       this.#build(this.#apps, through, Cluster, () => inboundPassthroughCluster(sources, http2)),
     );
+    const mtls = this.#mtlsOf(node, scope);
     this.#inbound ??= new InboundIndex(scope.mesh);
     const ports = this.#inbound
       .portsAt(facts.addresses)
@@ -396,10 +416,12 @@ export class MeshEmitter {
       facts.families,
       facts.transparent,
       ports.map(({ port, protocol }) => [port, protocol]),
+      mtls.mode,
+      [...mtls.ports],
     ]);
     put(
       own.listeners,
-      this.#build(this.#listeners, `inbound ${key}`, Listener, () => virtualInbound(facts, ports, http2)),
+      this.#build(this.#listeners, `inbound ${key}`, Listener, () => virtualInbound(facts, ports, http2, mtls)),
     );
     for (const port of ports) this.#appPort(port, sources, scope, own);
     return own;
@@ -574,26 +596,4 @@ interface Own {
 
 function put(map: Map<string, ResourceEntry>, entry: ResourceEntry): void {
   map.set(entry.name, entry);
-}
-
-/** Which of a service's destinations have anybody behind them: weights depend on it. */
-function populated(service: MeshService, policy: TrafficPolicyRule | null): string {
-  const labels = [{}, ...(policy?.subsets ?? []).map((subset) => subset.labels)];
-  return service.ports
-    .flatMap(({ number }) => labels.map((subset) => (isPopulated(service, number, subset) ? '1' : '0')))
-    .join('');
-}
-
-/** Why a cluster that a route names is not there, for people. */
-function reasonFor(name: string, scope: Scope): string {
-  const parts = parseOutbound(name);
-  const service = parts === null ? undefined : scope.services.get(parts.host);
-  if (parts === null) return `no cluster ${name}`;
-  if (service === undefined) {
-    const there = scope.mesh.services.has(parts.host);
-    return `no service ${parts.host}${there ? ` is exported to namespace ${scope.namespace}` : ''}`;
-  }
-  if (!service.ports.some(({ number }) => number === parts.port))
-    return `service ${parts.host} has no port ${parts.port}`;
-  return `no DestinationRule defines subset ${parts.subset} of ${parts.host}`;
 }

@@ -43,13 +43,14 @@ export function followEndpoints(previous: Translation, changes: readonly Decoded
 }
 
 function moved({ mesh, index, entryWorkloads }: Translation, services: ReadonlyMap<string, MeshService>): Mesh {
-  const { routes, policies, gateways, secrets, rateLimits, domain } = mesh;
+  const { routes, policies, gateways, secrets, peerAuthentications, rateLimits, domain } = mesh;
   return {
     services,
     routes,
     policies,
     gateways,
     secrets,
+    peerAuthentications,
     rateLimits,
     domain,
     // As many as there are pods, and not a part of what is emitted: made when somebody asks.

@@ -12,12 +12,14 @@ import { podWorkload } from '../kubernetes/pod.ts';
 import { gatewaySecrets } from '../kubernetes/secret.ts';
 import { serviceHost } from '../kubernetes/service.ts';
 import { compareAge, compareText, DOMAIN, hostMatches, visibleTo } from '../names.ts';
+import { MtlsPolicies } from '../peer-authentication.ts';
 import { AUTO_ALLOCATE_LABEL, AutoAddresses, wantsAddress } from './auto-addresses.ts';
 import { delegatedRules, delegateOf } from './delegate.ts';
 import { trafficPolicies } from './destination-rule.ts';
 import { gatewayServers } from './gateway.ts';
 import { Memo } from './memo.ts';
 import { mergeRoutes, type TranslatedVirtualService } from './merge.ts';
+import { peerAuthentications } from './peer-authentication.ts';
 import { rateLimits } from './resilience-policy.ts';
 import { entryWorkload, serviceEntryServices } from './service-entry.ts';
 import { type RouteContext, routeRule } from './virtual-service.ts';
@@ -44,6 +46,10 @@ export function translate(objects: readonly Decoded[], previous?: Translation): 
   const memo = new Memo(previous?.memo);
   const by = new ByKind(objects);
   const findings: Finding[] = [];
+  const authentications = memo.get('authentications', by.all('PeerAuthentication'), () =>
+    peerAuthentications(by.all('PeerAuthentication')),
+  );
+  const mtls = memo.get('mtls', [authentications], () => new MtlsPolicies(authentications.rules));
   const nodes = memo.get('nodes', by.all('Node'), () => new NodeIndex(by.all('Node')));
   const index = new EndpointIndex(
     by.all('Service'),
@@ -51,17 +57,27 @@ export function translate(objects: readonly Decoded[], previous?: Translation): 
     by.all('Endpoints'),
     by.all('Pod'),
     nodes,
+    mtls,
   );
   const aliased = new Set<string>();
-  const services = translateServices(by, index, memo, findings, aliased);
+  const services = translateServices(by, index, mtls, memo, findings, aliased);
   const policies = memo.get('policies', by.all('DestinationRule'), () => trafficPolicies(by.all('DestinationRule')));
   const gateways = memo.get('gateways', by.all('Gateway'), () => by.all('Gateway').flatMap(gatewayServers));
   const secrets = memo.get('secrets', by.all('Secret'), () => gatewaySecrets(by.all('Secret')));
   const routes = translateRoutes(by, policies.policies, gateways, memo);
   const limits = memo.get('limits', by.all('ResiliencePolicy'), () => by.all('ResiliencePolicy').flatMap(rateLimits));
   const workloads = translateWorkloads(by, memo);
-  findings.push(...policies.findings, ...routes.findings);
-  const parts = [services, workloads, routes.routes, policies.policies, gateways, limits, secrets] as const;
+  findings.push(...policies.findings, ...routes.findings, ...authentications.findings);
+  const parts = [
+    services,
+    workloads,
+    routes.routes,
+    policies.policies,
+    gateways,
+    authentications,
+    limits,
+    secrets,
+  ] as const;
   const mesh = memo.get('mesh', parts, (): Mesh => {
     return {
       services,
@@ -70,6 +86,7 @@ export function translate(objects: readonly Decoded[], previous?: Translation): 
       policies: policies.policies,
       gateways,
       secrets,
+      peerAuthentications: authentications.rules,
       rateLimits: limits,
       domain: DOMAIN,
     };
@@ -99,6 +116,7 @@ class ByKind {
 function translateServices(
   by: ByKind,
   index: EndpointIndex,
+  mtls: MtlsPolicies,
   memo: Memo,
   findings: Finding[],
   aliased: Set<string>,
@@ -113,7 +131,7 @@ function translateServices(
     findings.push(...made.findings);
   }
   const allocated = new AutoAddresses();
-  for (const entry of by.all('ServiceEntry')) addServiceEntry(entry, by, memo, services, findings, allocated);
+  for (const entry of by.all('ServiceEntry')) addServiceEntry(entry, by, mtls, memo, services, findings, allocated);
   resolveAliases(services, memo, aliased);
   const sorted = [...services].sort(([a], [b]) => compareText(a, b));
   return memo.get(
@@ -126,6 +144,7 @@ function translateServices(
 function addServiceEntry(
   entry: Decoded<'ServiceEntry'>,
   by: ByKind,
+  mtls: MtlsPolicies,
   memo: Memo,
   services: Map<string, MeshService>,
   findings: Finding[],
@@ -137,7 +156,9 @@ function addServiceEntry(
   const pods = near('Pod');
   const entries = near('WorkloadEntry');
   const key = `entry ${entry.object.namespace}/${entry.object.name}`;
-  const made = memo.get(key, [entry, ...pods, ...entries], () => serviceEntryServices(entry, pods, entries));
+  const made = memo.get(key, [entry, mtls, ...pods, ...entries], () =>
+    serviceEntryServices(entry, pods, entries, mtls),
+  );
   for (const [i, service] of made.entries()) {
     const other = services.get(service.host);
     if (other === undefined) {
