@@ -14,6 +14,8 @@ export interface Mesh {
   /** By fully qualified host, e.g. `reviews.default.svc.cluster.local`; ServiceEntry hosts included (wildcards as written). */
   readonly services: ReadonlyMap<string, MeshService>;
   readonly workloads: readonly Workload[];
+  /** Localities of nodes by their names: `region/zone/subzone`. */
+  readonly places: ReadonlyMap<string, string>;
   /** Routing rules by host, merged and ordered: first match wins. A host without an entry is routed to its service. */
   readonly routes: readonly RouteTableRule[];
   /** Traffic policies (DestinationRule), most specific host first. */

@@ -24,6 +24,7 @@ const MAX_NOTES = 10_000;
 const EMPTY: Mesh = {
   services: new Map(),
   workloads: [],
+  places: new Map(),
   routes: [],
   policies: [],
   gateways: [],

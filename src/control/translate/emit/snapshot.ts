@@ -33,7 +33,6 @@ import {
   passthroughCluster,
   serviceClusters,
 } from './cluster.ts';
-import { loadAssignment } from './endpoint.ts';
 import { gatewayRouteConfig, serverGroups, tlsGroups } from './gateway.ts';
 import { gatewaySecretResources, gatewayTlsListener } from './gateway-tls.ts';
 import { Ids } from './ids.ts';
@@ -42,11 +41,11 @@ import { type DecodedFacts, type InboundPort, laptopFacts } from './laptop.ts';
 import { gatewayAddress, gatewayListener, httpProxyListener, inboundListener, inboundRoutes } from './listener.ts';
 import { inboundMtls } from './mtls.ts';
 import { type Names, NameTables, takesEach } from './name-tables.ts';
-import { parseOutbound } from './names.ts';
 import { type OutboundPlans, outboundListener, outboundPlans, virtualOutbound } from './outbound.ts';
 import { BLACK_HOLE, PASSTHROUGH } from './outside.ts';
-import { populated, reasonFor } from './presence.ts';
-import { type EmitNode, protocolFor, relevantLabels, Scope, speaksHttp2, subsetOf } from './scope.ts';
+import { endpointsEntry, populated, reasonFor } from './presence.ts';
+import { placeOf } from './proximity.ts';
+import { type EmitNode, protocolFor, relevantLabels, Scope, speaksHttp2 } from './scope.ts';
 import { detectedRoutes, httpProxyRoutes, portRoutes } from './virtual-host.ts';
 
 /** Something about one proxy that it does not get, or got otherwise than it asked. */
@@ -195,8 +194,8 @@ export class MeshEmitter {
       const shape = `${this.#shapeOf(service)} ${this.#ids.of(policy)} ${scope.kind}`;
       for (const { name, references } of this.#clustersOf(service, policy, shape, scope)) {
         if (references.length === 0) continue;
-        const key = `${name} ${this.#ids.of(policy)}`;
-        const entry = built.get(key) ?? endpointsEntry(name, service, policy);
+        const key = `${name} ${this.#ids.of(policy)} ${scope.placeKey(service)}`;
+        const entry = built.get(key) ?? endpointsEntry(name, service, policy, scope.place);
         built.set(key, entry);
         entries.push(entry);
       }
@@ -276,10 +275,11 @@ export class MeshEmitter {
     const captured = facts?.families ?? null;
     const allocates = facts?.allocates ?? false;
     const trustDomain = (node.identity ?? '') === '' ? '' : this.#trustDomain;
-    const key = JSON.stringify([node.namespace, [...labels], http2, captured, trustDomain, allocates]);
+    const place = placeOf(node, mesh);
+    const key = JSON.stringify([node.namespace, [...labels], http2, captured, trustDomain, allocates, place]);
     let shared = this.#scopes.get(key);
     if (shared === undefined) {
-      const options = { http2, captured, outbound: this.#policy, trustDomain, allocates };
+      const options = { http2, captured, outbound: this.#policy, trustDomain, allocates, place };
       shared = this.#share(new Scope(mesh, node.namespace, labels, options), key);
       this.#scopes.set(key, shared);
     }
@@ -296,7 +296,8 @@ export class MeshEmitter {
       shapes.push(shape, populated(service, policy));
       for (const entry of this.#clustersOf(service, policy, shape, scope)) {
         clusters.set(entry.name, entry);
-        if (entry.references.length > 0) endpoints.set(entry.name, this.#endpointsOf(entry.name, service, policy));
+        if (entry.references.length > 0)
+          endpoints.set(entry.name, this.#endpointsOf(entry.name, service, policy, scope));
       }
     }
     const { routes, policies, gateways, rateLimits, domain } = scope.mesh;
@@ -323,9 +324,9 @@ export class MeshEmitter {
     );
   }
 
-  #endpointsOf(name: string, service: MeshService, policy: TrafficPolicyRule | null): ResourceEntry {
-    const key = `${name} ${this.#ids.of(service)} ${this.#ids.of(policy)}`;
-    return this.#endpoints.get(key, () => endpointsEntry(name, service, policy));
+  #endpointsOf(name: string, service: MeshService, policy: TrafficPolicyRule | null, scope: Scope): ResourceEntry {
+    const key = `${name} ${this.#ids.of(service)} ${this.#ids.of(policy)} ${scope.placeKey(service)}`;
+    return this.#endpoints.get(key, () => endpointsEntry(name, service, policy, scope.place));
   }
 
   #sidecar(shared: Shared, { facts }: DecodedFacts, node: EmitNode): Own {
@@ -567,12 +568,6 @@ export class MeshEmitter {
 
 function serviceLimit({ mesh }: Scope, host: string) {
   return mesh.rateLimits.find(({ target }) => target.kind === 'service' && host !== '' && target.host === host);
-}
-
-function endpointsEntry(name: string, service: MeshService, policy: TrafficPolicyRule | null): ResourceEntry {
-  const parts = parseOutbound(name);
-  const labels = subsetOf(policy, parts?.subset ?? '')?.labels ?? {};
-  return resourceEntry(ClusterLoadAssignment, loadAssignment(name, service, parts?.port ?? 0, labels));
 }
 
 function sameEntries(a: Resources, b: Resources): boolean {

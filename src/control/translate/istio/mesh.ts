@@ -70,6 +70,7 @@ export function translate(objects: readonly Decoded[], previous?: Translation): 
   findings.push(...policies.findings, ...routes.findings, ...authentications.findings);
   const parts = [
     services,
+    nodes,
     workloads,
     routes.routes,
     policies.policies,
@@ -82,6 +83,7 @@ export function translate(objects: readonly Decoded[], previous?: Translation): 
     return {
       services,
       workloads,
+      places: nodes.localities,
       routes: routes.routes,
       policies: policies.policies,
       gateways,

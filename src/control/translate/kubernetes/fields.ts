@@ -34,6 +34,7 @@ export const service = message(
           selector: effective(map(string)),
           ports: effective(list(servicePort)),
           publishNotReadyAddresses: effective(bool),
+          trafficDistribution: effective(string),
         },
         open,
       ),
@@ -69,6 +70,13 @@ export const endpointSlice = message(
             nodeName: effective(string),
             zone: effective(string),
             hostname: effective(string),
+            hints: effective(
+              message(
+                'EndpointHints',
+                { forZones: effective(list(message('ForZone', { name: effective(string) }, open))) },
+                open,
+              ),
+            ),
           },
           open,
         ),
