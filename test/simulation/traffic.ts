@@ -58,6 +58,10 @@ export interface ProxySpec {
   readonly remora?: JsonObject;
   /** INTERCEPTION_MODE; such a proxy has no `remora`. */
   readonly capture?: 'REDIRECT' | 'TPROXY';
+  /** Node that its pod runs on. */
+  readonly node?: string;
+  /** Whether it has shown who it is; true. */
+  readonly proved?: boolean;
   /** It answers DNS, with addresses for hosts that have none or only with those that are given. */
   readonly dns?: 'allocates' | 'given';
   /** Of its pod, separated by commas. */
@@ -138,15 +142,26 @@ export function node(spec: ProxySpec): ProxyNode {
       ? { REMORA: spec.remora ?? remoraOf(kind) }
       : { INTERCEPTION_MODE: capture, INSTANCE_IPS: ips };
   const identity = spec.identity === undefined ? {} : { REMORA_IDENTITY: spec.identity };
+  const where: JsonObject = spec.node === undefined ? {} : { NODE_NAME: spec.node };
   const names: JsonObject =
     dns === undefined ? {} : { DNS_CAPTURE: 'true', ...(dns === 'given' ? { DNS_AUTO_ALLOCATE: 'false' } : {}) };
-  const metadata: JsonObject = { NAMESPACE: namespace, LABELS: { ...labels }, ...mode, ...identity, ...names };
-  return proxyNode({
-    id: `${kind}~${ips.split(',')[0]}~${name}.${namespace}~${namespace}.svc.cluster.local`,
-    metadata,
-    user_agent_name: agent,
-    user_agent_version: '1',
-  });
+  const metadata: JsonObject = {
+    NAMESPACE: namespace,
+    LABELS: { ...labels },
+    ...mode,
+    ...identity,
+    ...names,
+    ...where,
+  };
+  return proxyNode(
+    {
+      id: `${kind}~${ips.split(',')[0]}~${name}.${namespace}~${namespace}.svc.cluster.local`,
+      metadata,
+      user_agent_name: agent,
+      user_agent_version: '1',
+    },
+    spec.proved ?? true,
+  );
 }
 
 function remoraOf(kind: 'sidecar' | 'router'): JsonObject {

@@ -228,6 +228,8 @@ export class Mesh {
   readonly proxies = new Map<string, MeshProxy>();
   readonly log = new Lines();
   gatewayPort = 0;
+  /** Where the gateway listens for what Gateways call port 443. */
+  gatewayTlsPort = 0;
   readonly #clock: Clock;
   readonly #certificates: MeshCertificates | null;
   #control: ControlServer | null = null;
@@ -354,6 +356,7 @@ export class Mesh {
   /** An ingress gateway, `istio: ingressgateway`; its port 80 is `gatewayPort`. */
   async gateway(spec: Omit<ProxySpec, 'service'> = {}): Promise<MeshProxy> {
     this.gatewayPort = await closedPort();
+    this.gatewayTlsPort = await closedPort();
     const proxy = this.#proxy(
       'gateway',
       {
@@ -364,7 +367,7 @@ export class Mesh {
         namespace: spec.namespace ?? 'default',
         workload: 'gateway',
         labels: { istio: 'ingressgateway' },
-        metadata: { REMORA: { portMap: { 80: this.gatewayPort }, bind: '127.0.0.1' } },
+        metadata: { REMORA: { portMap: { 80: this.gatewayPort, 443: this.gatewayTlsPort }, bind: '127.0.0.1' } },
       },
       { ...spec, service: 'gateway' },
       null,

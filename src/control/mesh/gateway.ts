@@ -14,5 +14,25 @@ export interface GatewayServer {
   /** Hosts with their namespace filter: `*`/`.`/name → host. */
   readonly hosts: readonly { readonly namespace: string; readonly host: string }[];
   readonly httpsRedirect: boolean;
+  /** How it ends TLS; null: it does not. */
+  readonly tls: ServerTls | null;
   readonly written: Written;
+}
+
+export type TlsVersion = 'TLSV1_0' | 'TLSV1_1' | 'TLSV1_2' | 'TLSV1_3';
+
+/** A Gateway server's TLS. */
+export interface ServerTls {
+  readonly mode: 'SIMPLE' | 'MUTUAL' | 'OPTIONAL_MUTUAL';
+  /** Name of the Secret, in the Gateway's namespace; '' files. */
+  readonly credential: string;
+  /** Paths on the gateway's machine; '' none. */
+  readonly files: { readonly certificate: string; readonly key: string; readonly roots: string };
+  readonly subjectAltNames: readonly string[];
+  readonly spki: readonly string[];
+  readonly hashes: readonly string[];
+  /** null: the default. */
+  readonly minVersion: TlsVersion | null;
+  readonly maxVersion: TlsVersion | null;
+  readonly cipherSuites: readonly string[];
 }

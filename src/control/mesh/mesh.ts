@@ -1,6 +1,7 @@
 import type { PeerAuthenticationRule } from './authentication.ts';
 import type { GatewayServer } from './gateway.ts';
 import type { RouteTableRule } from './route-rule.ts';
+import type { GatewaySecret } from './secret.ts';
 import type { MeshService, Workload } from './service.ts';
 import type { RateLimitPolicy, TrafficPolicyRule } from './traffic-policy.ts';
 
@@ -13,11 +14,15 @@ export interface Mesh {
   /** By fully qualified host, e.g. `reviews.default.svc.cluster.local`; ServiceEntry hosts included (wildcards as written). */
   readonly services: ReadonlyMap<string, MeshService>;
   readonly workloads: readonly Workload[];
+  /** Localities of nodes by their names: `region/zone/subzone`. */
+  readonly places: ReadonlyMap<string, string>;
   /** Routing rules by host, merged and ordered: first match wins. A host without an entry is routed to its service. */
   readonly routes: readonly RouteTableRule[];
   /** Traffic policies (DestinationRule), most specific host first. */
   readonly policies: readonly TrafficPolicyRule[];
   readonly gateways: readonly GatewayServer[];
+  /** By `namespace/name`. */
+  readonly secrets: ReadonlyMap<string, GatewaySecret>;
   /** What workloads take from their callers, oldest first. */
   readonly peerAuthentications: readonly PeerAuthenticationRule[];
   readonly rateLimits: readonly RateLimitPolicy[];

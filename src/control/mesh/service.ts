@@ -27,6 +27,8 @@ export interface MeshService {
   /** The host of the service of the mesh that an ExternalName is another name of. */
   readonly aliasOf?: string;
   readonly endpoints: readonly ServiceEndpoint[];
+  /** Its clients prefer endpoints of their own zone, or node; absent: none. */
+  readonly near?: 'zone' | 'node';
   /** Namespaces that may see it; ['*'] all, '.' already resolved. */
   readonly exportTo: readonly string[];
   readonly written: Written;
@@ -44,6 +46,10 @@ export interface ServiceEndpoint {
   readonly weight: number;
   /** `region/zone/subzone`, '' unknown. */
   readonly locality: string;
+  /** Node that it runs on. */
+  readonly node?: string;
+  /** Zones that Kubernetes means it for (EndpointSlice hints). */
+  readonly zones?: readonly string[];
   /** Its name under that of a headless service, as a StatefulSet's pods have. */
   readonly hostname?: string;
   /** Workload (pod) behind it, '' unknown: `reviews-v1-abc.default`. */

@@ -24,9 +24,11 @@ const MAX_NOTES = 10_000;
 const EMPTY: Mesh = {
   services: new Map(),
   workloads: [],
+  places: new Map(),
   routes: [],
   policies: [],
   gateways: [],
+  secrets: new Map(),
   peerAuthentications: [],
   rateLimits: [],
   domain: 'cluster.local',

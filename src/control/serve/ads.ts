@@ -174,12 +174,14 @@ export class AdsServer {
       end();
       refuse(call, code, code === grpc.status.INTERNAL ? 'internal error' : messageOf(error));
     };
+    // By plain text anybody may say anything: keys go no further than this machine.
+    const proved = entry !== null || isLoopback(peer);
     const begin = (caller: Caller): void => {
       call.on('data', (bytes: Uint8Array) => {
         if (over) return;
         try {
           const { node, request } = mode === 'delta' ? readDelta(bytes) : readSotw(bytes);
-          session ??= this.#open(id, call, mode, node, caller);
+          session ??= this.#open(id, call, mode, node, caller, proved);
           session.request(request);
         } catch (error) {
           fail(error);
@@ -206,9 +208,9 @@ export class AdsServer {
     });
   }
 
-  #open(id: number, call: Call, mode: AdsMode, sent: Node | undefined, caller: Caller): Session {
+  #open(id: number, call: Call, mode: AdsMode, sent: Node | undefined, caller: Caller, proved: boolean): Session {
     const { source, clock, log, gateMs = 15_000 } = this.#options;
-    const node = proxyNode(sent);
+    const node = proxyNode(sent, proved);
     checkNode(node, caller);
     const wire = this.#wires[mode];
     const send = (bytes: Uint8Array): void => void call.write(bytes);
@@ -219,6 +221,11 @@ export class AdsServer {
     log.info('proxy connected', { proxy: node.id, mode, peer: call.getPeer(), agent: node.userAgent });
     return session;
   }
+}
+
+/** `127.0.0.1:4711`, `[::1]:4711`, `::1:4711` */
+function isLoopback(peer: string): boolean {
+  return /^(127\.\d+\.\d+\.\d+|\[?::1\]?|\[?::ffff:127\.\d+\.\d+\.\d+\]?):\d+$/.test(peer);
 }
 
 interface Entry {

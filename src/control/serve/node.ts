@@ -29,6 +29,8 @@ export interface ProxyNode {
   readonly userAgent: string;
   /** What else it says of itself, as sent; whoever reads a part of it decodes that strictly. */
   readonly metadata: JsonObject;
+  /** It was shown that it is who it says: only then it gets keys. */
+  readonly proved: boolean;
   /** Two nodes with the same key get the same snapshot: the source may cache by it. */
   readonly key: string;
 }
@@ -38,7 +40,7 @@ const MAX_LABELS = 128;
 const MAX_ADDRESSES = 16;
 
 /** Reads a node. Never fails: a node that says nothing is one of kind `other` that only common config fits. */
-export function proxyNode(node: Node | undefined): ProxyNode {
+export function proxyNode(node: Node | undefined, proved = false): ProxyNode {
   const id = text(node?.id);
   const metadata: JsonObject = node?.metadata ?? Object.create(null);
   const parts = id.split('~');
@@ -61,6 +63,7 @@ export function proxyNode(node: Node | undefined): ProxyNode {
     clusterId: text(metadata.CLUSTER_ID),
     network: text(metadata.NETWORK),
     interceptionMode: text(metadata.INTERCEPTION_MODE),
+    proved,
     identity: text(metadata.REMORA_IDENTITY),
     locality: {
       region: text(node?.locality?.region),

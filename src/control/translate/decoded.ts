@@ -5,7 +5,7 @@ import type { PeerAuthenticationSpec } from './istio/fields/peer-authentication.
 import type { ResiliencePolicySpec } from './istio/fields/resilience-policy.ts';
 import type { ServiceEntrySpec, WorkloadEntrySpec } from './istio/fields/service-entry.ts';
 import type { VirtualServiceSpec } from './istio/fields/virtual-service.ts';
-import type { EndpointSliceValue, EndpointsValue, PodValue, ServiceValue } from './kubernetes/fields.ts';
+import type { EndpointSliceValue, EndpointsValue, PodValue, SecretValue, ServiceValue } from './kubernetes/fields.ts';
 
 /** What the spec (or the whole object, for Kubernetes' own) of each kind reads to. */
 export interface KindValues {
@@ -20,6 +20,7 @@ export interface KindValues {
   EndpointSlice: EndpointSliceValue;
   Endpoints: EndpointsValue;
   Pod: PodValue;
+  Secret: SecretValue;
   Namespace: object;
   Node: object;
 }

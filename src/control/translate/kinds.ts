@@ -14,7 +14,8 @@ import { checkPeerAuthentication } from './istio/peer-authentication.ts';
 import { checkResiliencePolicy } from './istio/resilience-policy.ts';
 import { checkServiceEntry, checkWorkloadEntry } from './istio/service-entry.ts';
 import { checkVirtualService } from './istio/virtual-service-check.ts';
-import { endpointSlice, endpoints, namespace, node, pod, service } from './kubernetes/fields.ts';
+import { endpointSlice, endpoints, namespace, node, pod, secret, service } from './kubernetes/fields.ts';
+import { checkSecret } from './kubernetes/secret.ts';
 
 interface Kind {
   readonly group: string;
@@ -73,6 +74,7 @@ export const KINDS: Readonly<Record<KindName, Kind>> = {
   EndpointSlice: kubernetes(endpointSlice, 'discovery.k8s.io', ['v1', 'v1beta1']),
   Endpoints: kubernetes(endpoints, '', ['v1']),
   Pod: kubernetes(pod, '', ['v1']),
+  Secret: { ...kubernetes(secret, '', ['v1']), check: checkSecret },
   Namespace: kubernetes(namespace, '', ['v1']),
   Node: kubernetes(node, '', ['v1']),
 };

@@ -71,6 +71,7 @@ export const ENDPOINT_SLICES: KubeResource = builtIn('discovery.k8s.io', 'endpoi
             nodeName: one.nodeName,
             zone: one.zone,
             hostname: one.hostname,
+            hints: pick(one.hints, 'forZones'),
           })
         : one,
     ),
@@ -120,6 +121,7 @@ export const RESOURCES: readonly KubeResource[] = [
         'selector',
         'ports',
         'publishNotReadyAddresses',
+        'trafficDistribution',
       ),
     }),
   ),

@@ -217,7 +217,10 @@ function credentialNames({ spec }: ConfigObject['raw']): readonly string[] {
   const servers = isRecord(spec) && Array.isArray(spec.servers) ? spec.servers : [];
   return servers.flatMap((server: unknown) => {
     const name = isRecord(server) && isRecord(server.tls) ? server.tls.credentialName : undefined;
-    return typeof name === 'string' && /^[a-z0-9][a-z0-9.-]{0,252}$/.test(name) ? [name] : [];
+    if (typeof name !== 'string' || !/^[a-z0-9][a-z0-9.-]{0,252}$/.test(name)) return [];
+    // Istio's name for a Secret with the roots of the clients alone.
+    const mode = isRecord(server) && isRecord(server.tls) ? server.tls.mode : undefined;
+    return mode === 'MUTUAL' || mode === 'OPTIONAL_MUTUAL' ? [name, `${name}-cacert`] : [name];
   });
 }
 

@@ -12,9 +12,11 @@ import { isHeadless, isPopulated } from './scope.ts';
 export function changeScope(before: Mesh, after: Mesh, captures = false): ChangeScope | null {
   if (before === after) return null;
   const parts = (mesh: Mesh) => [
+    mesh.places,
     mesh.routes,
     mesh.policies,
     mesh.gateways,
+    mesh.secrets,
     mesh.peerAuthentications,
     mesh.rateLimits,
     mesh.domain,

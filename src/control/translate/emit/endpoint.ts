@@ -6,6 +6,7 @@ import type {
 import type { MeshService, ServiceEndpoint } from '../../mesh/service.ts';
 import { compareText, labelsMatch } from '../names.ts';
 import { tlsMode } from './mtls.ts';
+import { distances, type Place } from './proximity.ts';
 
 const HEALTH = { healthy: 'HEALTHY', unhealthy: 'UNHEALTHY', draining: 'DRAINING' } as const;
 
@@ -15,15 +16,21 @@ export function loadAssignment(
   service: MeshService,
   port: number,
   labels: Readonly<Record<string, string>>,
+  place: Place | null = null,
 ): ClusterLoadAssignment {
   const serving = service.endpoints.filter(
     (endpoint) => endpoint.ports.has(port) && labelsMatch(labels, endpoint.labels),
   );
-  const byLocality = Map.groupBy(serving, (endpoint) => endpoint.locality);
+  const far = service.near === undefined || place === null ? null : distances(service, serving, place);
+  const byLocality = Map.groupBy(serving, (endpoint) => `${far?.(endpoint) ?? 0}|${endpoint.locality}`);
   const localities = [...byLocality].sort(([a], [b]) => compareText(a, b));
   return {
     cluster_name: cluster,
-    endpoints: localities.map(([locality, list]) => localityEndpoints(locality, list, port)),
+    endpoints: localities.map(([key, list]) => {
+      const priority = Number(key.slice(0, key.indexOf('|')));
+      const group = localityEndpoints(list[0]?.locality ?? '', list, port);
+      return priority === 0 ? group : { ...group, priority };
+    }),
   };
 }
 

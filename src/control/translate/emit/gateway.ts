@@ -4,10 +4,11 @@ import type { GatewayServer } from '../../mesh/gateway.ts';
 import type { RouteTableRule } from '../../mesh/route-rule.ts';
 import { compareHosts, hostMatches } from '../names.ts';
 import { LOCAL_RATE_LIMIT } from './filter-order.ts';
+import type { TlsServer } from './gateway-tls.ts';
 import { MESH_RESPONSE_HEADERS } from './header-ops.ts';
 import { rateLimitConfig } from './http-filters.ts';
 import type { LaptopFacts } from './laptop.ts';
-import { gatewayRoutes, withPort } from './names.ts';
+import { gatewayRoutes, tlsRoutes, withPort } from './names.ts';
 import { catchAllsLast, tableRoutes } from './route.ts';
 import { type Scope, selects } from './scope.ts';
 import { MAX_DIRECT_BODY } from './virtual-host.ts';
@@ -22,6 +23,13 @@ export interface ServerGroup {
   readonly servers: readonly GatewayServer[];
 }
 
+/** Servers that end TLS on one address. */
+export interface TlsGroup {
+  readonly port: number;
+  readonly bind: string;
+  readonly servers: readonly TlsServer[];
+}
+
 const SERVED: ReadonlySet<GatewayServer['protocol']> = new Set(['HTTP', 'HTTP2', 'GRPC']);
 
 /** The servers that a gateway proxy runs, and a sentence for each that it cannot. */
@@ -31,7 +39,7 @@ export function serverGroups(
 ): { readonly groups: readonly ServerGroup[]; readonly skipped: readonly string[] } {
   const mine = scope.mesh.gateways.filter(({ selector }) => facts.allGateways || selects(selector, scope.labels));
   const skipped = mine
-    .filter(({ protocol }) => !SERVED.has(protocol))
+    .filter(({ protocol, tls }) => !SERVED.has(protocol) && tls === null)
     .map(({ gateway, port, protocol }) => `Gateway ${gateway} port ${port}: ${protocol} servers are not served yet`);
   const groups = Map.groupBy(
     mine.filter(({ protocol }) => SERVED.has(protocol)),
@@ -46,6 +54,71 @@ export function serverGroups(
     })),
     skipped,
   };
+}
+
+/**
+ * The servers that end TLS, by address. A proxy has keys of its own namespace's Secrets only, once it has proved that it is
+ * there; a server whose Secret is missing is left out, so that the others of its port are served.
+ */
+export function tlsGroups(
+  scope: Scope,
+  facts: LaptopFacts,
+  proved: boolean,
+): { readonly groups: readonly TlsGroup[]; readonly skipped: readonly string[] } {
+  const skipped: string[] = [];
+  const named = new Map<string, number>();
+  const groups = new Map<string, { port: number; bind: string; servers: TlsServer[]; taken: Set<string> }>();
+  for (const server of scope.mesh.gateways) {
+    const { tls, gateway, port, bind } = server;
+    if (tls === null || !(facts.allGateways || selects(server.selector, scope.labels))) continue;
+    const skip = (why: string): void => void skipped.push(`Gateway ${gateway} port ${port}: ${why}`);
+    const [namespace = ''] = gateway.split('/');
+    const secretAt = (name: string) => scope.mesh.secrets.get(`${namespace}/${name}`) ?? null;
+    const certificate = tls.credential === '' ? null : secretAt(tls.credential);
+    const own = tls.mode === 'SIMPLE' || tls.credential === '' ? null : secretAt(`${tls.credential}-cacert`);
+    const roots = own?.roots ? own : certificate;
+    if (tls.credential !== '') {
+      if (namespace !== scope.namespace)
+        skip(`Secrets of namespace ${namespace} are not for a proxy of ${scope.namespace}`);
+      else if (!proved) skip('the proxy has not proved who it is, and gets no keys');
+      else if (certificate?.certificate == null)
+        skip(`there is no Secret ${namespace}/${tls.credential} with a certificate`);
+      else if (tls.mode !== 'SIMPLE' && roots?.roots == null)
+        skip(`neither Secret ${tls.credential}-cacert nor ${tls.credential} has ca.crt: clients cannot be checked`);
+      else add();
+    } else add();
+
+    function add(): void {
+      const key = `${bind} ${port}`;
+      const group = groups.get(key) ?? { port, bind, servers: [], taken: new Set() };
+      groups.set(key, group);
+      const hosts = server.hosts.map(({ host }) => host);
+      // Envoy refuses two chains of one name.
+      const names = hosts.includes('*') ? [''] : hosts;
+      const free = [...new Set(names)].filter((name) => !group.taken.has(name));
+      if (free.length === 0) {
+        skip('another server has its hosts');
+        return;
+      }
+      for (const name of free) group.taken.add(name);
+      group.servers.push({
+        server,
+        tls: tls!,
+        routes: unique(tlsRoutes(port, server.portName, gateway), named),
+        names: free.filter((name) => name !== ''),
+        certificate,
+        roots: tls!.mode === 'SIMPLE' || tls!.credential === '' ? null : roots,
+      });
+    }
+  }
+  return { groups: [...groups.values()], skipped };
+}
+
+/** Servers of one Gateway may have the same port and name of it. */
+function unique(name: string, named: Map<string, number>): string {
+  const before = named.get(name) ?? 0;
+  named.set(name, before + 1);
+  return before === 0 ? name : `${name}.${before + 1}`;
 }
 
 interface Host {

@@ -46,16 +46,20 @@ export function inboundListener(inbound: InboundPort, mode: MtlsMode): Listener 
 }
 
 export function gatewayListener(group: ServerGroup, at: SocketAt): Listener {
-  return listener(`${at.address}_${at.port}`, at, 'OUTBOUND', {
+  return listener(`${at.address}_${at.port}`, at, 'OUTBOUND', gatewayManager(at, group.routes));
+}
+
+export function gatewayManager(at: SocketAt, routes: string): HttpConnectionManager {
+  return {
     stat_prefix: `outbound_${at.address}_${at.port}`,
-    rds: rds(group.routes),
+    rds: rds(routes),
     // What strangers say about where they come from is not believed.
     use_remote_address: true,
     // Nor what they say about whose certificate they have.
     forward_client_cert_details: 'SANITIZE_SET',
     set_current_client_cert_details: FORWARDED_CERTIFICATE.set_current_client_cert_details,
     request_headers_timeout: EDGE_HEADERS_TIMEOUT_MS,
-  });
+  };
 }
 
 /** Where a gateway's server listens on this machine. */

@@ -30,6 +30,12 @@ export function gatewayRoutes(port: number, bind: string): string {
   return `http.${port}${bind === '' ? '' : `.${bind}`}`;
 }
 
+/** Of one server that ends TLS, as Istio: `https.443.https.front.default`. */
+export function tlsRoutes(port: number, portName: string, gateway: string): string {
+  const [namespace = '', name = ''] = gateway.split('/');
+  return `https.${port}.${portName}.${name}.${namespace}`;
+}
+
 /** An IPv6 address in brackets, everything else as it is. */
 export function domainHost(host: string): string {
   return host.includes(':') ? `[${host}]` : host;

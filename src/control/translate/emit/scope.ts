@@ -5,6 +5,7 @@ import type { MeshService, PortProtocol, ServicePort } from '../../mesh/service.
 import type { PortPolicy, Subset, TrafficPolicy, TrafficPolicyRule } from '../../mesh/traffic-policy.ts';
 import { hostMatches, ROOT_NAMESPACE, visibleTo } from '../names.ts';
 import type { CaptureFacts, OutboundPolicy } from './capture.ts';
+import type { Place } from './proximity.ts';
 
 /** What emission asks of a proxy; `ProxyNode` of serve is one. */
 export interface EmitNode {
@@ -21,6 +22,10 @@ export interface EmitNode {
   readonly interceptionMode?: string;
   /** Its pod's own. */
   readonly addresses?: readonly string[];
+  /** It is who it says, and may have the keys of its namespace. */
+  readonly proved?: boolean;
+  /** What it says of where it is. */
+  readonly locality?: { readonly zone: string };
   /** The SPIFFE ID that it says it has a certificate for; '' none: it cannot speak mutual TLS. */
   readonly identity?: string;
 }
@@ -36,7 +41,9 @@ export function isHttp(port: ServicePort): boolean {
   return HTTP.has(port.protocol);
 }
 
-export type ScopeOptions = Partial<Pick<Scope, 'http2' | 'captured' | 'outbound' | 'trustDomain' | 'allocates'>>;
+export type ScopeOptions = Partial<
+  Pick<Scope, 'http2' | 'captured' | 'outbound' | 'trustDomain' | 'allocates' | 'place'>
+>;
 
 /**
  * The mesh as the proxies of one kind, one namespace and one set of relevant labels see it. Everything that is
@@ -55,6 +62,8 @@ export class Scope {
   readonly trustDomain: string;
   /** Hosts without an address have their own one, of {@link captured}'s families. */
   readonly allocates: boolean;
+  /** Where these proxies are, if that matters. */
+  readonly place: Place | null;
   readonly #services: Map<string, MeshService>;
   readonly #policies = new Map<MeshService, TrafficPolicyRule | null>();
   readonly #tables = new Map<string, TableIndex>();
@@ -63,7 +72,14 @@ export class Scope {
     mesh: Mesh,
     namespace: string,
     labels: ReadonlyMap<string, string>,
-    { http2 = true, captured = null, outbound = 'ALLOW_ANY', trustDomain = '', allocates = false }: ScopeOptions = {},
+    {
+      http2 = true,
+      captured = null,
+      outbound = 'ALLOW_ANY',
+      trustDomain = '',
+      allocates = false,
+      place = null,
+    }: ScopeOptions = {},
   ) {
     this.mesh = mesh;
     this.http2 = http2;
@@ -71,6 +87,7 @@ export class Scope {
     this.outbound = outbound;
     this.trustDomain = trustDomain;
     this.allocates = allocates;
+    this.place = place;
     this.namespace = namespace;
     this.labels = labels;
     this.#services = new Map();
@@ -86,6 +103,12 @@ export class Scope {
   /** Visible services, by host. */
   get services(): ReadonlyMap<string, MeshService> {
     return this.#services;
+  }
+
+  /** What of the proxies' place the endpoints of a service depend on; '' nothing. */
+  placeKey({ near }: MeshService): string {
+    if (near === undefined || this.place === null) return '';
+    return near === 'node' ? `${this.place.zone} ${this.place.node}` : this.place.zone;
   }
 
   /** The service as these proxies see it, with an address where it has none. */

@@ -4,6 +4,7 @@ import { Cluster } from '../../../xds/proto/gen/envoy/config/cluster/v3.ts';
 import { ClusterLoadAssignment } from '../../../xds/proto/gen/envoy/config/endpoint/v3.ts';
 import { Listener } from '../../../xds/proto/gen/envoy/config/listener/v3.ts';
 import { RouteConfiguration } from '../../../xds/proto/gen/envoy/config/route/v3.ts';
+import { Secret } from '../../../xds/proto/gen/envoy/extensions/transport_sockets/tls/v3.ts';
 import type { MtlsMode } from '../../mesh/authentication.ts';
 import type { Mesh } from '../../mesh/mesh.ts';
 import type { MeshService } from '../../mesh/service.ts';
@@ -17,7 +18,7 @@ import {
   resourcesOf,
   versionOf,
 } from '../../serve/snapshot.ts';
-import { CLUSTER, ENDPOINT, LISTENER, NAME_TABLE, ROUTE } from '../../serve/type-urls.ts';
+import { CLUSTER, ENDPOINT, LISTENER, NAME_TABLE, ROUTE, SECRET } from '../../serve/type-urls.ts';
 import { portMtls, type WorkloadMtls } from '../peer-authentication.ts';
 import { Generations } from './cache.ts';
 import { type CaptureFacts, captureFacts, type OutboundPolicy, sourcesToApp } from './capture.ts';
@@ -32,17 +33,19 @@ import {
   passthroughCluster,
   serviceClusters,
 } from './cluster.ts';
-import { loadAssignment } from './endpoint.ts';
-import { gatewayRouteConfig, serverGroups } from './gateway.ts';
+import { gatewayRouteConfig, serverGroups, tlsGroups } from './gateway.ts';
+import { gatewaySecretResources, gatewayTlsListener } from './gateway-tls.ts';
+import { Ids } from './ids.ts';
 import { type AppPort, InboundIndex, isHttpPort, virtualInbound } from './inbound.ts';
 import { type DecodedFacts, type InboundPort, laptopFacts } from './laptop.ts';
 import { gatewayAddress, gatewayListener, httpProxyListener, inboundListener, inboundRoutes } from './listener.ts';
 import { inboundMtls } from './mtls.ts';
 import { type Names, NameTables, takesEach } from './name-tables.ts';
-import { parseOutbound } from './names.ts';
 import { type OutboundPlans, outboundListener, outboundPlans, virtualOutbound } from './outbound.ts';
 import { BLACK_HOLE, PASSTHROUGH } from './outside.ts';
-import { type EmitNode, isPopulated, protocolFor, relevantLabels, Scope, speaksHttp2, subsetOf } from './scope.ts';
+import { endpointsEntry, populated, reasonFor } from './presence.ts';
+import { placeOf } from './proximity.ts';
+import { type EmitNode, protocolFor, relevantLabels, Scope, speaksHttp2 } from './scope.ts';
 import { detectedRoutes, httpProxyRoutes, portRoutes } from './virtual-host.ts';
 
 /** Something about one proxy that it does not get, or got otherwise than it asked. */
@@ -191,8 +194,8 @@ export class MeshEmitter {
       const shape = `${this.#shapeOf(service)} ${this.#ids.of(policy)} ${scope.kind}`;
       for (const { name, references } of this.#clustersOf(service, policy, shape, scope)) {
         if (references.length === 0) continue;
-        const key = `${name} ${this.#ids.of(policy)}`;
-        const entry = built.get(key) ?? endpointsEntry(name, service, policy);
+        const key = `${name} ${this.#ids.of(policy)} ${scope.placeKey(service)}`;
+        const entry = built.get(key) ?? endpointsEntry(name, service, policy, scope.place);
         built.set(key, entry);
         entries.push(entry);
       }
@@ -227,6 +230,7 @@ export class MeshEmitter {
       ...(facts?.dns && shared.names !== null
         ? [[NAME_TABLE, this.#map(`${key} NDS`, takesEach(node) ? shared.names.each : shared.names.whole)] as const]
         : []),
+      ...(own.secrets === undefined ? [] : [[SECRET, this.#map(`${key} SDS`, own.secrets)] as const]),
       [CLUSTER, this.#map(`${key} CDS`, this.#withOwn(shared, clusters, own.clusters))],
       [ENDPOINT, this.#map(`${key} EDS`, endpoints)],
       [LISTENER, this.#map(`${key} LDS`, own.listeners)],
@@ -271,10 +275,11 @@ export class MeshEmitter {
     const captured = facts?.families ?? null;
     const allocates = facts?.allocates ?? false;
     const trustDomain = (node.identity ?? '') === '' ? '' : this.#trustDomain;
-    const key = JSON.stringify([node.namespace, [...labels], http2, captured, trustDomain, allocates]);
+    const place = placeOf(node, mesh);
+    const key = JSON.stringify([node.namespace, [...labels], http2, captured, trustDomain, allocates, place]);
     let shared = this.#scopes.get(key);
     if (shared === undefined) {
-      const options = { http2, captured, outbound: this.#policy, trustDomain, allocates };
+      const options = { http2, captured, outbound: this.#policy, trustDomain, allocates, place };
       shared = this.#share(new Scope(mesh, node.namespace, labels, options), key);
       this.#scopes.set(key, shared);
     }
@@ -291,7 +296,8 @@ export class MeshEmitter {
       shapes.push(shape, populated(service, policy));
       for (const entry of this.#clustersOf(service, policy, shape, scope)) {
         clusters.set(entry.name, entry);
-        if (entry.references.length > 0) endpoints.set(entry.name, this.#endpointsOf(entry.name, service, policy));
+        if (entry.references.length > 0)
+          endpoints.set(entry.name, this.#endpointsOf(entry.name, service, policy, scope));
       }
     }
     const { routes, policies, gateways, rateLimits, domain } = scope.mesh;
@@ -318,9 +324,9 @@ export class MeshEmitter {
     );
   }
 
-  #endpointsOf(name: string, service: MeshService, policy: TrafficPolicyRule | null): ResourceEntry {
-    const key = `${name} ${this.#ids.of(service)} ${this.#ids.of(policy)}`;
-    return this.#endpoints.get(key, () => endpointsEntry(name, service, policy));
+  #endpointsOf(name: string, service: MeshService, policy: TrafficPolicyRule | null, scope: Scope): ResourceEntry {
+    const key = `${name} ${this.#ids.of(service)} ${this.#ids.of(policy)} ${scope.placeKey(service)}`;
+    return this.#endpoints.get(key, () => endpointsEntry(name, service, policy, scope.place));
   }
 
   #sidecar(shared: Shared, { facts }: DecodedFacts, node: EmitNode): Own {
@@ -487,7 +493,38 @@ export class MeshEmitter {
         this.#build(this.#routes, which, RouteConfiguration, () => gatewayRouteConfig(scope, group)),
       );
     }
-    return { listeners, clusters: new Map(), routes };
+    const secrets = this.#tlsServers(shared, { facts, problems: [] }, node, listeners, routes);
+    return { listeners, clusters: new Map(), routes, ...(secrets.size === 0 ? {} : { secrets }) };
+  }
+
+  /** Listeners and routes of servers that end TLS; returns their secrets. */
+  #tlsServers(
+    { scope, configKey }: Shared,
+    { facts }: DecodedFacts,
+    node: EmitNode,
+    listeners: Map<string, ResourceEntry>,
+    routes: Map<string, ResourceEntry>,
+  ): Map<string, ResourceEntry> {
+    const secrets = new Map<string, ResourceEntry>();
+    const { groups, skipped } = tlsGroups(scope, facts, node.proved ?? false);
+    for (const message of skipped) this.#note({ proxy: node.id, message });
+    for (const group of groups) {
+      const at = gatewayAddress({ routes: '', ...group, servers: [] }, facts);
+      const entry = resourceEntry(Listener, gatewayTlsListener(group.servers, at, scope.http2));
+      if (listeners.has(entry.name)) {
+        this.#note({ proxy: node.id, message: `port ${group.port} speaks plain HTTP: its TLS servers are not served` });
+        continue;
+      }
+      put(listeners, entry);
+      for (const secret of gatewaySecretResources(group.servers)) put(secrets, resourceEntry(Secret, secret));
+      for (const { routes: name, server } of group.servers) {
+        const one = { routes: name, port: group.port, bind: group.bind, servers: [server] };
+        const which = `gateway ${name} ${facts.allGateways}\n${configKey}`;
+        const make = (): RouteConfiguration => gatewayRouteConfig(scope, one);
+        put(routes, this.#build(this.#routes, which, RouteConfiguration, make));
+      }
+    }
+    return secrets;
   }
 
   #build<T extends Listener | RouteConfiguration | Cluster>(
@@ -533,12 +570,6 @@ function serviceLimit({ mesh }: Scope, host: string) {
   return mesh.rateLimits.find(({ target }) => target.kind === 'service' && host !== '' && target.host === host);
 }
 
-function endpointsEntry(name: string, service: MeshService, policy: TrafficPolicyRule | null): ResourceEntry {
-  const parts = parseOutbound(name);
-  const labels = subsetOf(policy, parts?.subset ?? '')?.labels ?? {};
-  return resourceEntry(ClusterLoadAssignment, loadAssignment(name, service, parts?.port ?? 0, labels));
-}
-
 function sameEntries(a: Resources, b: Resources): boolean {
   if (a.size !== b.size) return false;
   for (const [name, { version }] of b) if (a.get(name)?.version !== version) return false;
@@ -546,7 +577,7 @@ function sameEntries(a: Resources, b: Resources): boolean {
 }
 
 function snapshotOf(resources: ReadonlyMap<string, Resources>): ProxySnapshot {
-  const types = [CLUSTER, ENDPOINT, LISTENER, ROUTE, ...(resources.has(NAME_TABLE) ? [NAME_TABLE] : [])];
+  const types = [CLUSTER, ENDPOINT, LISTENER, ROUTE, ...[NAME_TABLE, SECRET].filter((type) => resources.has(type))];
   return { version: types.map((type) => versionOf(resources.get(type) ?? NO_ENTRIES)).join('.'), resources };
 }
 
@@ -554,46 +585,10 @@ interface Own {
   readonly listeners: Map<string, ResourceEntry>;
   readonly clusters: Map<string, ResourceEntry>;
   readonly routes: Map<string, ResourceEntry>;
+  /** Of gateways that end TLS. */
+  readonly secrets?: Map<string, ResourceEntry>;
 }
 
 function put(map: Map<string, ResourceEntry>, entry: ResourceEntry): void {
   map.set(entry.name, entry);
-}
-
-/** Which of a service's destinations have anybody behind them: weights depend on it. */
-function populated(service: MeshService, policy: TrafficPolicyRule | null): string {
-  const labels = [{}, ...(policy?.subsets ?? []).map((subset) => subset.labels)];
-  return service.ports
-    .flatMap(({ number }) => labels.map((subset) => (isPopulated(service, number, subset) ? '1' : '0')))
-    .join('');
-}
-
-/** Why a cluster that a route names is not there, for people. */
-function reasonFor(name: string, scope: Scope): string {
-  const parts = parseOutbound(name);
-  const service = parts === null ? undefined : scope.services.get(parts.host);
-  if (parts === null) return `no cluster ${name}`;
-  if (service === undefined) {
-    const there = scope.mesh.services.has(parts.host);
-    return `no service ${parts.host}${there ? ` is exported to namespace ${scope.namespace}` : ''}`;
-  }
-  if (!service.ports.some(({ number }) => number === parts.port))
-    return `service ${parts.host} has no port ${parts.port}`;
-  return `no DestinationRule defines subset ${parts.subset} of ${parts.host}`;
-}
-
-/** Small numbers for objects, by identity. */
-class Ids {
-  readonly #ids = new WeakMap<object, number>();
-  #last = 0;
-
-  of(object: object | null): number {
-    if (object === null) return 0;
-    let id = this.#ids.get(object);
-    if (id === undefined) {
-      id = ++this.#last;
-      this.#ids.set(object, id);
-    }
-    return id;
-  }
 }

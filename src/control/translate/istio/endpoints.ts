@@ -43,12 +43,14 @@ export function followEndpoints(previous: Translation, changes: readonly Decoded
 }
 
 function moved({ mesh, index, entryWorkloads }: Translation, services: ReadonlyMap<string, MeshService>): Mesh {
-  const { routes, policies, gateways, peerAuthentications, rateLimits, domain } = mesh;
+  const { places, routes, policies, gateways, secrets, peerAuthentications, rateLimits, domain } = mesh;
   return {
     services,
+    places,
     routes,
     policies,
     gateways,
+    secrets,
     peerAuthentications,
     rateLimits,
     domain,

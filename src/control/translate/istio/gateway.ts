@@ -1,4 +1,4 @@
-import type { GatewayServer } from '../../mesh/gateway.ts';
+import type { GatewayServer, ServerTls, TlsVersion } from '../../mesh/gateway.ts';
 import { objectName } from '../../source/collection.ts';
 import { placeOf } from '../../source/finding.ts';
 import type { Path, Sink } from '../../source/schema/type.ts';
@@ -64,12 +64,12 @@ function checkProtocol(server: GatewaySpec['servers'][number], path: Path, sink:
       at,
       `expected one of ${Object.keys(PROTOCOLS).join(', ')}, got ${JSON.stringify(server.port.protocol)}`,
     );
-  } else if (protocol === 'HTTPS' || protocol === 'TLS') {
-    sink.error(
-      'refused-value',
-      at,
-      `${protocol} is refused: gateways do not terminate TLS yet, and without it the server would speak plain text`,
-    );
+  } else if (protocol === 'TLS') {
+    sink.error('refused-value', at, 'TLS is refused: gateways do not forward what is not HTTP yet; write HTTPS');
+  } else if (protocol === 'HTTPS') {
+    checkTls(server.tls, [...path, 'tls'], sink);
+  } else if (server.tls?.mode !== undefined && server.tls.mode !== 'PASSTHROUGH') {
+    sink.error('conflicting-fields', [...path, 'tls'], `${server.port.protocol} has no TLS: write protocol: HTTPS`);
   } else if (protocol === 'TCP') {
     sink.warning(
       'no-effect',
@@ -80,6 +80,46 @@ function checkProtocol(server: GatewaySpec['servers'][number], path: Path, sink:
   if (server.tls?.httpsRedirect === true && (protocol === 'TCP' || protocol === 'TLS')) {
     sink.warning('no-effect', [...path, 'tls', 'httpsRedirect'], 'only HTTP can be redirected');
   }
+}
+
+/** What would be plain text, or trust everybody, is refused. */
+function checkTls(tls: GatewaySpec['servers'][number]['tls'], path: Path, sink: Sink): void {
+  if (tls?.mode === undefined) {
+    sink.error('missing-field', [...path, 'mode'], 'HTTPS needs tls.mode: SIMPLE, MUTUAL or OPTIONAL_MUTUAL');
+    return;
+  }
+  const { credentialName = '', serverCertificate = '', privateKey = '', caCertificates = '' } = tls;
+  const files = serverCertificate !== '' || privateKey !== '' || caCertificates !== '';
+  if (credentialName === '' && !files)
+    sink.error('missing-field', [...path, 'credentialName'], 'HTTPS needs the name of a Secret with a certificate');
+  else if (credentialName !== '' && files)
+    sink.error('conflicting-fields', [...path, 'credentialName'], 'only one of credentialName and files may be given');
+  else if (credentialName === '') {
+    if (serverCertificate === '' || privateKey === '')
+      sink.error('missing-field', path, 'serverCertificate and privateKey go together');
+    if (tls.mode !== 'SIMPLE' && caCertificates === '')
+      sink.error('missing-field', [...path, 'caCertificates'], `${tls.mode} needs the roots of its clients`);
+  }
+}
+
+/** Of an HTTPS server; the check has seen that it is whole. */
+function serverTls({ tls, port }: GatewaySpec['servers'][number]): ServerTls | null {
+  if (PROTOCOLS[port.protocol.toUpperCase()] !== 'HTTPS' || tls === undefined) return null;
+  const { mode } = tls;
+  if (mode !== 'SIMPLE' && mode !== 'MUTUAL' && mode !== 'OPTIONAL_MUTUAL') return null;
+  const version = (text: string | undefined): TlsVersion | null =>
+    text === undefined || text === 'TLS_AUTO' ? null : (text as TlsVersion);
+  return {
+    mode,
+    credential: tls.credentialName ?? '',
+    files: { certificate: tls.serverCertificate ?? '', key: tls.privateKey ?? '', roots: tls.caCertificates ?? '' },
+    subjectAltNames: tls.subjectAltNames ?? [],
+    spki: tls.verifyCertificateSpki ?? [],
+    hashes: tls.verifyCertificateHash ?? [],
+    minVersion: version(tls.minProtocolVersion),
+    maxVersion: version(tls.maxProtocolVersion),
+    cipherSuites: tls.cipherSuites ?? [],
+  };
 }
 
 /** The servers of a Gateway. `./host` names hosts of its own namespace's objects, `host` those of all. */
@@ -97,6 +137,7 @@ export function gatewayServers({ object, value }: Decoded<'Gateway'>): readonly 
       return { namespace: space === '.' ? object.namespace : space, host: text.slice(slash + 1).toLowerCase() };
     }),
     httpsRedirect: server.tls?.httpsRedirect ?? false,
+    tls: serverTls(server),
     written: { object: objectName(object), place: placeOf(object, ['spec', 'servers', i]) },
   }));
 }

@@ -9,6 +9,7 @@ import type { Decoded, KindName } from '../decoded.ts';
 import { EndpointIndex, keyOf } from '../kubernetes/endpoint-index.ts';
 import { NodeIndex } from '../kubernetes/node.ts';
 import { podWorkload } from '../kubernetes/pod.ts';
+import { gatewaySecrets } from '../kubernetes/secret.ts';
 import { serviceHost } from '../kubernetes/service.ts';
 import { compareAge, compareText, DOMAIN, hostMatches, visibleTo } from '../names.ts';
 import { MtlsPolicies } from '../peer-authentication.ts';
@@ -62,18 +63,31 @@ export function translate(objects: readonly Decoded[], previous?: Translation): 
   const services = translateServices(by, index, mtls, memo, findings, aliased);
   const policies = memo.get('policies', by.all('DestinationRule'), () => trafficPolicies(by.all('DestinationRule')));
   const gateways = memo.get('gateways', by.all('Gateway'), () => by.all('Gateway').flatMap(gatewayServers));
+  const secrets = memo.get('secrets', by.all('Secret'), () => gatewaySecrets(by.all('Secret')));
   const routes = translateRoutes(by, policies.policies, gateways, memo);
   const limits = memo.get('limits', by.all('ResiliencePolicy'), () => by.all('ResiliencePolicy').flatMap(rateLimits));
   const workloads = translateWorkloads(by, memo);
   findings.push(...policies.findings, ...routes.findings, ...authentications.findings);
-  const parts = [services, workloads, routes.routes, policies.policies, gateways, authentications, limits] as const;
+  const parts = [
+    services,
+    nodes,
+    workloads,
+    routes.routes,
+    policies.policies,
+    gateways,
+    authentications,
+    limits,
+    secrets,
+  ] as const;
   const mesh = memo.get('mesh', parts, (): Mesh => {
     return {
       services,
       workloads,
+      places: nodes.localities,
       routes: routes.routes,
       policies: policies.policies,
       gateways,
+      secrets,
       peerAuthentications: authentications.rules,
       rateLimits: limits,
       domain: DOMAIN,

@@ -127,6 +127,7 @@ function addEndpoint(
   const { targetRef } = endpoint;
   const named = targetRef?.kind === 'Pod' || (targetRef !== undefined && targetRef.kind === undefined);
   const pod = named ? pods.named(targetRef?.namespace || namespace, targetRef?.name ?? '') : pods.at(address);
+  const zones = (endpoint.hints?.forZones ?? []).flatMap(({ name }) => (name ? [name] : []));
   const key = `${address}|${[...ports.values()].join(',')}`;
   if (found.get(key)?.health === 'healthy') return;
   found.set(key, {
@@ -140,6 +141,8 @@ function addEndpoint(
       endpoint.zone,
       nodes.labels(endpoint.nodeName ?? pod?.value.spec?.nodeName),
     ),
+    ...(endpoint.nodeName ? { node: endpoint.nodeName } : {}),
+    ...(zones.length === 0 ? {} : { zones }),
     ...(endpoint.hostname ? { hostname: endpoint.hostname } : {}),
     workload:
       pod === undefined

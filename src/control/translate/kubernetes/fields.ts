@@ -34,6 +34,7 @@ export const service = message(
           selector: effective(map(string)),
           ports: effective(list(servicePort)),
           publishNotReadyAddresses: effective(bool),
+          trafficDistribution: effective(string),
         },
         open,
       ),
@@ -69,6 +70,13 @@ export const endpointSlice = message(
             nodeName: effective(string),
             zone: effective(string),
             hostname: effective(string),
+            hints: effective(
+              message(
+                'EndpointHints',
+                { forZones: effective(list(message('ForZone', { name: effective(string) }, open))) },
+                open,
+              ),
+            ),
           },
           open,
         ),
@@ -157,10 +165,17 @@ export const pod = message(
   open,
 );
 
+export const secret = message(
+  'Secret',
+  { type: effective(string), data: effective(map(string)), stringData: effective(map(string)) },
+  open,
+);
+
 export const namespace = message('Namespace', {}, open);
 export const node = message('Node', {}, open);
 
 export type ServiceValue = Read<typeof service>;
 export type EndpointSliceValue = Read<typeof endpointSlice>;
 export type EndpointsValue = Read<typeof endpoints>;
+export type SecretValue = Read<typeof secret>;
 export type PodValue = Read<typeof pod>;

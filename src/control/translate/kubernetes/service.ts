@@ -9,6 +9,13 @@ type Service = Decoded<'Service'>;
 
 /** Istio's annotation for Services, which have no field for it. */
 const EXPORT_TO = 'networking.istio.io/exportTo';
+/** Istio's, before Kubernetes had its field. */
+const DISTRIBUTION = 'networking.istio.io/traffic-distribution';
+const NEAR: Readonly<Record<string, 'zone' | 'node'>> = {
+  PreferClose: 'zone',
+  PreferSameZone: 'zone',
+  PreferSameNode: 'node',
+};
 
 export function servicePorts({ value }: Service): readonly ServicePort[] {
   const ports: ServicePort[] = [];
@@ -32,6 +39,7 @@ export function meshService(service: Service, endpoints: readonly ServiceEndpoin
   const addresses = [...new Set([spec.clusterIP ?? '', ...(spec.clusterIPs ?? [])])].filter(
     (address) => address !== '' && address !== 'None',
   );
+  const near = nearOf(service, endpoints);
   const written = object.annotations[EXPORT_TO];
   return {
     host: serviceHost(service),
@@ -40,6 +48,7 @@ export function meshService(service: Service, endpoints: readonly ServiceEndpoin
     ports,
     resolution: external ? 'dns' : 'endpoints',
     external,
+    ...(near === undefined ? {} : { near }),
     addresses: external ? [] : addresses,
     endpoints: external ? externalEndpoint(spec.externalName ?? '', ports) : endpoints,
     exportTo: exportedTo(
@@ -51,6 +60,13 @@ export function meshService(service: Service, endpoints: readonly ServiceEndpoin
     ),
     written: { object: objectName(object), place: placeOf(object) },
   };
+}
+
+/** As the Service says, or Kubernetes by hints for every endpoint (`topology-mode: Auto`). */
+function nearOf({ object, value }: Service, endpoints: readonly ServiceEndpoint[]): 'zone' | 'node' | undefined {
+  const asked = value.spec.trafficDistribution ?? object.annotations[DISTRIBUTION] ?? '';
+  if (Object.hasOwn(NEAR, asked)) return NEAR[asked];
+  return endpoints.length > 0 && endpoints.every(({ zones }) => zones !== undefined) ? 'zone' : undefined;
 }
 
 function externalEndpoint(name: string, ports: readonly ServicePort[]): readonly ServiceEndpoint[] {

@@ -2,50 +2,51 @@ import { list, map, message } from '../../../source/schema/message.ts';
 import { bool, boolValue, enumeration, string, uint32 } from '../../../source/schema/scalar.ts';
 import { effective, type Read, refused, reported, required } from '../../../source/schema/type.ts';
 
-const TLS = 'gateways do not terminate TLS yet, and without it the server would speak plain text';
-const tlsValue = { state: 'refused', reason: TLS } as const;
+const PASSED = 'gateways do not pass TLS on unread yet, and nobody would be reached';
+const MESH = 'gateways do not take the mesh’s own certificates yet; write MUTUAL with a credentialName';
+const TLS = 'it is not looked at yet, and without it the server would trust more than it says';
+const MORE = 'a server shows one certificate yet: write credentialName';
 
 const tlsProtocol = enumeration('TLSProtocol', {
-  TLS_AUTO: tlsValue,
-  TLSV1_0: tlsValue,
-  TLSV1_1: tlsValue,
-  TLSV1_2: tlsValue,
-  TLSV1_3: tlsValue,
+  TLS_AUTO: 'effective',
+  TLSV1_0: 'effective',
+  TLSV1_1: 'effective',
+  TLSV1_2: 'effective',
+  TLSV1_3: 'effective',
 });
 
 const tlsCertificate = message('ServerTLSSettings.TLSCertificate', {
-  serverCertificate: refused(string, TLS),
-  privateKey: refused(string, TLS),
-  caCertificates: refused(string, TLS),
+  serverCertificate: refused(string, MORE),
+  privateKey: refused(string, MORE),
+  caCertificates: refused(string, MORE),
 });
 
 export const serverTls = message('ServerTLSSettings', {
   httpsRedirect: effective(bool),
-  mode: refused(
+  mode: effective(
     enumeration('TLSmode', {
-      PASSTHROUGH: tlsValue,
-      SIMPLE: tlsValue,
-      MUTUAL: tlsValue,
-      AUTO_PASSTHROUGH: tlsValue,
-      ISTIO_MUTUAL: tlsValue,
-      OPTIONAL_MUTUAL: tlsValue,
+      PASSTHROUGH: { state: 'refused', reason: PASSED },
+      SIMPLE: 'effective',
+      MUTUAL: 'effective',
+      AUTO_PASSTHROUGH: { state: 'refused', reason: PASSED },
+      ISTIO_MUTUAL: { state: 'refused', reason: MESH },
+      OPTIONAL_MUTUAL: 'effective',
     }),
-    TLS,
   ),
-  serverCertificate: refused(string, TLS),
-  privateKey: refused(string, TLS),
-  caCertificates: refused(string, TLS),
+  serverCertificate: effective(string),
+  privateKey: effective(string),
+  caCertificates: effective(string),
   caCrl: refused(string, TLS),
-  credentialName: refused(string, TLS),
-  credentialNames: refused(list(string), TLS),
-  caCertCredentialName: refused(string, TLS),
-  tlsCertificates: refused(list(tlsCertificate), TLS),
-  subjectAltNames: refused(list(string), TLS),
-  verifyCertificateSpki: refused(list(string), TLS),
-  verifyCertificateHash: refused(list(string), TLS),
-  minProtocolVersion: refused(tlsProtocol, TLS),
-  maxProtocolVersion: refused(tlsProtocol, TLS),
-  cipherSuites: refused(list(string), TLS),
+  credentialName: effective(string),
+  credentialNames: refused(list(string), MORE),
+  caCertCredentialName: refused(string, MORE),
+  tlsCertificates: refused(list(tlsCertificate), MORE),
+  subjectAltNames: effective(list(string)),
+  verifyCertificateSpki: effective(list(string)),
+  verifyCertificateHash: effective(list(string)),
+  minProtocolVersion: effective(tlsProtocol),
+  maxProtocolVersion: effective(tlsProtocol),
+  cipherSuites: effective(list(string)),
   insecureSkipVerify: refused(boolValue, TLS),
 });
 
