@@ -1,5 +1,5 @@
 // Issue 5, section 5, with a real API server: the CA's Secret shared by replicas, tokens reviewed, roots in each namespace.
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { freePort, output, Program, until } from '../support/process.ts';
@@ -21,7 +21,10 @@ const replicas: Replica[] = [];
 /** A kubeconfig for a token that the API server itself gave. */
 async function kubeconfigOf(namespace: string, account: string): Promise<string> {
   const token = (await api.kubectl(['-n', namespace, 'create', 'token', account])).trim();
-  return api.kubeconfigOf(token);
+  const config = JSON.parse(readFileSync(api.kubeconfig, 'utf8'));
+  const file = join(api.folder, `${account}.conf`);
+  writeFileSync(file, JSON.stringify({ ...config, users: [{ name: 'user', user: { token } }] }), { mode: 0o600 });
+  return file;
 }
 
 async function replica(kubeconfig: string): Promise<Replica> {
@@ -59,7 +62,19 @@ async function sidecar({ tls }: Replica, account: string, audience: string, name
   const program = new Program(
     `remora proxy ${account}`,
     NODE,
-    [REMORA, 'proxy', '--sidecar', '--control', `https://localhost:${tls}`, '--admin', `127.0.0.1:${admin}`, '--ca-token', file, '--ca-root', rootFile],
+    [
+      REMORA,
+      'proxy',
+      '--sidecar',
+      '--control',
+      `https://localhost:${tls}`,
+      '--admin',
+      `127.0.0.1:${admin}`,
+      '--ca-token',
+      file,
+      '--ca-root',
+      rootFile,
+    ],
     {
       POD_NAME: `${account}-1`,
       POD_NAMESPACE: namespace,
@@ -76,7 +91,9 @@ beforeAll(async () => {
   api = await startKubeApi();
   const { text: manifests } = await output(NODE, [REMORA, 'install', '--dry-run']);
   // The namespace and the rights, as they are installed; no program runs here.
-  const documents = manifests.split(/^---$/m).filter((one) => /^kind: (?:Namespace|ServiceAccount|ClusterRole|ClusterRoleBinding|Role|RoleBinding)$/m.test(one));
+  const documents = manifests
+    .split(/^---$/m)
+    .filter((one) => /^kind: (?:Namespace|ServiceAccount|ClusterRole|ClusterRoleBinding|Role|RoleBinding)$/m.test(one));
   await api.kubectl(['create', 'namespace', 'remora-system']).catch(() => '');
   await api.apply(documents.join('---\n'));
   await api.kubectl(['create', 'namespace', 'shop']);
@@ -95,13 +112,22 @@ afterAll(async () => {
 
 describe('identities on a real API server', () => {
   it('have one root, whichever replica came first, and it is in every namespace', async () => {
-    const root = await until('the root of shop', () => rootOf('shop'), 60_000);
+    await until('the root of shop', async () => (await rootOf('shop')) !== '', 60_000);
+    const root = await rootOf('shop');
     expect(await rootOf('kube-system')).toBe('');
-    const secret = await api.kubectl(['-n', 'remora-system', 'get', 'secret', 'remora-ca-secret', '-o', 'jsonpath={.data.root-cert\\.pem}']);
+    const secret = await api.kubectl([
+      '-n',
+      'remora-system',
+      'get',
+      'secret',
+      'remora-ca-secret',
+      '-o',
+      'jsonpath={.data.root-cert\\.pem}',
+    ]);
     expect(Buffer.from(secret, 'base64').toString()).toBe(root);
     writeFileSync(rootFile, root);
     await api.kubectl(['create', 'namespace', 'later']);
-    expect(await until('the root of a later namespace', () => rootOf('later'), 30_000)).toBe(root);
+    await until('the root of a later namespace', async () => (await rootOf('later')) === root, 30_000);
   });
 
   it('are given by either replica to who has a token for the CA', async () => {
@@ -122,7 +148,9 @@ describe('identities on a real API server', () => {
     await until('the refusal', () => /UNAUTHENTICATED/.test(stranger.program.stderr), 30_000);
     const liar = await sidecar(one, 'reviews', 'istio-ca', 'later');
     await until('the other refusal', () => /PERMISSION_DENIED/.test(liar.program.stderr), 30_000);
-    expect(liar.program.stderr).toMatch(/the caller is spiffe:\/\/cluster\.local\/ns\/shop\/sa\/reviews|INVALID_ARGUMENT/);
+    expect(liar.program.stderr).toMatch(
+      /the caller is spiffe:\/\/cluster\.local\/ns\/shop\/sa\/reviews|INVALID_ARGUMENT/,
+    );
     await Promise.all([stranger, liar].map(({ program }) => program.stop()));
   });
 });

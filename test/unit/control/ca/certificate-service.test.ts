@@ -5,14 +5,20 @@ import { authenticator, certificateService } from '../../../../src/control/ca/ce
 import { TokenRefused, type TokenReviewer } from '../../../../src/control/ca/token-review.ts';
 import type { CallFacts } from '../../../../src/control/serve/caller.ts';
 import { decode, encode, Problems } from '../../../../src/xds/proto/codec.ts';
-import { CREATE_CERTIFICATE, IstioCertificateRequest, IstioCertificateResponse } from '../../../../src/xds/proto/istio-ca.ts';
+import {
+  CREATE_CERTIFICATE,
+  IstioCertificateRequest,
+  IstioCertificateResponse,
+} from '../../../../src/xds/proto/istio-ca.ts';
 import { manualClock } from '../../../support/clock.ts';
 import { authorityOptions, CALLER, CALLER_ID, csr, x509 } from './support.ts';
 
 const CALL: CallFacts = { peer: '10.0.0.7:40000', secure: true, loopback: false, token: '', certificate: null };
 const REVIEWER = {
   identify: (token: string) =>
-    token === 'pod' ? Promise.resolve(CALLER) : Promise.reject(token === 'away' ? new Error('away') : new TokenRefused('no')),
+    token === 'pod'
+      ? Promise.resolve(CALLER)
+      : Promise.reject(token === 'away' ? new Error('away') : new TokenRefused('no')),
 } as unknown as TokenReviewer;
 
 describe('who calls', () => {
@@ -90,6 +96,8 @@ describe('IstioCertificateService', () => {
     const clock = manualClock();
     const ca = new CertificateAuthority(authorityOptions({ clock }));
     const method = certificateService(ca, () => Promise.resolve(CALLER), silentLogger(clock));
-    await expect(method.handle(encode(IstioCertificateRequest, { csr: csr() }), CALL)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await expect(method.handle(encode(IstioCertificateRequest, { csr: csr() }), CALL)).rejects.toMatchObject({
+      code: 'UNAVAILABLE',
+    });
   });
 });
