@@ -5,11 +5,7 @@ import { authenticator, certificateService } from '../../../../src/control/ca/ce
 import { TokenRefused, type TokenReviewer } from '../../../../src/control/ca/token-review.ts';
 import type { CallFacts } from '../../../../src/control/serve/caller.ts';
 import { decode, encode, Problems } from '../../../../src/xds/proto/codec.ts';
-import {
-  CREATE_CERTIFICATE,
-  IstioCertificateRequest,
-  IstioCertificateResponse,
-} from '../../../../src/xds/proto/istio-ca.ts';
+import { IstioCertificateRequest, IstioCertificateResponse } from '../../../../src/xds/proto/gen/istio/v1/auth.ts';
 import { manualClock } from '../../../support/clock.ts';
 import { authorityOptions, CALLER, CALLER_ID, csr, x509 } from './support.ts';
 
@@ -57,7 +53,7 @@ describe('IstioCertificateService', () => {
     const ca = new CertificateAuthority(authorityOptions({ clock }));
     await ca.start();
     const method = certificateService(ca, () => Promise.resolve(caller), silentLogger(clock));
-    expect(method.path).toBe(CREATE_CERTIFICATE);
+    expect(method.path).toBe('/istio.v1.auth.IstioCertificateService/CreateCertificate');
     return async (request: IstioCertificateRequest | Uint8Array) => {
       const bytes = request instanceof Uint8Array ? request : encode(IstioCertificateRequest, request);
       const answer = await method.handle(bytes, CALL);
