@@ -153,6 +153,7 @@ function sidecar(
     workload: `${flags.service}-${flags.version}`,
     labels: { app: flags.service, version: flags.version },
     admin: { host: '127.0.0.1', port: 0 },
+    ...(identity === null ? {} : { serviceAccount: identity.id.serviceAccount }),
     metadata: {
       ...identityMetadata(identity),
       REMORA: {
