@@ -225,6 +225,12 @@ up_locked() {
   start kube-proxy "$BIN/kube-proxy" --config="$STATE/kube-proxy.yaml"
   await 'the node' kubelet inside "$BIN/kubectl" wait --for=condition=Ready "node/$NODE" --timeout=1s
   sysctl -qp "$STATE/sysctls" || true
+  # All pods together weigh as much as two of the host's processes: on a machine that does other things they would starve.
+  if [ -e /sys/fs/cgroup/cpu/kubepods ]; then
+    echo 20480 >/sys/fs/cgroup/cpu/kubepods/cpu.shares
+  elif [ -e /sys/fs/cgroup/kubepods/cpu.weight ]; then
+    echo 1000 >/sys/fs/cgroup/kubepods/cpu.weight
+  fi
   await 'service accounts' kube-controller-manager inside "$BIN/kubectl" get serviceaccount default
   inside "$BIN/kubectl" apply --server-side -f "$HERE/coredns.yaml" >/dev/null
   await 'cluster DNS' kubelet inside "$BIN/kubectl" -n kube-system wait --for=condition=Available deployment/coredns --timeout=1s
