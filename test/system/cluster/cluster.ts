@@ -103,46 +103,15 @@ export async function bringUp(): Promise<void> {
   await run('bash', [NODE_SH, 'up']);
 }
 
-/** The CRDs, the control server and the ingress gateway, by our own manifests. Idempotent. */
-export async function installRemora(): Promise<void> {
+/** The CRDs, the control server and the ingress gateway, by our own manifests; `name=value`. Idempotent. */
+export async function installRemora(...values: readonly string[]): Promise<void> {
+  const sets = values.flatMap((value) => ['--set', value]);
   await kubectl(['apply', '--server-side', '-f', join(PROGRAMS, 'istio-crds.yaml')]);
   const install = (...flags: string[]) => run(REMORA[0], [REMORA[1], 'install', '--dry-run', ...flags]);
-  const caBundle = await webhookCertificate();
-  await apply(await install('--set', `webhookCaBundle=${caBundle}`));
+  await apply(await install(...sets));
   await rolledOut(SYSTEM, 'remora-control');
-  await apply(await install('--part', 'ingress', '--set', 'ingressServiceType=NodePort'));
+  await apply(await install('--part', 'ingress', '--set', 'ingressServiceType=NodePort', ...sets));
   await rolledOut(SYSTEM, 'remora-ingressgateway');
-}
-
-/** A certificate of the webhooks, once; base64 of it. */
-async function webhookCertificate(): Promise<string> {
-  const [cert, key] = [join(STATE, 'webhook.crt'), join(STATE, 'webhook.key')];
-  if (!existsSync(cert)) {
-    const name = `remora-control.${SYSTEM}.svc`;
-    await run('openssl', [
-      'req',
-      '-x509',
-      '-newkey',
-      'ec',
-      '-pkeyopt',
-      'ec_paramgen_curve:P-256',
-      '-nodes',
-      '-days',
-      '2',
-      '-keyout',
-      key,
-      '-out',
-      cert,
-      '-subj',
-      `/CN=${name}`,
-      '-addext',
-      `subjectAltName=DNS:${name}`,
-    ]);
-  }
-  await apply(JSON.stringify({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: SYSTEM } }));
-  const secret = ['create', 'secret', 'tls', 'remora-webhook', `--cert=${cert}`, `--key=${key}`];
-  await apply(await kubectl([...secret, '-n', SYSTEM, '--dry-run=client', '-o', 'yaml']));
-  return readFileSync(cert).toString('base64');
 }
 
 /** Bookinfo as a user deploys it: `config/bookinfo` and `deploy/demo`. */
