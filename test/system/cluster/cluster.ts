@@ -103,9 +103,12 @@ export async function bringUp(): Promise<void> {
   await run('bash', [NODE_SH, 'up']);
 }
 
+/** Two cores have to hold everything, and twice while it is rolled. */
+const SMALL = ['resources.cpu=20m', 'proxyResources.cpu=20m'];
+
 /** The CRDs, the control server and the ingress gateway, by our own manifests; `name=value`. Idempotent. */
 export async function installRemora(...values: readonly string[]): Promise<void> {
-  const sets = values.flatMap((value) => ['--set', value]);
+  const sets = [...SMALL, ...values].flatMap((value) => ['--set', value]);
   await kubectl(['apply', '--server-side', '-f', join(PROGRAMS, 'istio-crds.yaml')]);
   const install = (...flags: string[]) => run(REMORA[0], [REMORA[1], 'install', '--dry-run', ...flags]);
   await apply(await install(...sets));
