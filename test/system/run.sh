@@ -67,6 +67,6 @@ done
 test/system/kube/build.sh node >/dev/null || fail "Kubernetes cannot be built"
 [ -f dist/remora.js ] || fail 'dist/remora.js is missing: run `npm run setup`'
 
-# Tests of the cluster start the node where it is not up; nothing of it stays.
-trap 'test/system/kube/node.sh down' EXIT
+# Tests of the cluster start the node; nothing of it stays, unless somebody had it up before.
+test/system/kube/node.sh is-up || trap 'test/system/kube/node.sh down' EXIT
 node_modules/.bin/node node_modules/vitest/vitest.mjs run --config test/system/vitest.config.ts "$@"

@@ -2,6 +2,7 @@
 # A real Kubernetes of one node: in a network namespace of its own, with containerd and images from this machine's files.
 #   node.sh up                from nothing to a Ready node with DNS in 10 to 30 s; what runs already is kept
 #   node.sh down              ends it by its pid files and takes its state away; the build and the images stay
+#   node.sh is-up             by its exit code
 #   node.sh kubectl …         kubectl as administrator
 #   node.sh inside COMMAND…   runs something in the node's network
 # It leaves the host's network as it was, but for one veth pair with its routes while it is up: pods are 10.244.0.0/24,
@@ -294,5 +295,6 @@ case "$verb" in
     inside "$BIN/kubectl" "$@"
     ;;
   inside) inside "$@" ;;
-  *) fail "node.sh up|down|kubectl|inside, got '$verb'" ;;
+  is-up) alive kubelet ;;
+  *) fail "node.sh up|down|is-up|kubectl|inside, got '$verb'" ;;
 esac
