@@ -33,6 +33,7 @@ const MATRIX: Matrix = {
   'protocol/http2': ['base', 'protocol/http'],
   'protocol/grpc': ['base', 'protocol/http', 'protocol/http2'],
   'protocol/sniff': ['base'],
+  'protocol/dns': ['base'],
 
   'xds/proto': [],
   'xds/resources': [
@@ -153,6 +154,14 @@ const MATRIX: Matrix = {
     'proxy/telemetry',
     'proxy/tls',
   ],
+  'proxy/dns': [
+    'base',
+    'model',
+    'protocol/dns',
+    'proxy/telemetry',
+    { to: 'protocol/sniff', only: /\/ip-text\.ts$/, why: 'addresses as octets' },
+    { to: 'proxy/io', only: /\/listen-sockets\.ts$/, why: 'listening sockets that outlive the process' },
+  ],
   'proxy/admin': [
     'base',
     'model',
@@ -189,6 +198,8 @@ const MATRIX: Matrix = {
     'proxy/tls',
     'proxy/admin',
     'proxy/identity',
+    'proxy/dns',
+    { to: 'protocol/dns', only: /\/resolv-conf\.ts$/, why: 'reads the pod’s, for the DNS proxy' },
     'xds/proto',
     'xds/bootstrap',
     'xds/client',

@@ -41,6 +41,7 @@ interface ProxyFlags extends IdentityFlags {
   readonly lastGood?: string;
   readonly health?: SocketAddress;
   readonly prometheus?: SocketAddress;
+  readonly dns?: readonly SocketAddress[];
   readonly drainTimeS: number;
   readonly drainStrategy: DrainStrategy;
   readonly terminationGracePeriodS: number;
@@ -103,6 +104,11 @@ export function proxyCommand(): Command {
     .option('--explain', 'local replies say why in their bodies')
     .option('--health <address>', 'serve /healthz/ready here; 15021 in a pod', parseAddress)
     .option('--prometheus <address>', 'serve /stats/prometheus here; 15090 in a pod', parseAddress)
+    .option(
+      '--dns <address>',
+      'answer DNS of the program beside it here, UDP and TCP; localhost:PORT is both loopback addresses',
+      parseDnsAddress,
+    )
     .option('--last-good <file>', 'keep the last good config here, for a start without the control server')
     .addHelpText(
       'after',
@@ -143,6 +149,7 @@ async function runProxy(flags: ProxyFlags): Promise<void> {
     ...(identity === null ? {} : { identity }),
     ...(flags.health === undefined ? {} : { health: flags.health }),
     ...(flags.prometheus === undefined ? {} : { prometheus: flags.prometheus }),
+    ...(flags.dns === undefined ? {} : { dns: { addresses: flags.dns, resolvConf: readText('/etc/resolv.conf') } }),
     ...(flags.lastGood === undefined ? {} : { lastGoodPath: flags.lastGood }),
   });
   const quit = onStop(async (signal) => {
@@ -205,12 +212,14 @@ function bootstrapText(flags: ProxyFlags): { name: string; text: string } {
       'no bootstrap: give one with -c FILE or --config-yaml TEXT, or --sidecar or --router with --control ADDR',
     );
   }
+  return { name: flags.config, text: readText(flags.config) };
+}
+
+function readText(path: string): string {
   try {
-    return { name: flags.config, text: readFileSync(flags.config, 'utf8') };
+    return readFileSync(path, 'utf8');
   } catch (error) {
-    throw new ConfigError(
-      `cannot read ${flags.config}: ${errorCode(error) === 'ENOENT' ? 'no such file' : messageOf(error)}`,
-    );
+    throw new ConfigError(`cannot read ${path}: ${errorCode(error) === 'ENOENT' ? 'no such file' : messageOf(error)}`);
   }
 }
 
@@ -237,6 +246,7 @@ function flagBootstrap(flags: ProxyFlags): string {
     metadata: {
       ...pod?.metadata,
       ...identityMetadata(identityOf(flags)),
+      ...(flags.dns === undefined ? {} : { DNS_CAPTURE: 'true' }),
       ...(Object.keys(remora).length === 0 && pod !== null ? {} : { REMORA: remora }),
     },
     ...(flags.domainSuffix === undefined ? {} : { domainSuffix: flags.domainSuffix }),
@@ -294,6 +304,13 @@ export function parseAddress(text: string): SocketAddress {
   const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:]*)):(\d{1,5})$/.exec(text);
   if (match === null || Number(match[3]) > 65535) throw new InvalidArgumentError('must be host:port');
   return { host: match[1] ?? (match[2] || '127.0.0.1'), port: Number(match[3]) };
+}
+
+/** Both families of loopback by one name: redirected DNS comes to the one that its server is of. */
+export function parseDnsAddress(text: string): readonly SocketAddress[] {
+  const address = parseAddress(text);
+  if (address.host !== 'localhost') return [address];
+  return ['127.0.0.1', '::1'].map((host) => ({ host, port: address.port }));
 }
 
 export function logLevel(text: string): LogLevel {

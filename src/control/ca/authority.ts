@@ -136,6 +136,7 @@ export class CertificateAuthority {
       return;
     }
     let stored = (await store.load()) ?? (await this.#make());
+    readCa(stored.files, clock.wall());
     const step = this.#options.mayRotate()
       ? nextStep(stored.files, this.trustDomain, clock.wall(), this.#holdMs)
       : null;

@@ -8,6 +8,7 @@ import { EMPTY_SNAPSHOT, type Snapshot } from '../../model/snapshot.ts';
 import type { AdsSource, Bootstrap } from '../../xds/bootstrap/bootstrap.ts';
 import type { DynamicConfig } from '../../xds/client/dynamic-config.ts';
 import type { AdminServer } from '../admin/server.ts';
+import type { DnsProxy } from '../dns/dns-proxy.ts';
 import { HTTP_FILTER_TYPES } from '../filters/standard.ts';
 import { LogSinks } from '../telemetry/accesslog/sink.ts';
 import { identityOfNode } from '../telemetry/metrics/identity.ts';
@@ -18,6 +19,7 @@ import { systemResolver } from '../upstream/dns.ts';
 import { standardBalancers } from '../upstream/lb/standard.ts';
 import type { AppOptions } from './admin.ts';
 import { SnapshotApplier } from './apply.ts';
+import type { DnsOptions } from './dns.ts';
 import { DrainManager, type DrainSettings } from './drain.ts';
 import { ProxyEnvironment } from './environment.ts';
 import type { HotRestart } from './hot-restart.ts';
@@ -43,6 +45,8 @@ export interface ProxyOptions {
   readonly health?: SocketAddress;
   /** Where `/stats/prometheus` is served, for a scraper; absent: nowhere. */
   readonly prometheus?: SocketAddress;
+  /** Answers DNS for the program beside it; absent: nobody's. */
+  readonly dns?: DnsOptions;
   /** The application in the same pod, whose probes and metrics go by this proxy; absent: none. */
   readonly app?: AppOptions;
   /** Ends the process in good order (`POST /quitquitquit`). */
@@ -67,6 +71,7 @@ export class Proxy {
   readonly #sweeper: StatSweeper;
   #discovery: DynamicConfig | null = null;
   #identity: ProxyIdentity | null = null;
+  #dns: DnsProxy | null = null;
   readonly #admin: { readonly server: AdminServer; readonly address: SocketAddress }[] = [];
   /** True once the first whole config is in force. */
   ready = false;
@@ -125,8 +130,10 @@ export class Proxy {
     // Before the config: `/ready` answers while it is awaited. Where another process serves, that one answers.
     if (!takesOver) await this.#serveAdmin();
     await this.#startIdentity();
+    await this.#startDns();
     if (bootstrap.ads === null) await this.applier.apply(statics);
     else await this.#followDiscovery(bootstrap.ads, statics);
+    await this.#dns?.synced;
     // Whoever is told to call this proxy does so by mutual TLS.
     await this.#identity?.workload.ready;
     await hotRestart?.takeOver();
@@ -150,6 +157,11 @@ export class Proxy {
     return this.#admin.find(({ server }) => server.name === 'admin')?.address;
   }
 
+  /** Where DNS is answered; none where it is not. */
+  get dnsAddresses(): readonly SocketAddress[] {
+    return this.#dns?.addresses ?? [];
+  }
+
   get discovery(): DynamicConfig | null {
     return this.#discovery;
   }
@@ -159,6 +171,7 @@ export class Proxy {
     const { hotRestart } = this.#options;
     hotRestart?.beginLeaving();
     for (const { server } of this.#admin) server.leave();
+    this.#dns?.leave();
     const gone = this.drain.handOver(shutdownMs);
     hotRestart?.left();
     await gone;
@@ -169,6 +182,7 @@ export class Proxy {
     for (const { server } of this.#admin) await server.close();
     await this.#discovery?.close();
     this.#identity?.close();
+    await this.#dns?.close();
     this.applier.close();
     this.env.overloadManager.close();
     this.#sweeper.stop();
@@ -219,6 +233,15 @@ export class Proxy {
     this.#identity.start();
   }
 
+  async #startDns(): Promise<void> {
+    const { dns, bootstrap } = this.#options;
+    if (dns === undefined) return;
+    const { startDns } = await import('./dns.ts');
+    this.#dns = await startDns(dns, bootstrap, this.env);
+    // Nobody will tell it of any name.
+    if (bootstrap.ads === null) this.#dns.update([]);
+  }
+
   async #followDiscovery(ads: AdsSource, statics: Snapshot): Promise<void> {
     const { bootstrap, version, lastGoodPath } = this.#options;
     // gRPC and HTTP/2 cost a fifth of the process's memory: only a proxy that asks somebody loads them.
@@ -226,8 +249,10 @@ export class Proxy {
     const discovery = startDiscovery(bootstrap, ads, statics, this.env, version, {
       lastGoodPath,
       dial: this.#identity?.adsDial,
+      names: this.#dns !== null,
     });
     this.#discovery = discovery;
+    discovery.names.subscribe((names) => this.#dns?.update(names ?? []));
     discovery.store.secrets.subscribe((secrets) => this.env.tls.secrets.update(secrets));
     await new Promise<void>((resolve, reject) => {
       let first = true;

@@ -8,9 +8,19 @@ import { DynamicConfig } from '../../xds/client/dynamic-config.ts';
 import { GrpcTransport } from '../../xds/client/grpc-transport.ts';
 import { secretsOf } from '../../xds/client/references.ts';
 import { decodersOf } from '../../xds/client/resource-decoder.ts';
+import { NAME_TABLE } from '../../xds/resources/name-table.ts';
 import { standardResourceTypes } from '../../xds/resources/standard.ts';
 import type { ProxyEnvironment } from './environment.ts';
 import { proxyDecodeContext } from './extensions.ts';
+
+/** What not every proxy has. */
+export interface DiscoveryOptions {
+  readonly lastGoodPath?: string | undefined;
+  /** How the server is reached; undefined: in plain text. */
+  readonly dial?: Dial | undefined;
+  /** It answers DNS, and asks for the names. */
+  readonly names?: boolean;
+}
 
 /** Starts discovery as the bootstrap says. Loaded only by a proxy that has an ADS server. */
 export function startDiscovery(
@@ -19,11 +29,9 @@ export function startDiscovery(
   statics: Snapshot,
   env: ProxyEnvironment,
   version: string,
-  { lastGoodPath, dial }: { readonly lastGoodPath: string | undefined; readonly dial: Dial | undefined } = {
-    lastGoodPath: undefined,
-    dial: undefined,
-  },
+  { lastGoodPath, dial, names = false }: DiscoveryOptions = {},
 ): DynamicConfig {
+  const types = names ? [...standardResourceTypes, NAME_TABLE] : standardResourceTypes;
   const log = env.log.child('xds');
   const dynamic = new DynamicConfig({
     transports: targetsOf(bootstrap, ads).map(
@@ -38,11 +46,12 @@ export function startDiscovery(
     ),
     mode: ads.delta ? 'delta' : 'sotw',
     node: encodeNode(bootstrap.node, version),
-    decoders: decodersOf(standardResourceTypes, { ...proxyDecodeContext(), runtime: bootstrap.runtime }),
+    decoders: decodersOf(types, { ...proxyDecodeContext(), runtime: bootstrap.runtime }),
     clock: env.clock,
     random: env.random,
     log,
     statics,
+    names,
     secretsOf,
     dynamic: { listeners: bootstrap.listenerSource?.kind === 'ads', clusters: bootstrap.clusterSource?.kind === 'ads' },
     ...(lastGoodPath === undefined ? {} : { lastGoodPath }),

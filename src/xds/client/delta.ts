@@ -60,7 +60,7 @@ export class DeltaProtocol implements AdsProtocol {
     for (const resource of response.resources ?? []) {
       // Without a body it is only a heartbeat: it would renew a TTL, and we keep none.
       if (resource.resource === undefined) continue;
-      received.push({ name: resource.name, version: resource.version ?? '', any: resource.resource });
+      received.push({ name: resource.name ?? '', version: resource.version ?? '', any: resource.resource });
     }
     const verdict = judge(decoder, received, subscription.held);
     const updated = hold(subscription, verdict.accepted);

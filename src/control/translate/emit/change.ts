@@ -2,7 +2,7 @@ import type { Mesh } from '../../mesh/mesh.ts';
 import type { MeshService } from '../../mesh/service.ts';
 import type { ChangeScope } from '../../serve/source.ts';
 import { hostMatches } from '../names.ts';
-import { isPopulated } from './scope.ts';
+import { isHeadless, isPopulated } from './scope.ts';
 
 /**
  * How far a change reaches: null is no change at all. Endpoints alone touch EDS alone, unless a destination became
@@ -34,9 +34,14 @@ export function changeScope(before: Mesh, after: Mesh, captures = false): Change
   return scope;
 }
 
-function instances({ endpoints }: MeshService): string {
-  return endpoints
-    .map(({ address, ports }) => `${address} ${[...ports]}`)
+/** Also which of a headless service's are ready: by its name the app finds these. */
+function instances(service: MeshService): string {
+  const headless = isHeadless(service);
+  return service.endpoints
+    .map(
+      ({ address, ports, health, hostname = '' }) =>
+        `${address} ${[...ports]}${headless ? ` ${health} ${hostname}` : ''}`,
+    )
     .sort()
     .join('\n');
 }

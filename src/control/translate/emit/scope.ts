@@ -15,7 +15,7 @@ export interface EmitNode {
   readonly key: string;
   /** `envoy/1.40.0` */
   readonly userAgent: string;
-  /** As the proxy sent it; only `REMORA` is read. */
+  /** As the proxy sent it; only `REMORA`, `DNS_CAPTURE` and `DNS_AUTO_ALLOCATE` are read. */
   readonly metadata?: JsonObject;
   /** `REDIRECT` and `TPROXY`: iptables lead its pod's connections to it. */
   readonly interceptionMode?: string;
@@ -36,7 +36,7 @@ export function isHttp(port: ServicePort): boolean {
   return HTTP.has(port.protocol);
 }
 
-export type ScopeOptions = Partial<Pick<Scope, 'http2' | 'captured' | 'outbound' | 'trustDomain'>>;
+export type ScopeOptions = Partial<Pick<Scope, 'http2' | 'captured' | 'outbound' | 'trustDomain' | 'allocates'>>;
 
 /**
  * The mesh as the proxies of one kind, one namespace and one set of relevant labels see it. Everything that is
@@ -53,6 +53,8 @@ export class Scope {
   readonly outbound: OutboundPolicy;
   /** Whose identities endpoints have, for proxies that speak mutual TLS; '' for those that do not. */
   readonly trustDomain: string;
+  /** Hosts without an address have their own one, of {@link captured}'s families. */
+  readonly allocates: boolean;
   readonly #services: Map<string, MeshService>;
   readonly #policies = new Map<MeshService, TrafficPolicyRule | null>();
   readonly #tables = new Map<string, TableIndex>();
@@ -61,16 +63,25 @@ export class Scope {
     mesh: Mesh,
     namespace: string,
     labels: ReadonlyMap<string, string>,
-    { http2 = true, captured = null, outbound = 'ALLOW_ANY', trustDomain = '' }: ScopeOptions = {},
+    {
+      http2 = true,
+      captured = null,
+      outbound = 'ALLOW_ANY',
+      trustDomain = '',
+      allocates = false,
+    }: ScopeOptions = {},
   ) {
     this.mesh = mesh;
     this.http2 = http2;
     this.captured = captured;
     this.outbound = outbound;
     this.trustDomain = trustDomain;
+    this.allocates = allocates;
     this.namespace = namespace;
     this.labels = labels;
-    this.#services = new Map([...mesh.services].filter(([, service]) => visibleTo(service.exportTo, namespace)));
+    this.#services = new Map();
+    for (const [host, service] of mesh.services)
+      if (visibleTo(service.exportTo, namespace)) this.#services.set(host, this.#seen(service));
   }
 
   /** What clusters depend on besides their service and its policy. */
@@ -83,15 +94,21 @@ export class Scope {
     return this.#services;
   }
 
-  /** `mesh` is the same but for the endpoints of this service; whether it is visible. */
-  moveEndpoints(mesh: Mesh, service: MeshService): boolean {
+  /** The service as these proxies see it, with an address where it has none. */
+  #seen(service: MeshService): MeshService {
+    return this.allocates && service.autoAddresses !== undefined ? allocated(service, this.captured ?? '4') : service;
+  }
+
+  /** `mesh` is the same but for the endpoints of this service; the service as it is seen, null when it is not. */
+  moveEndpoints(mesh: Mesh, moved: MeshService): MeshService | null {
     this.mesh = mesh;
+    const service = this.#seen(moved);
     const before = this.#services.get(service.host);
-    if (before === undefined) return false;
+    if (before === undefined) return null;
     this.#policies.set(service, this.policyOf(before));
     this.#policies.delete(before);
     this.#services.set(service.host, service);
-    return true;
+    return service;
   }
 
   /** The DestinationRule for calls to a service: the caller's namespace comes first, then the service's, then the root. */
@@ -131,6 +148,24 @@ export class Scope {
     }
     return index;
   }
+}
+
+/** One object for one service, by families: whoever compares services does so by identity. */
+const allocatedServices = new WeakMap<MeshService, Map<string, MeshService>>();
+
+function allocated(service: MeshService, families: CaptureFacts['families']): MeshService {
+  let known = allocatedServices.get(service);
+  if (known === undefined) {
+    known = new Map();
+    allocatedServices.set(service, known);
+  }
+  let seen = known.get(families);
+  if (seen === undefined) {
+    const own = service.autoAddresses ?? [];
+    seen = { ...service, addresses: own.filter((address) => families.includes(address.includes(':') ? '6' : '4')) };
+    known.set(families, seen);
+  }
+  return seen;
 }
 
 /** Route tables by host. For each host the first table is the whole truth (see `translate/istio/merge.ts`). */
@@ -187,7 +222,9 @@ const NO_POLICY: TrafficPolicy = {
 
 /** Without an address of its own: its clients choose among its instances. */
 export function isHeadless(service: MeshService): boolean {
-  return service.resolution === 'endpoints' && service.addresses.length === 0 && !service.external;
+  // An alias has none because its clients call the address of what it stands for.
+  const none = service.addresses.length === 0 && service.aliasOf === undefined;
+  return service.resolution === 'endpoints' && none && !service.external;
 }
 
 /** Whether a request to the destination would find anybody. */

@@ -17,7 +17,7 @@ import {
   resourcesOf,
   versionOf,
 } from '../../serve/snapshot.ts';
-import { CLUSTER, ENDPOINT, LISTENER, ROUTE } from '../../serve/type-urls.ts';
+import { CLUSTER, ENDPOINT, LISTENER, NAME_TABLE, ROUTE } from '../../serve/type-urls.ts';
 import { portMtls, type WorkloadMtls } from '../peer-authentication.ts';
 import { Generations } from './cache.ts';
 import { type CaptureFacts, captureFacts, type OutboundPolicy, sourcesToApp } from './capture.ts';
@@ -38,6 +38,7 @@ import { type AppPort, InboundIndex, isHttpPort, virtualInbound } from './inboun
 import { type DecodedFacts, type InboundPort, laptopFacts } from './laptop.ts';
 import { gatewayAddress, gatewayListener, httpProxyListener, inboundListener, inboundRoutes } from './listener.ts';
 import { inboundMtls } from './mtls.ts';
+import { type Names, NameTables, takesEach } from './name-tables.ts';
 import { parseOutbound } from './names.ts';
 import { type OutboundPlans, outboundListener, outboundPlans, virtualOutbound } from './outbound.ts';
 import { BLACK_HOLE, PASSTHROUGH } from './outside.ts';
@@ -59,6 +60,8 @@ interface Shared {
   endpoints: Resources;
   /** Of captured proxies, made when the first asks. */
   outbound: Outbound | null;
+  /** Of those that answer DNS, made when the first asks. */
+  names: Names | null;
   /** `clusters` with proxies' own ones, by what these are. */
   readonly withOwn: Map<string, Resources>;
 }
@@ -105,6 +108,7 @@ export class MeshEmitter {
   readonly #routes = new Generations<ResourceEntry>();
   readonly #listeners = new Generations<ResourceEntry>();
   readonly #apps = new Generations<ResourceEntry>();
+  readonly #names = new NameTables();
   readonly #maps = new Generations<Resources>();
   readonly #proxies = new Generations<Emitted>();
   #inbound: InboundIndex | null = null;
@@ -140,7 +144,8 @@ export class MeshEmitter {
   #keyOf(node: EmitNode): string {
     let key = this.#keys.get(node);
     if (key === undefined) {
-      key = JSON.stringify([node.key, node.metadata?.REMORA ?? null]);
+      const { REMORA = null, DNS_CAPTURE = null, DNS_AUTO_ALLOCATE = null } = node.metadata ?? {};
+      key = JSON.stringify([node.key, REMORA, DNS_CAPTURE, DNS_AUTO_ALLOCATE]);
       this.#keys.set(node, key);
     }
     return key;
@@ -179,8 +184,9 @@ export class MeshEmitter {
     const { scope } = shared;
     scope.mesh = mesh;
     const entries: ResourceEntry[] = [];
-    for (const service of services) {
-      if (!scope.moveEndpoints(mesh, service)) continue;
+    for (const moved of services) {
+      const service = scope.moveEndpoints(mesh, moved);
+      if (service === null) continue;
       const policy = scope.policyOf(service);
       const shape = `${this.#shapeOf(service)} ${this.#ids.of(policy)} ${scope.kind}`;
       for (const { name, references } of this.#clustersOf(service, policy, shape, scope)) {
@@ -216,7 +222,11 @@ export class MeshEmitter {
   #resources(shared: Shared, node: EmitNode, facts: CaptureFacts | null, key: string): ReadonlyMap<string, Resources> {
     const own = facts === null ? this.#called(shared, node) : this.#captured(shared, facts, node);
     const { clusters, endpoints } = this.#complete(shared, own, node.kind === 'router');
+    if (facts?.dns) shared.names ??= this.#names.of(shared.scope, facts.families);
     return new Map([
+      ...(facts?.dns && shared.names !== null
+        ? [[NAME_TABLE, this.#map(`${key} NDS`, takesEach(node) ? shared.names.each : shared.names.whole)] as const]
+        : []),
       [CLUSTER, this.#map(`${key} CDS`, this.#withOwn(shared, clusters, own.clusters))],
       [ENDPOINT, this.#map(`${key} EDS`, endpoints)],
       [LISTENER, this.#map(`${key} LDS`, own.listeners)],
@@ -259,11 +269,12 @@ export class MeshEmitter {
     const labels = new Map([...node.labels].filter(([key]) => this.#labels.has(key)).sort());
     const http2 = speaksHttp2(node);
     const captured = facts?.families ?? null;
+    const allocates = facts?.allocates ?? false;
     const trustDomain = (node.identity ?? '') === '' ? '' : this.#trustDomain;
-    const key = JSON.stringify([node.namespace, [...labels], http2, captured, trustDomain]);
+    const key = JSON.stringify([node.namespace, [...labels], http2, captured, trustDomain, allocates]);
     let shared = this.#scopes.get(key);
     if (shared === undefined) {
-      const options = { http2, captured, outbound: this.#policy, trustDomain };
+      const options = { http2, captured, outbound: this.#policy, trustDomain, allocates };
       shared = this.#share(new Scope(mesh, node.namespace, labels, options), key);
       this.#scopes.set(key, shared);
     }
@@ -291,7 +302,7 @@ export class MeshEmitter {
       ...shapes,
     ];
     const configKey = createHash('sha256').update(parts.join('\n')).digest('base64url');
-    return { scope, configKey, clusters, endpoints, outbound: null, withOwn: new Map() };
+    return { scope, configKey, clusters, endpoints, outbound: null, names: null, withOwn: new Map() };
   }
 
   #clustersOf(
@@ -535,7 +546,7 @@ function sameEntries(a: Resources, b: Resources): boolean {
 }
 
 function snapshotOf(resources: ReadonlyMap<string, Resources>): ProxySnapshot {
-  const types = [CLUSTER, ENDPOINT, LISTENER, ROUTE];
+  const types = [CLUSTER, ENDPOINT, LISTENER, ROUTE, ...(resources.has(NAME_TABLE) ? [NAME_TABLE] : [])];
   return { version: types.map((type) => versionOf(resources.get(type) ?? NO_ENTRIES)).join('.'), resources };
 }
 

@@ -12,6 +12,7 @@ import { podWorkload } from '../kubernetes/pod.ts';
 import { serviceHost } from '../kubernetes/service.ts';
 import { compareAge, compareText, DOMAIN, hostMatches, visibleTo } from '../names.ts';
 import { MtlsPolicies } from '../peer-authentication.ts';
+import { AUTO_ALLOCATE_LABEL, AutoAddresses, wantsAddress } from './auto-addresses.ts';
 import { delegatedRules, delegateOf } from './delegate.ts';
 import { trafficPolicies } from './destination-rule.ts';
 import { gatewayServers } from './gateway.ts';
@@ -117,7 +118,8 @@ function translateServices(
     services.set(serviceHost(service), made.service);
     findings.push(...made.findings);
   }
-  for (const entry of by.all('ServiceEntry')) addServiceEntry(entry, by, mtls, memo, services, findings);
+  const allocated = new AutoAddresses();
+  for (const entry of by.all('ServiceEntry')) addServiceEntry(entry, by, mtls, memo, services, findings, allocated);
   resolveAliases(services, memo, aliased);
   const sorted = [...services].sort(([a], [b]) => compareText(a, b));
   return memo.get(
@@ -134,6 +136,7 @@ function addServiceEntry(
   memo: Memo,
   services: Map<string, MeshService>,
   findings: Finding[],
+  allocated: AutoAddresses,
 ): void {
   const selects = entry.value.workloadSelector !== undefined;
   const near = <K extends 'Pod' | 'WorkloadEntry'>(kind: K): readonly Decoded<K>[] =>
@@ -147,12 +150,24 @@ function addServiceEntry(
   for (const [i, service] of made.entries()) {
     const other = services.get(service.host);
     if (other === undefined) {
-      services.set(service.host, service);
+      services.set(service.host, withAddresses(service, entry, memo, allocated));
       continue;
     }
     const message = `${service.host} is ${other.written.object} (${other.written.place}) already, which counts; this host of the ServiceEntry has no effect`;
     findings.push(findingAt(entry.object, 'warning', 'conflicting-host', ['spec', 'hosts', i], message));
   }
+}
+
+function withAddresses(
+  service: MeshService,
+  { object }: Decoded<'ServiceEntry'>,
+  memo: Memo,
+  allocated: AutoAddresses,
+): MeshService {
+  if (!wantsAddress(service) || object.labels[AUTO_ALLOCATE_LABEL] === 'false') return service;
+  const autoAddresses = allocated.allocate(service.namespace, service.host);
+  if (autoAddresses.length === 0) return service;
+  return memo.get(`addresses ${service.host}`, [service, ...autoAddresses], () => ({ ...service, autoAddresses }));
 }
 
 /** An ExternalName that names a service of the mesh is that service by another name. */
@@ -164,7 +179,8 @@ function resolveAliases(services: Map<string, MeshService>, memo: Memo, aliased:
     aliased.add(target);
     const alias = memo.get(`alias ${host}`, [service, real], (): MeshService => {
       const ports = service.ports.length === 0 ? real.ports : service.ports;
-      return { ...service, ports, resolution: real.resolution, external: real.external, endpoints: real.endpoints };
+      const { resolution, external, endpoints } = real;
+      return { ...service, ports, resolution, external, endpoints, aliasOf: target };
     });
     services.set(host, alias);
   }

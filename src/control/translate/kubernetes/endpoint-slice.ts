@@ -68,7 +68,21 @@ export function sliceEndpoints(
       }
     }
   }
-  return { endpoints: [...found.values()], findings: context.findings };
+  return { endpoints: withLastResort([...found.values()]), findings: context.findings };
+}
+
+/**
+ * Endpoints that end but still serve take what nobody else is ready for, port by port, as kube-proxy has it (KEP-1669);
+ * where one is ready they finish what they have and get nothing new.
+ */
+function withLastResort(endpoints: readonly ServiceEndpoint[]): readonly ServiceEndpoint[] {
+  if (!endpoints.some(({ health }) => health === 'draining')) return endpoints;
+  const ready = new Set(endpoints.flatMap(({ health, ports }) => (health === 'healthy' ? [...ports.keys()] : [])));
+  return endpoints.map((endpoint) =>
+    endpoint.health === 'draining' && ![...endpoint.ports.keys()].some((port) => ready.has(port))
+      ? { ...endpoint, health: 'healthy' }
+      : endpoint,
+  );
 }
 
 /** Endpoint port by service port: matched by name, as Kubernetes does; a port without a name serves an only port. */
@@ -126,6 +140,7 @@ function addEndpoint(
       endpoint.zone,
       nodes.labels(endpoint.nodeName ?? pod?.value.spec?.nodeName),
     ),
+    ...(endpoint.hostname ? { hostname: endpoint.hostname } : {}),
     workload:
       pod === undefined
         ? named
