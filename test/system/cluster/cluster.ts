@@ -15,6 +15,8 @@ const REMORA = [join(ROOT, 'node_modules/.bin/node'), join(ROOT, 'dist/remora.js
 
 /** Where the node answers NodePorts, as the host reaches it. */
 export const NODE_ADDRESS = '10.243.0.2';
+/** Where pods reach this machine. */
+export const HOST_ADDRESS = '10.243.0.1';
 export const SYSTEM = 'remora-system';
 
 /** The image of remora and the same under another name; `pod` runs curl and busybox. */

@@ -1,4 +1,6 @@
 // Issue 5: pods of other kinds than Bookinfo's, on a real node: they are called, and they call.
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { beforeAll, describe, expect, it } from 'vitest';
 import {
   apply,
@@ -7,6 +9,7 @@ import {
   diagnoseFailures,
   eventually,
   get,
+  HOST_ADDRESS,
   IMAGE,
   installBookinfo,
   installRemora,
@@ -25,7 +28,7 @@ beforeAll(
       await installRemora();
       await installBookinfo();
       await apply(WORKLOADS);
-      for (const kind of ['deployment/classic', 'deployment/tproxy', 'statefulset/headless'])
+      for (const kind of ['deployment/classic', 'deployment/tproxy', 'deployment/captured-dns', 'statefulset/headless'])
         await kubectl(`rollout status ${kind} --timeout=90s`);
     }),
   300_000,
@@ -71,7 +74,42 @@ describe('a pod in the mesh', () => {
     await callsBothWays('headless', 'http://headless-0.headless:8080/');
     report('a StatefulSet’s pod: called by its own name, and calling');
   });
+
+  it('may have its DNS answered by the proxy, and knows hosts that no DNS server knows', async () => {
+    await callsBothWays('captured-dns', 'http://captured-dns/');
+    const outside = createServer((request, response) => response.end(`outside, asked for ${request.headers.host}`));
+    await new Promise<void>((resolve) => outside.listen(0, HOST_ADDRESS, resolve));
+    try {
+      const { port } = outside.address() as AddressInfo;
+      await apply(serviceEntry(port));
+      const { name } = (await podOf('captured-dns')).metadata;
+      await eventually('the host of the ServiceEntry', async () =>
+        expect(await call(name, 'app', 'http://books.example/')).toBe('200 outside, asked for books.example'),
+      );
+      expect(await call('deployment/classic', 'app', 'http://books.example/')).toMatch(/ENOTFOUND|EAI_AGAIN/);
+      report('DNS by the sidecar: a ServiceEntry’s host without an address was called by its name');
+    } finally {
+      outside.close();
+      await kubectl('delete serviceentry books --ignore-not-found');
+    }
+  });
 });
+
+/** Of a host that only the mesh knows, behind the port of this process. */
+function serviceEntry(port: number): string {
+  return JSON.stringify({
+    apiVersion: 'networking.istio.io/v1',
+    kind: 'ServiceEntry',
+    metadata: { name: 'books', namespace: 'default' },
+    spec: {
+      hosts: ['books.example'],
+      ports: [{ number: 80, name: 'http', protocol: 'HTTP' }],
+      location: 'MESH_EXTERNAL',
+      resolution: 'STATIC',
+      endpoints: [{ address: HOST_ADDRESS, ports: { http: port } }],
+    },
+  });
+}
 
 const PROGRAM = `
 fetch('http://details:9080/details/0').then((r) => console.log('at the start: ' + r.status), (e) => console.log('at the start: ' + e.cause?.code));
@@ -124,6 +162,10 @@ const WORKLOADS = JSON.stringify({
     workload('Deployment', 'classic', { 'sidecar.istio.io/nativeSidecar': 'false' }),
     service('tproxy', {}),
     workload('Deployment', 'tproxy', { 'sidecar.istio.io/interceptionMode': 'TPROXY' }),
+    service('captured-dns', {}),
+    workload('Deployment', 'captured-dns', {
+      'proxy.istio.io/config': '{proxyMetadata: {ISTIO_META_DNS_CAPTURE: "true"}}',
+    }),
     service('headless', { clusterIP: 'None', ports: [{ name: 'http', port: 8080 }] }),
     workload('StatefulSet', 'headless', {}),
   ],
