@@ -36,7 +36,8 @@ inside() { nsenter --net="/run/netns/$NETWORK" "$@"; }
 
 programs() { BIN="$("$HERE/build.sh" "$@")/bin" || fail 'Kubernetes cannot be built'; }
 
-alive() { [ -s "$STATE/$1.pid" ] && kill -0 "$(cat "$STATE/$1.pid")" 2>/dev/null; }
+# The number of a process that is gone may be somebody else's by now; ours have the folder in their arguments.
+alive() { [ -s "$STATE/$1.pid" ] && grep -qsF "$STATE/" "/proc/$(cat "$STATE/$1.pid")/cmdline"; }
 
 start() { # name, command …
   local name=$1
@@ -92,6 +93,21 @@ network() {
     net.bridge.bridge-nf-call-ip6tables=1
 }
 
+# All pods are below one cgroup, so that `down` knows what is ours. It weighs as much as twenty of the host's processes:
+# on a machine that does other things the pods would starve.
+cgroups() {
+  local hierarchy
+  if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
+    mkdir -p "/sys/fs/cgroup/$NETWORK"
+    [ ! -e "/sys/fs/cgroup/$NETWORK/cpu.weight" ] || echo 1000 >"/sys/fs/cgroup/$NETWORK/cpu.weight"
+    return
+  fi
+  for hierarchy in /sys/fs/cgroup/*/; do
+    [ ! -e "$hierarchy/cgroup.procs" ] || mkdir -p "$hierarchy/$NETWORK"
+  done
+  echo 20480 >"/sys/fs/cgroup/cpu/$NETWORK/cpu.shares"
+}
+
 kubeconfig() { # file, token
   printf '%s' "{apiVersion: v1, kind: Config, clusters: [{name: k, cluster: {server: 'https://$BRIDGE:16443', certificate-authority: $STATE/pki/ca.crt}}], users: [{name: u, user: {token: $2}}], contexts: [{name: k, context: {cluster: k, user: u}}], current-context: k}" >"$STATE/$1.conf"
 }
@@ -128,6 +144,7 @@ state = "$STATE/containerd-run"
   sandbox_image = "docker.io/remora-test/pause:1"
   # Without CAP_SYS_RESOURCE runc cannot lower a score, and says "can't get final child's PID from pipe: EOF".
   restrict_oom_score_adj = true
+  netns_mounts_under_state_dir = true
   [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
     runtime_type = "io.containerd.runc.v2"
   [plugins."io.containerd.grpc.v1.cri".cni]
@@ -146,6 +163,7 @@ kind: KubeletConfiguration
 authentication: {anonymous: {enabled: true}, webhook: {enabled: false}}
 authorization: {mode: AlwaysAllow}
 cgroupDriver: cgroupfs
+cgroupRoot: /$NETWORK
 failCgroupV1: false
 failSwapOn: false
 containerRuntimeEndpoint: unix://$SOCKET
@@ -200,6 +218,7 @@ up() {
 
 up_locked() {
   network
+  cgroups
   identities
   write_configs
   local pki="$STATE/pki"
@@ -226,12 +245,6 @@ up_locked() {
   start kube-proxy "$BIN/kube-proxy" --config="$STATE/kube-proxy.yaml"
   await 'the node' kubelet inside "$BIN/kubectl" wait --for=condition=Ready "node/$NODE" --timeout=1s
   sysctl -qp "$STATE/sysctls" || true
-  # All pods together weigh as much as two of the host's processes: on a machine that does other things they would starve.
-  if [ -e /sys/fs/cgroup/cpu/kubepods ]; then
-    echo 20480 >/sys/fs/cgroup/cpu/kubepods/cpu.shares
-  elif [ -e /sys/fs/cgroup/kubepods/cpu.weight ]; then
-    echo 1000 >/sys/fs/cgroup/kubepods/cpu.weight
-  fi
   await 'service accounts' kube-controller-manager inside "$BIN/kubectl" get serviceaccount default
   inside "$BIN/kubectl" apply --server-side -f "$HERE/coredns.yaml" >/dev/null
   await 'cluster DNS' kubelet inside "$BIN/kubectl" -n kube-system wait --for=condition=Available deployment/coredns --timeout=1s
@@ -262,20 +275,14 @@ down() {
   done
   stop containerd
   # What containers a dead containerd left behind.
-  find /sys/fs/cgroup -path '*/kubepods*' -name cgroup.procs -exec cat {} + 2>/dev/null | sort -u | while read -r process; do
+  find /sys/fs/cgroup -path "*/$NETWORK/*" -name cgroup.procs -exec cat {} + 2>/dev/null | sort -u | while read -r process; do
     kill -KILL "$process"
   done
   awk -v state="$STATE/" 'index($2, state) == 1 { print $2 }' /proc/mounts | sort -r | while read -r mount; do umount -l "$mount"; done
-  if [ -e "/run/netns/$NETWORK" ]; then
-    awk '$2 ~ /^\/run\/netns\/cni-/ { print $2 }' /proc/mounts | sort -u | while read -r mount; do
-      umount -l "$mount"
-      rm -f "$mount"
-    done
-    ip netns del "$NETWORK"
-  fi
+  ip netns del "$NETWORK" 2>/dev/null
   ip link del remora-kube0 2>/dev/null
   find /var/log/containers /var/log/pods -lname "$STATE/*" -delete 2>/dev/null
-  for _ in 1 2 3; do find /sys/fs/cgroup -depth -type d -path '*/kubepods*' -exec rmdir {} + 2>/dev/null; done
+  for _ in 1 2 3; do find /sys/fs/cgroup -depth -type d \( -path "*/$NETWORK/*" -o -name "$NETWORK" \) -exec rmdir {} + 2>/dev/null; done
   [ ! -s "$STATE/sysctls" ] || sysctl -qp "$STATE/sysctls"
   rm -rf "$STATE"
 }
