@@ -112,7 +112,12 @@ export class OpenLoop {
       answer.on('error', (error) => end(`in the answer: ${(error as NodeJS.ErrnoException).code ?? error.message}`));
       answer.on('end', () => {
         const { statusCode = 0 } = answer;
-        if (statusCode < 200 || statusCode > 299) return end(`${statusCode} ${body.slice(0, 120)}`);
+        if (statusCode < 200 || statusCode > 299) {
+          // An answer that the gateway had from somebody carries how long that took.
+          const by =
+            answer.headers['x-envoy-upstream-service-time'] === undefined ? 'the gateway' : 'behind the gateway';
+          return end(`${statusCode} by ${by}: ${body.slice(0, 120)}`);
+        }
         const name = String(answer.headers[this.#countBy] ?? '');
         if (this.#countBy !== '') this.#counts.set(name, (this.#counts.get(name) ?? 0) + 1);
         end(null);
