@@ -129,6 +129,8 @@ function deployment(values: Values): Json {
               ],
               readinessProbe: { httpGet: { path: '/ready', port: 15014 }, periodSeconds: 3, timeoutSeconds: 5 },
               livenessProbe: { tcpSocket: { port: 15014 }, periodSeconds: 10, failureThreshold: 6 },
+              // Proxies that it sends away, and the API server with its pods, must not come back to it.
+              lifecycle: { preStop: { sleep: { seconds: 5 } } },
               resources: requested(values.resources),
               securityContext: restricted(),
               volumeMounts: [
