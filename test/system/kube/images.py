@@ -147,7 +147,8 @@ def main():
     archive(out, 'tools', ['remora-test/tools:1'], Root().busybox().program('curl'), Entrypoint=['/bin/sleep', '2147483647'])
     with open(os.path.join(repository, 'package.json')) as file:
         version = json.load(file)['version']
-    dockerfile = open(os.path.join(repository, 'Dockerfile')).read()
+    with open(os.path.join(repository, 'Dockerfile')) as file:
+        dockerfile = file.read().replace('\\\n', '')
     archive(
         out, 'remora', [f'library/remora:{version}', 'library/remora:next'], remora(repository),
         Entrypoint=json.loads(re.search(r'^ENTRYPOINT (.*)$', dockerfile, re.M)[1]), Cmd=['--help'],
