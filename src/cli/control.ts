@@ -7,6 +7,7 @@ import { LogRoot } from '../base/log.ts';
 import type { ControlOptions } from '../control/runtime/server.ts';
 import { formatAddress, type SocketAddress } from '../model/address.ts';
 import { checkPaths } from './config-files.ts';
+import { WEBHOOK_CONFIGURATION } from './install/webhooks.ts';
 import { sweepInstances } from './instance.ts';
 import { type KubeFlags, kubeAccess } from './kube-access.ts';
 import { makeInstancesFolder, ownStateFolder, publishMesh } from './mesh-state.ts';
@@ -19,7 +20,7 @@ interface ControlFlags extends KubeFlags {
   readonly xds: SocketAddress;
   readonly http: SocketAddress;
   readonly webhook?: SocketAddress;
-  readonly webhookCertificates: string;
+  readonly webhookCertificates?: string;
   readonly injectSettings?: string;
   readonly ca: boolean;
   readonly caDir?: string;
@@ -51,7 +52,7 @@ export function controlCommand(): Command {
         .default('ALLOW_ANY'),
     )
     .option('--webhook <address>', 'address of the admission webhooks, 0.0.0.0:15017 in a cluster', parseAddress)
-    .option('--webhook-certificates <folder>', 'tls.crt and tls.key of the webhooks', '/etc/remora/webhook')
+    .option('--webhook-certificates <folder>', 'tls.crt and tls.key of the webhooks; without it the CA’s own')
     .option('--inject-settings <file>', 'what injection writes where a pod says nothing else')
     .option('--no-ca', 'issue no certificates: no mutual TLS')
     .option('--ca-dir <folder>', 'where the root is kept; in a cluster it is in Secret remora-ca-secret')
@@ -91,6 +92,8 @@ function caOf(flags: ControlFlags, namespace: string | undefined): NonNullable<C
     audience: 'istio-ca',
     secure: flags.xdsTls ?? null,
     dns: controlNames(namespace),
+    // Who brings a certificate says by themselves whom to trust.
+    webhooks: flags.webhook === undefined || flags.webhookCertificates !== undefined ? '' : WEBHOOK_CONFIGURATION,
   };
 }
 
@@ -104,7 +107,9 @@ function collect(value: string, before: readonly string[]): string[] {
   return [...before, value];
 }
 
-async function webhookOf({ webhookCertificates: certificates, injectSettings }: ControlFlags, at: SocketAddress) {
+async function webhookOf(flags: ControlFlags, at: SocketAddress) {
+  const { webhookCertificates: certificates = '', injectSettings, ca } = flags;
+  if (certificates === '' && !ca) throw new ConfigError('without a CA, --webhook needs --webhook-certificates FOLDER');
   const { settingsFrom } = await import('./inject.ts');
   return { ...at, certificates, settings: settingsFrom(injectSettings) };
 }

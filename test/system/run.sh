@@ -24,6 +24,13 @@ install_packages() {
   command -v buildah >/dev/null || missing+=(buildah)
   command -v debootstrap >/dev/null || [ -x /usr/sbin/debootstrap ] || missing+=(debootstrap)
   command -v etcd >/dev/null || missing+=(etcd-server)
+  # The node: kubelet's runtime with what it calls, and what goes into images.
+  command -v containerd >/dev/null || missing+=(containerd)
+  command -v runc >/dev/null || [ -x /usr/sbin/runc ] || missing+=(runc)
+  [ -x /usr/lib/cni/bridge ] || missing+=(containernetworking-plugins)
+  command -v conntrack >/dev/null || [ -x /usr/sbin/conntrack ] || missing+=(conntrack)
+  command -v busybox >/dev/null || missing+=(busybox-static)
+  command -v openssl >/dev/null || missing+=(openssl)
   python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
   [ "${#missing[@]}" -eq 0 ] && return
   command -v apt-get >/dev/null || fail "install these first: ${missing[*]}"
@@ -53,10 +60,13 @@ install_packages
 install_envoy
 export ENVOY_BIN
 export PATH="$PATH:/usr/sbin"
-for program in "$ENVOY_BIN" nginx haproxy wrk curl ip iptables iptables-nft iptables-legacy buildah debootstrap etcd; do
+for program in "$ENVOY_BIN" nginx haproxy wrk curl ip iptables iptables-nft iptables-legacy buildah debootstrap etcd \
+  containerd ctr runc conntrack busybox openssl; do
   command -v "$program" >/dev/null || fail "$program is missing after installing it"
 done
-test/system/kube/build.sh >/dev/null || fail "Kubernetes cannot be built"
+test/system/kube/build.sh node >/dev/null || fail "Kubernetes cannot be built"
 [ -f dist/remora.js ] || fail 'dist/remora.js is missing: run `npm run setup`'
 
-exec node_modules/.bin/node node_modules/vitest/vitest.mjs run --config test/system/vitest.config.ts "$@"
+# Tests of the cluster start the node; nothing of it stays, unless somebody had it up before.
+test/system/kube/node.sh is-up || trap 'test/system/kube/node.sh down' EXIT
+node_modules/.bin/node node_modules/vitest/vitest.mjs run --config test/system/vitest.config.ts "$@"

@@ -4,7 +4,6 @@ import type { Values } from './values.ts';
 const NAME = 'remora-control';
 const SELECTOR = { app: NAME };
 export const SETTINGS = 'remora-inject';
-export const WEBHOOK_SECRET = 'remora-webhook';
 
 /** The control server: who it is, what it runs, how it is reached and kept alive. */
 export function controlManifests(values: Values): Json[] {
@@ -112,9 +111,9 @@ function deployment(values: Values): Json {
                 `--xds=${bind}:15010`,
                 `--xds-tls=${bind}:15012`,
                 `--trust-domain=${values.trustDomain}`,
+                `--workload-cert-ttl=${values.workloadCertTtl}`,
                 `--http=${bind}:15014`,
                 `--webhook=${bind}:15017`,
-                '--webhook-certificates=/etc/remora/webhook',
                 '--inject-settings=/etc/remora/inject/settings.yaml',
                 `--log-level=${values.logLevel}`,
               ],
@@ -130,20 +129,19 @@ function deployment(values: Values): Json {
               ],
               readinessProbe: { httpGet: { path: '/ready', port: 15014 }, periodSeconds: 3, timeoutSeconds: 5 },
               livenessProbe: { tcpSocket: { port: 15014 }, periodSeconds: 10, failureThreshold: 6 },
+              // Proxies that it sends away, and the API server with its pods, must not come back to it.
+              lifecycle: { preStop: { sleep: { seconds: 5 } } },
               resources: requested(values.resources),
               securityContext: restricted(),
               volumeMounts: [
                 { name: 'tmp', mountPath: '/tmp' },
                 { name: 'inject', mountPath: '/etc/remora/inject', readOnly: true },
-                { name: 'webhook', mountPath: '/etc/remora/webhook', readOnly: true },
               ],
             },
           ],
           volumes: [
             { name: 'tmp', emptyDir: {} },
             { name: 'inject', configMap: { name: SETTINGS } },
-            // It may come later: the webhook listens when it is there.
-            { name: 'webhook', secret: { secretName: WEBHOOK_SECRET, optional: true } },
           ],
         },
       },

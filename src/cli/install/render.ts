@@ -55,7 +55,7 @@ export function chartFiles(defaults: Values, version: string): Readonly<Record<s
       type: 'application',
       version,
       appVersion: version,
-      kubeVersion: '>=1.29.0-0',
+      kubeVersion: '>=1.30.0-0',
     }),
     'values.yaml': `# Written by \`remora install\`: src/cli/install/values.ts says what each value is.\n${stringify({
       ...withoutNamespace(defaults),

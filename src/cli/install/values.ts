@@ -9,6 +9,8 @@ export interface Values {
   readonly revision: string;
   readonly clusterId: string;
   readonly trustDomain: string;
+  /** Life of workloads' certificates, `24h` or `90m`. */
+  readonly workloadCertTtl: string;
   readonly clusterDomain: string;
   readonly logLevel: string;
   /** What the ports of the control server bind: `[::]` in a cluster of IPv6 alone. */
@@ -21,8 +23,6 @@ export interface Values {
   readonly captureDns: boolean;
   /** `Fail`: a pod that asked for a sidecar does not start without. */
   readonly webhookFailurePolicy: string;
-  /** Base64 of the certificate that signed the webhook's; '' until somebody writes it. */
-  readonly webhookCaBundle: string;
   readonly ingressServiceType: string;
 }
 
@@ -34,6 +34,7 @@ export function defaultValues(version: string): Values {
     revision: 'default',
     clusterId: 'Kubernetes',
     trustDomain: 'cluster.local',
+    workloadCertTtl: '24h',
     clusterDomain: 'cluster.local',
     logLevel: 'info',
     bind: '0.0.0.0',
@@ -44,7 +45,6 @@ export function defaultValues(version: string): Values {
     nativeSidecar: true,
     captureDns: false,
     webhookFailurePolicy: 'Fail',
-    webhookCaBundle: '',
     ingressServiceType: 'LoadBalancer',
   };
 }

@@ -82,9 +82,10 @@ export function webhookManifests(values: Values): Json[] {
   ];
 }
 
-function called({ namespace, webhookCaBundle }: Values, path: string): Json {
+/** Without caBundle: the control server writes it, and writes it anew when its CA changes. */
+function called({ namespace }: Values, path: string): Json {
   return {
-    clientConfig: { service: { name: 'remora-control', namespace, path, port: 443 }, caBundle: webhookCaBundle },
+    clientConfig: { service: { name: 'remora-control', namespace, path, port: 443 } },
     admissionReviewVersions: ['v1'],
     sideEffects: 'None',
     timeoutSeconds: 10,

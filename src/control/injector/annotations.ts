@@ -33,6 +33,7 @@ export interface PodOptions {
   readinessPeriodS?: number;
   readinessFailureThreshold?: number;
   mergeMetrics?: boolean;
+  preStopDelayS?: number;
   config: ProxyConfig;
 }
 
@@ -75,6 +76,7 @@ const EFFECTIVE: Readonly<Record<string, readonly [option: Option, read: Read]>>
   'readiness.status.sidecar.istio.io/periodSeconds': ['readinessPeriodS', (text) => count(text, 1)],
   'readiness.status.sidecar.istio.io/failureThreshold': ['readinessFailureThreshold', (text) => count(text, 1)],
   'prometheus.istio.io/merge-metrics': ['mergeMetrics', boolean],
+  'remora.dev/preStopDelaySeconds': ['preStopDelayS', (text) => count(text, 0)],
 };
 
 /** Accepted, and nothing comes of them. */

@@ -14,6 +14,8 @@ export interface ContainerInput {
   readonly healthPort: number;
   /** How long the pod's end may take. */
   readonly graceS: number;
+  /** The application goes on for so long meanwhile. */
+  readonly preStopDelayS: number;
   /** The application's containers. */
   readonly containers: readonly Readonly<Record<string, unknown>>[];
   readonly probers: Readonly<Record<string, Prober>>;
@@ -96,7 +98,7 @@ export function proxyContainer(input: ContainerInput): Json {
       `--termination-grace-period-s=${input.graceS}`,
       // A native sidecar is told to end when the application has: nobody is left to accept for.
       ...(native ? ['--termination-accept-s=0'] : []),
-      ...(options.config.drainDurationS === undefined ? [] : [`--drain-time-s=${options.config.drainDurationS}`]),
+      ...drainTime(input),
     ],
     env: environment(input, workload),
     ports: [
@@ -127,6 +129,12 @@ export function proxyContainer(input: ContainerInput): Json {
       ...Object.entries(options.userVolumeMounts ?? {}).map(([name, mount]) => ({ ...mount, name })),
     ],
   };
+}
+
+/** Clients have left while the application still answers those that have not. */
+function drainTime({ options, preStopDelayS }: ContainerInput): string[] {
+  const seconds = options.config.drainDurationS ?? preStopDelayS;
+  return seconds === 0 ? [] : [`--drain-time-s=${seconds}`];
 }
 
 function exec(verb: string, ...args: string[]): Json {

@@ -4,6 +4,7 @@ import { type PodOptions, readAnnotations } from './annotations.ts';
 import { type ContainerInput, initContainer, proxyContainer, volumes } from './containers.ts';
 import { decide } from './decide.ts';
 import { type PatchOperation, type PatchPath, pointer } from './json-patch.ts';
+import { preStopDelay, preStopPatch } from './pre-stop.ts';
 import { rewriteProbes } from './probes.ts';
 import { INIT_NAME, type InjectionSettings, PROXY_ID, PROXY_NAME } from './settings.ts';
 import type { Workload } from './workload.ts';
@@ -66,6 +67,8 @@ export function injectPod(pod: unknown, context: PodContext): Injection {
   if (report.hasErrors) return { kind: 'refused', problems: report.findings };
 
   const scrape = scraped(annotations, options.mergeMetrics ?? settings.mergeMetrics, settings.ports.prometheus);
+  const graceS = graceOf(spec.terminationGracePeriodSeconds);
+  const delayS = options.preStopDelayS ?? settings.preStopDelayS;
   const input: ContainerInput = {
     settings,
     options,
@@ -73,7 +76,8 @@ export function injectPod(pod: unknown, context: PodContext): Injection {
     mode,
     native,
     healthPort,
-    graceS: graceOf(spec.terminationGracePeriodSeconds),
+    graceS,
+    preStopDelayS: preStopDelay({ delayS, graceS, kind: workload.kind }),
     containers,
     probers: probes.probers,
     scrape: scrape.app,
@@ -83,7 +87,7 @@ export function injectPod(pod: unknown, context: PodContext): Injection {
   const init = mode === 'NONE' ? [] : [initContainer(input)];
   const before = native ? [...init, proxy] : init;
   const patch = new PodPatch();
-  patch.operations.push(...probes.patch);
+  patch.operations.push(...probes.patch, ...preStopPatch(containers, input.preStopDelayS));
   patch.prepend(['spec', 'initContainers'], spec.initContainers, before);
   if (!native) patch.prepend(['spec', 'containers'], spec.containers, [proxy]);
   patch.append(['spec', 'volumes'], spec.volumes, added);

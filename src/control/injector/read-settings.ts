@@ -42,11 +42,17 @@ function over(raw: unknown, defaults: Readonly<Record<string, unknown>>, path: s
       problems.push(`${at}: expected a ${typeof fallback}, got ${show(value)}`);
     } else if (CHOICES[name] !== undefined && !CHOICES[name].includes(String(value))) {
       problems.push(`${at}: must be one of ${CHOICES[name].join(', ')}, got ${show(value)}`);
-    } else if (typeof value === 'number' && !(Number.isInteger(value) && value >= 1 && value <= 65535)) {
+    } else if (typeof value === 'number' && path === 'ports' && !isWhole(value, 1, 65535)) {
       problems.push(`${at}: must be a port, 1 to 65535, got ${value}`);
+    } else if (typeof value === 'number' && path !== 'ports' && !isWhole(value, 0, 3600)) {
+      problems.push(`${at}: must be whole seconds, 0 to 3600, got ${value}`);
     } else {
       read[name] = value;
     }
   }
   return read;
+}
+
+function isWhole(value: number, least: number, most: number): boolean {
+  return Number.isInteger(value) && value >= least && value <= most;
 }

@@ -24,6 +24,11 @@ export interface InjectionSettings {
   readonly interceptionMode: InterceptionMode;
   readonly rewriteProbes: boolean;
   readonly mergeMetrics: boolean;
+  /**
+   * Seconds that the application goes on after its pod's end began (preStop sleep, Kubernetes ≥ 1.30), until callers have
+   * heard; 0 ends it at once.
+   */
+  readonly preStopDelayS: number;
   readonly logLevel: string;
   /** CIDRs, or `*`. */
   readonly includeOutboundIPRanges: string;
@@ -82,6 +87,7 @@ export function defaultSettings(version: string, namespace = 'remora-system'): I
     interceptionMode: 'REDIRECT',
     rewriteProbes: true,
     mergeMetrics: true,
+    preStopDelayS: 5,
     logLevel: 'warning',
     includeOutboundIPRanges: '*',
     excludeOutboundIPRanges: '',

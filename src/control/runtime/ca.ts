@@ -13,6 +13,7 @@ import { RootConfigMaps } from '../ca/root-config-map.ts';
 import { ServerCertificate } from '../ca/server-certificate.ts';
 import { type CaStore, FolderStore, PluggedFolder, SecretStore } from '../ca/store.ts';
 import { TokenReviewer } from '../ca/token-review.ts';
+import { WebhookBundles } from '../ca/webhook-bundles.ts';
 import type { AdsServerOptions } from '../serve/ads.ts';
 import type { UnaryMethod } from '../serve/caller.ts';
 import type { ConfigSource } from '../source/collection.ts';
@@ -35,6 +36,8 @@ export interface CaOptions {
   readonly secure: { readonly host: string; readonly port: number } | null;
   /** Names of the control server in its own certificate. */
   readonly dns: readonly string[];
+  /** Webhook configurations whose caBundle is kept to this CA's roots; '' none. */
+  readonly webhooks?: string;
   /** As {@link CertificateAuthority}'s; tests have less time. */
   readonly lookMs?: number;
   readonly holdMs?: number;
@@ -62,6 +65,7 @@ export class MeshCa {
   readonly #authenticate: ReturnType<typeof authenticator>;
   readonly #election: LeaderElection | null;
   readonly #configMaps: RootConfigMaps | null;
+  readonly #bundles: WebhookBundles | null;
   #server: ServerCertificate | null = null;
   #closed = false;
   readonly #unsubscribe: (() => void)[] = [];
@@ -87,6 +91,7 @@ export class MeshCa {
     this.#authenticate = authenticator({ reviewer, local: keep.kind === 'folder' ? localToken(keep.path) : '' });
     this.methods = [certificateService(this.authority, this.#authenticate, log)];
     this.#configMaps = shared === null ? null : configMapsOf(shared.kube, this, parts);
+    this.#bundles = shared === null ? null : bundlesOf(shared.kube, this, parts);
   }
 
   get leading(): boolean {
@@ -108,11 +113,16 @@ export class MeshCa {
 
   /** What the port by TLS is made of; call it after {@link start}. */
   secure(): ReturnType<NonNullable<AdsServerOptions['secure']>> {
-    const { secure, dns, trustDomain } = this.#parts.options;
+    const { secure, trustDomain } = this.#parts.options;
     if (secure === null) return undefined;
-    const { clock, log } = this.#parts;
-    this.#server ??= new ServerCertificate(this.authority, dns, clock, log);
-    return { ...secure, trustDomain, material: this.#server.current, authenticate: this.#authenticate };
+    return { ...secure, trustDomain, material: this.serverMaterial(), authenticate: this.#authenticate };
+  }
+
+  /** The control server's own certificate, renewed by itself; call it after {@link start}. */
+  serverMaterial(): ServerCertificate['current'] {
+    const { options, clock, log } = this.#parts;
+    this.#server ??= new ServerCertificate(this.authority, options.dns, clock, log);
+    return this.#server.current;
   }
 
   /** Resolves when the CA is there; an API server that is away is waited for, a folder that is wrong is an error. */
@@ -124,14 +134,13 @@ export class MeshCa {
       this.#unsubscribe.push(this.authority.roots.subscribe((pem) => replaceFile(join(keep.path, ROOT_CERT), pem)));
     }
     await this.#startAuthority();
-    if (this.#configMaps === null) return;
-    const { refresh } = this.#configMaps;
-    this.#unsubscribe.push(
-      this.#parts.source.onChange(refresh),
-      this.authority.roots.subscribe(refresh),
-      this.#election?.onChange(refresh) ?? (() => {}),
-    );
-    refresh();
+    for (const kept of [this.#configMaps, this.#bundles]) {
+      if (kept === null) continue;
+      const { refresh } = kept;
+      this.#unsubscribe.push(this.authority.roots.subscribe(refresh), this.#election?.onChange(refresh) ?? (() => {}));
+      refresh();
+    }
+    if (this.#configMaps !== null) this.#unsubscribe.push(this.#parts.source.onChange(this.#configMaps.refresh));
   }
 
   async close(): Promise<void> {
@@ -139,6 +148,7 @@ export class MeshCa {
     for (const unsubscribe of this.#unsubscribe) unsubscribe();
     this.#server?.close();
     await this.#configMaps?.close();
+    await this.#bundles?.close();
     await this.authority.close();
     await this.#election?.close();
   }
@@ -192,6 +202,13 @@ function configMapsOf(kube: KubeClient, ca: MeshCa, { source, clock, log }: CaPa
     roots: () => ca.authority.roots.value,
     leading: () => ca.leading,
   });
+}
+
+function bundlesOf(kube: KubeClient, ca: MeshCa, { options, clock, log }: CaParts): WebhookBundles | null {
+  const name = options.webhooks ?? '';
+  if (name === '') return null;
+  const roots = (): string => ca.authority.roots.value;
+  return new WebhookBundles({ api: kube, clock, log, name, roots, leading: () => ca.leading });
 }
 
 /** Beside the CA of a laptop: who can read it is this server's own user. */

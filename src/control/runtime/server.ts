@@ -86,7 +86,13 @@ export class ControlServer {
     this.#webhook =
       webhook === undefined
         ? null
-        : new WebhookServer({ ...webhook, state: () => this.#source.state, clock, log: log.child('webhook') });
+        : new WebhookServer({
+            ...webhook,
+            ...(this.#ca === null ? {} : { material: () => this.#ca!.serverMaterial() }),
+            state: () => this.#source.state,
+            clock,
+            log: log.child('webhook'),
+          });
     // For people and scripts.
     this.#status = new StatusServer({
       '/ready': () => (this.#serving ? { status: 200, body: 'LIVE\n' } : { status: 503, body: 'reading config\n' }),

@@ -6,6 +6,8 @@ import { createSecureContext } from 'node:tls';
 import type { Clock, TimerHandle } from '../../base/clock.ts';
 import { errorCode, messageOf, RemoraError } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
+import type { Watch } from '../../base/watch.ts';
+import type { ServerPair } from '../ca/server-certificate.ts';
 import type { InjectionSettings } from '../injector/settings.ts';
 import { admitObject } from '../injector/validate.ts';
 import {
@@ -20,8 +22,10 @@ import type { ConfigState } from '../source/collection.ts';
 export interface WebhookOptions {
   readonly host: string;
   readonly port: number;
-  /** Folder with `tls.crt` and `tls.key`, as a Secret is mounted. They are read again when they change. */
+  /** Folder with `tls.crt` and `tls.key`, as a Secret is mounted, read again when they change; '' `material` has them. */
   readonly certificates: string;
+  /** Asked for once, at the start. */
+  readonly material?: () => Watch<ServerPair>;
   readonly settings: InjectionSettings;
   readonly state: () => ConfigState;
   readonly clock: Clock;
@@ -33,6 +37,7 @@ const MAX_BODY_BYTES = 8 * 1024 * 1024;
 /** How often the certificate is looked at. A mounted Secret changes within a minute. */
 const LOOK_MS = 5000;
 
+/** As PEM. */
 interface Pair {
   readonly cert: string;
   readonly key: string;
@@ -49,6 +54,7 @@ export class WebhookServer {
   #look: TimerHandle | null = null;
   #complaint = '';
   #closed = false;
+  #unsubscribe: (() => void) | null = null;
 
   constructor(options: WebhookOptions) {
     this.#options = options;
@@ -62,13 +68,20 @@ export class WebhookServer {
 
   /** Resolves when it listens, or waits for its certificate; rejects when it cannot listen. */
   async start(): Promise<void> {
-    await this.refresh();
-    this.#schedule();
+    const material = this.#options.certificates === '' ? this.#options.material?.() : undefined;
+    if (material === undefined) {
+      await this.refresh();
+      this.#schedule();
+      return;
+    }
+    await this.#take(material.value);
+    this.#unsubscribe = material.subscribe((pair) => void this.#take(pair));
   }
 
   close(): Promise<void> {
     this.#closed = true;
     this.#look?.cancel();
+    this.#unsubscribe?.();
     const server = this.#server;
     if (server === null) return Promise.resolve();
     return new Promise((resolve) => {
@@ -88,7 +101,7 @@ export class WebhookServer {
 
   /** Takes a new certificate into use; the last good one stays where the new one is broken. */
   async refresh(): Promise<void> {
-    const { certificates, log } = this.#options;
+    const { certificates } = this.#options;
     let pair: Pair;
     try {
       const read = (name: string): string => readFileSync(join(certificates, name), 'utf8');
@@ -102,10 +115,14 @@ export class WebhookServer {
       return;
     }
     this.#complaint = '';
-    if (this.#server === null) await this.#listen(pair);
-    else this.#server.setSecureContext(pair);
-    if (this.#pair !== null) log.info('the certificate of the webhook was renewed');
-    this.#pair = pair;
+    await this.#take(pair);
+  }
+
+  async #take({ cert, key }: Pair): Promise<void> {
+    if (this.#server === null) await this.#listen({ cert, key });
+    else this.#server.setSecureContext({ cert, key });
+    if (this.#pair !== null) this.#options.log.info('the certificate of the webhook was renewed');
+    this.#pair = { cert, key };
   }
 
   async #listen(pair: Pair): Promise<void> {

@@ -10,7 +10,7 @@ import { defaultSettings, type InjectionSettings } from '../../../src/control/in
 interface Container {
   readonly name: string;
   readonly args: string[];
-  readonly lifecycle?: Readonly<Record<string, { readonly exec: { readonly command: string[] } }>>;
+  readonly lifecycle?: Readonly<Record<string, { readonly exec?: { readonly command: string[] } }>>;
 }
 
 function injected(settings: InjectionSettings, annotations: Record<string, string>): Container[] {
@@ -50,7 +50,8 @@ describe('what injection writes into command lines', () => {
     const containers = injected({ ...defaultSettings('1'), ...settings }, annotations as Record<string, string>);
     const lines = containers.flatMap(({ args, lifecycle = {} }) => [
       args,
-      ...Object.values(lifecycle).map(({ exec }) => exec.command.slice(1)),
+      // The application's own has no command: it sleeps.
+      ...Object.values(lifecycle).flatMap(({ exec }) => (exec === undefined ? [] : [exec.command.slice(1)])),
     ]);
     const verbs = lines.flatMap(([verb, ...args]) => {
       if (verb === undefined) return [];

@@ -224,7 +224,14 @@ export function passthroughCluster(http2: boolean): Cluster {
 
 /** Nobody: connections are closed, requests answered with 503. */
 export function blackHoleCluster(): Cluster {
-  return { name: BLACK_HOLE, alt_stat_name: BLACK_HOLE, type: 'STATIC', connect_timeout: CONNECT_TIMEOUT_MS };
+  return {
+    name: BLACK_HOLE,
+    alt_stat_name: BLACK_HOLE,
+    type: 'STATIC',
+    connect_timeout: CONNECT_TIMEOUT_MS,
+    // Empty on purpose: where it is left out, proxies take it for forgotten, and say so.
+    load_assignment: { cluster_name: BLACK_HOLE },
+  };
 }
 
 /** To the app's own port, from an address that says that it comes from the proxy. */

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { TLSSocket } from 'node:tls';
 import { afterEach, expect, test } from 'vitest';
 import { type Logger, LogRoot, silentLogger } from '../../../../src/base/log.ts';
+import { Watch } from '../../../../src/base/watch.ts';
 import { defaultSettings } from '../../../../src/control/injector/settings.ts';
 import { WebhookServer } from '../../../../src/control/runtime/webhook.ts';
 import type { ConfigState } from '../../../../src/control/source/collection.ts';
@@ -151,4 +152,27 @@ test('what is no review is refused', async () => {
   expect(await status('/elsewhere', review(POD))).toBe(404);
   expect(await status('/inject', '', 'GET')).toBe(405);
   expect(await status('/inject', `"${'x'.repeat(8 * 1024 * 1024)}"`)).toBe(413);
+});
+
+test('a certificate of the CA is taken as it is renewed, without a folder', async () => {
+  const clock = manualClock();
+  const material = new Watch({ ...first, roots: '' });
+  const server = new WebhookServer({
+    host: '127.0.0.1',
+    port: 0,
+    certificates: '',
+    material: () => material,
+    settings: defaultSettings('1'),
+    state: () => ({ objects: [], findings: [] }),
+    clock,
+    log: silentLogger(clock),
+  });
+  closing.push(() => server.close());
+  await server.start();
+  expect(clock.pending).toBe(0);
+  const before = await post(server.port, '/ready', '', 'GET');
+  material.set({ ...second, roots: '' });
+  const after = await post(server.port, '/ready', '', 'GET');
+  expect([before.status, after.status]).toEqual([200, 200]);
+  expect(after.subject).not.toBe(before.subject);
 });
