@@ -373,6 +373,8 @@ describe('config and drain', () => {
     await held.until((received) => received.includes('/held'));
     const drained = p.proxy.drain.drain(60_000);
     await b.untilEnded();
+    // The other has heard of it too.
+    await p.proxy.stats();
     await expect(rawClient(p.port)).rejects.toThrow();
     held.socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
     const response = await a.response();
