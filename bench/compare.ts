@@ -3,7 +3,7 @@
  * folder of its own; the scenarios (small, if none is named) run on both in turn. `.` means the working tree as it is,
  * changes included; a name that ends in `.js` is a bundle that is built already.
  */
-import { cpSync, mkdirSync, symlinkSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, symlinkSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { body1m } from './load/body-1m.ts';
@@ -81,6 +81,8 @@ async function build(revision: string, letter: string): Promise<Peer> {
   // Not .ci/setup.mjs: its stamps lie in node_modules, which is this checkout's.
   await run([NODE, join(folder, 'src/xds/proto/generate.ts')], folder);
   await run([NODE, join(folder, '.ci/bundle.mjs')], folder);
+  const precompile = join(folder, '.ci/precompile.mjs');
+  if (existsSync(precompile)) await run([NODE, precompile], folder);
   return remora({
     name: `${letter} ${label}`,
     bundle: join(folder, 'dist/remora.js'),

@@ -59,7 +59,19 @@ async function sidecar({ tls }: Replica, account: string, audience: string, name
   const program = new Program(
     `remora proxy ${account}`,
     NODE,
-    [REMORA, 'proxy', '--sidecar', '--control', `https://localhost:${tls}`, '--admin', `127.0.0.1:${admin}`, '--ca-token', file, '--ca-root', rootFile],
+    [
+      REMORA,
+      'proxy',
+      '--sidecar',
+      '--control',
+      `https://localhost:${tls}`,
+      '--admin',
+      `127.0.0.1:${admin}`,
+      '--ca-token',
+      file,
+      '--ca-root',
+      rootFile,
+    ],
     {
       POD_NAME: `${account}-1`,
       POD_NAMESPACE: namespace,
@@ -76,7 +88,9 @@ beforeAll(async () => {
   api = await startKubeApi();
   const { text: manifests } = await output(NODE, [REMORA, 'install', '--dry-run']);
   // The namespace and the rights, as they are installed; no program runs here.
-  const documents = manifests.split(/^---$/m).filter((one) => /^kind: (?:Namespace|ServiceAccount|ClusterRole|ClusterRoleBinding|Role|RoleBinding)$/m.test(one));
+  const documents = manifests
+    .split(/^---$/m)
+    .filter((one) => /^kind: (?:Namespace|ServiceAccount|ClusterRole|ClusterRoleBinding|Role|RoleBinding)$/m.test(one));
   await api.kubectl(['create', 'namespace', 'remora-system']).catch(() => '');
   await api.apply(documents.join('---\n'));
   await api.kubectl(['create', 'namespace', 'shop']);
@@ -97,7 +111,15 @@ describe('identities on a real API server', () => {
   it('have one root, whichever replica came first, and it is in every namespace', async () => {
     const root = await until('the root of shop', () => rootOf('shop'), 60_000);
     expect(await rootOf('kube-system')).toBe('');
-    const secret = await api.kubectl(['-n', 'remora-system', 'get', 'secret', 'remora-ca-secret', '-o', 'jsonpath={.data.root-cert\\.pem}']);
+    const secret = await api.kubectl([
+      '-n',
+      'remora-system',
+      'get',
+      'secret',
+      'remora-ca-secret',
+      '-o',
+      'jsonpath={.data.root-cert\\.pem}',
+    ]);
     expect(Buffer.from(secret, 'base64').toString()).toBe(root);
     writeFileSync(rootFile, root);
     await api.kubectl(['create', 'namespace', 'later']);
@@ -122,7 +144,9 @@ describe('identities on a real API server', () => {
     await until('the refusal', () => /UNAUTHENTICATED/.test(stranger.program.stderr), 30_000);
     const liar = await sidecar(one, 'reviews', 'istio-ca', 'later');
     await until('the other refusal', () => /PERMISSION_DENIED/.test(liar.program.stderr), 30_000);
-    expect(liar.program.stderr).toMatch(/the caller is spiffe:\/\/cluster\.local\/ns\/shop\/sa\/reviews|INVALID_ARGUMENT/);
+    expect(liar.program.stderr).toMatch(
+      /the caller is spiffe:\/\/cluster\.local\/ns\/shop\/sa\/reviews|INVALID_ARGUMENT/,
+    );
     await Promise.all([stranger, liar].map(({ program }) => program.stop()));
   });
 });

@@ -63,13 +63,7 @@ export class Scope {
     mesh: Mesh,
     namespace: string,
     labels: ReadonlyMap<string, string>,
-    {
-      http2 = true,
-      captured = null,
-      outbound = 'ALLOW_ANY',
-      trustDomain = '',
-      allocates = false,
-    }: ScopeOptions = {},
+    { http2 = true, captured = null, outbound = 'ALLOW_ANY', trustDomain = '', allocates = false }: ScopeOptions = {},
   ) {
     this.mesh = mesh;
     this.http2 = http2;
