@@ -10,7 +10,7 @@ import { checkPaths } from './config-files.ts';
 import { WEBHOOK_CONFIGURATION } from './install/webhooks.ts';
 import { sweepInstances } from './instance.ts';
 import { type KubeFlags, kubeAccess } from './kube-access.ts';
-import { makeInstancesFolder, publishMesh, stateFolder } from './mesh-state.ts';
+import { makeInstancesFolder, ownStateFolder, publishMesh } from './mesh-state.ts';
 import { logLevel, parseAddress } from './proxy.ts';
 import { VERSION } from './version.ts';
 
@@ -81,11 +81,13 @@ function certificateLife(text: string): number {
 /** Without a cluster the root is in a folder; so it is where a person names a cluster, whose Secrets are not theirs to fill. */
 function caOf(flags: ControlFlags, namespace: string | undefined): NonNullable<ControlOptions['ca']> | null {
   if (!flags.ca) return null;
-  const path = flags.caDir ?? join(stateFolder(), 'ca');
   return {
     trustDomain: flags.trustDomain,
     ttlMs: flags.workloadCertTtl,
-    keep: namespace === undefined ? { kind: 'folder', path } : { kind: 'secret', namespace },
+    keep:
+      namespace === undefined
+        ? { kind: 'folder', path: flags.caDir ?? join(ownStateFolder(), 'ca') }
+        : { kind: 'secret', namespace },
     pluggedFolder: flags.caCerts ?? '',
     audience: 'istio-ca',
     secure: flags.xdsTls ?? null,

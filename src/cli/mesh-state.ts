@@ -1,6 +1,7 @@
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
+import { ConfigError } from '../base/errors.ts';
 import { isAlive } from './process.ts';
 
 /**
@@ -22,8 +23,19 @@ export interface MeshState {
 }
 
 /** A folder for the user's own processes only. */
-export function stateFolder(): string {
+function stateFolder(): string {
   return join(tmpdir(), `remora-${userInfo().uid}`);
+}
+
+/** The same, made where it is not there; another user's of that name is refused, since what lies in it decides who is who. */
+export function ownStateFolder(): string {
+  const folder = stateFolder();
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const { uid, mode } = statSync(folder);
+  if (uid !== userInfo().uid || (mode & 0o022) !== 0) {
+    throw new ConfigError(`${folder} can be written by others: name another folder with --ca-dir, or remove it`);
+  }
+  return folder;
 }
 
 const STATE_FILE = /^mesh-(\d+)\.json$/;

@@ -9,9 +9,11 @@ import { type Logger, LogRoot } from '../base/log.ts';
 import { systemRandom } from '../base/random.ts';
 import { formatAddress } from '../model/address.ts';
 import { proxyDecodeContext } from '../proxy/runtime/extensions.ts';
+import type { IdentitySettings } from '../proxy/runtime/identity.ts';
 import { Proxy } from '../proxy/runtime/server.ts';
 import { readBootstrap } from '../xds/bootstrap/bootstrap.ts';
 import { EXPLAIN, proxyBootstrap } from '../xds/bootstrap/proxy-bootstrap.ts';
+import { identityMetadata, identitySettings } from './identity.ts';
 import { announce, findServicePort } from './instance.ts';
 import { readMesh } from './mesh-state.ts';
 import { collectStart, trimMemory } from './process.ts';
@@ -25,6 +27,7 @@ interface RunFlags {
   readonly port?: number;
   readonly control?: string;
   readonly files?: string;
+  readonly mtls?: true;
   readonly logLevel: string;
 }
 
@@ -37,6 +40,7 @@ export function runCommand(): Command {
     .option('--port <port>', 'port the program listens on; without it, a free one given as $PORT', portOf)
     .option('--control <address>', 'xDS address of the control server; without it, the mesh running on this machine')
     .option('--files <folder>', 'folder that the control server watches, to announce the program in')
+    .option('--mtls', 'with a certificate: its calls and those to it are mutual TLS where both sides can')
     .option('--log-level <level>', 'log level of the sidecar', 'warning')
     .argument('<command...>', 'the program and its arguments, after --')
     .passThroughOptions()
@@ -62,7 +66,8 @@ async function runProgram(command: string[], flags: RunFlags): Promise<void> {
   const appPort = flags.port ?? (await freePort());
   const servicePort = known?.number ?? flags.port ?? 80;
   const pod = `${flags.service}-${flags.version}-${randomBytes(3).toString('hex')}`;
-  const proxy = sidecar(flags, pod, mesh.control, servicePort, appPort, log);
+  const identity = identityOf(flags, mesh);
+  const proxy = sidecar(flags, pod, mesh.control, servicePort, appPort, identity, log);
   await proxy.start();
   collectStart(systemClock);
   const inbound = proxy.addressOf(`inbound|${servicePort}`);
@@ -79,6 +84,7 @@ async function runProgram(command: string[], flags: RunFlags): Promise<void> {
     version: flags.version,
     servicePort,
     inboundPort: inbound.port,
+    ...(identity === null ? {} : { serviceAccount: identity.id.serviceAccount }),
   };
   let withdraw = (): void => {};
   const stopped = ended(child);
@@ -94,8 +100,24 @@ async function runProgram(command: string[], flags: RunFlags): Promise<void> {
   process.exitCode = code;
 }
 
+interface FoundMesh {
+  readonly control: string;
+  readonly instances: string;
+  readonly folders: readonly string[];
+  /** File of the token for its CA; '' it has none. */
+  readonly caToken: string;
+}
+
+/** Service account of the service's name, as in Bookinfo. null without --mtls. */
+function identityOf({ mtls, service, namespace }: RunFlags, { control, caToken }: FoundMesh): IdentitySettings | null {
+  if (mtls !== true) return null;
+  if (caToken === '') throw new ConfigError('--mtls needs a control server on this machine that has a CA');
+  const flags = { caAddress: `http://${control}`, caToken };
+  return identitySettings(flags, {}, `http://${control}`, { namespace, serviceAccount: service });
+}
+
 /** Where the mesh is: named by flags, or the one that runs on this machine. */
-function findMesh(flags: RunFlags): { control: string; instances: string; folders: readonly string[] } {
+function findMesh(flags: RunFlags): FoundMesh {
   const mesh = readMesh();
   const control = flags.control ?? mesh?.xds;
   const instances = flags.files ?? mesh?.instances;
@@ -104,10 +126,24 @@ function findMesh(flags: RunFlags): { control: string; instances: string; folder
       'no mesh is running on this machine: start one with `remora demo` or `remora control --files DIR`, or name it with --control and --files',
     );
   }
-  return { control, instances, folders: [...(mesh?.files ?? []), ...(flags.files === undefined ? [] : [flags.files])] };
+  const caToken = mesh?.caToken ?? '';
+  return {
+    control,
+    instances,
+    caToken,
+    folders: [...(mesh?.files ?? []), ...(flags.files === undefined ? [] : [flags.files])],
+  };
 }
 
-function sidecar(flags: RunFlags, pod: string, control: string, port: number, appPort: number, log: Logger): Proxy {
+function sidecar(
+  flags: RunFlags,
+  pod: string,
+  control: string,
+  port: number,
+  appPort: number,
+  identity: IdentitySettings | null,
+  log: Logger,
+): Proxy {
   const bootstrap = proxyBootstrap({
     type: 'sidecar',
     control,
@@ -117,7 +153,9 @@ function sidecar(flags: RunFlags, pod: string, control: string, port: number, ap
     workload: `${flags.service}-${flags.version}`,
     labels: { app: flags.service, version: flags.version },
     admin: { host: '127.0.0.1', port: 0 },
+    ...(identity === null ? {} : { serviceAccount: identity.id.serviceAccount }),
     metadata: {
+      ...identityMetadata(identity),
       REMORA: {
         inbound: [{ port, bind: '127.0.0.1:0', app: `127.0.0.1:${appPort}`, service: hostOf(flags) }],
         httpProxy: '127.0.0.1:0',
@@ -133,6 +171,7 @@ function sidecar(flags: RunFlags, pod: string, control: string, port: number, ap
     );
   return new Proxy({
     bootstrap: result.bootstrap,
+    ...(identity === null ? {} : { identity }),
     clock: new TurnClock(),
     random: systemRandom,
     log: log.child(pod),

@@ -1,4 +1,4 @@
-import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { request as httpRequest } from 'node:http';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
@@ -232,6 +232,7 @@ export class Mesh {
   readonly #certificates: MeshCertificates | null;
   #control: ControlServer | null = null;
   #xdsPort = 0;
+  #tlsPort = 0;
 
   /** `clock`: of the control server. */
   constructor(clock: Clock = systemClock, certificates: MeshCertificates | null = null) {
@@ -245,6 +246,12 @@ export class Mesh {
   /** Where the CA keeps its root. */
   get caFolder(): string {
     return join(this.#folder, 'ca');
+  }
+  /** The file of the proxies' token, which is the CA's own until a test changes it. */
+  get tokenPath(): string {
+    const path = join(this.#folder, 'token');
+    if (!existsSync(path)) copyFileSync(join(this.caFolder, 'local.token'), path);
+    return path;
   }
   get control(): ControlServer {
     if (this.#control === null) throw new Error('the control server is not running');
@@ -270,6 +277,7 @@ export class Mesh {
     await control.start();
     this.#control = control;
     this.#xdsPort = control.xdsAddress.port;
+    this.#tlsPort = control.secureAddress.port;
   }
   #caOptions({ ttlMs = 86_400_000, holdMs }: MeshCertificates): NonNullable<ControlOptions['ca']> {
     return {
@@ -278,7 +286,7 @@ export class Mesh {
       keep: { kind: 'folder', path: this.caFolder },
       pluggedFolder: '',
       audience: 'istio-ca',
-      secure: { host: '127.0.0.1', port: 0 },
+      secure: { host: '127.0.0.1', port: this.#tlsPort },
       dns: ['localhost'],
       ...(holdMs === undefined ? {} : { holdMs }),
     };
@@ -288,12 +296,12 @@ export class Mesh {
   #identity({ service, namespace = 'default', serviceAccount = service, plain }: ProxySpec): IdentitySettings | null {
     if (this.#certificates === null || plain) return null;
     const secure = this.#certificates.secure ?? false;
-    const address = secure ? `localhost:${this.control.secureAddress.port}` : `127.0.0.1:${this.#xdsPort}`;
+    const address = secure ? `localhost:${this.#tlsPort}` : `127.0.0.1:${this.#xdsPort}`;
     return {
       id: { trustDomain: 'cluster.local', namespace, serviceAccount },
       ca: { address, secure },
       control: { address, secure },
-      tokenPath: join(this.caFolder, 'local.token'),
+      tokenPath: this.tokenPath,
       rootsPath: secure ? join(this.caFolder, 'root-cert.pem') : '',
       ttlS: 0,
     };
@@ -379,9 +387,9 @@ export class Mesh {
     const identity = this.#identity(spec);
     const metadata = { ...flags.metadata, ...identityMetadata(identity) };
     const control = identity?.control.address ?? flags.control;
+    const account = identity === null ? {} : { serviceAccount: identity.id.serviceAccount };
     const bootstrap: JsonObject = {
-      ...proxyBootstrap({
-        ...flags,
+      ...proxyBootstrap({ ...flags, ...account,
         control,
         metadata,
         delta: spec.sotw !== true,

@@ -14,6 +14,7 @@ import {
   hostMatches,
   labelsMatch,
 } from '../translate/names.ts';
+import { tlsConflicts } from './mutual-tls.ts';
 import { shadowedRoutes } from './shadow.ts';
 
 /**
@@ -203,6 +204,7 @@ class Analysis {
       this.#add(rule, 'warning', 'unknown-host', ['spec', 'host'], `${host} ${what}`);
       return;
     }
+    this.findings.push(...tlsConflicts(rule, covered, this.#mesh));
     for (const [i, subset] of (rule.value.subsets ?? []).entries())
       this.#subset(rule, covered, subset, ['spec', 'subsets', i]);
     for (const [i, { port }] of (rule.value.trafficPolicy?.portLevelSettings ?? []).entries()) {

@@ -3,7 +3,7 @@ import { messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import { parseSpiffeId, type SpiffeIdentity, spiffeId } from '../../base/spiffe.ts';
 import { decode, encode, Problems } from '../../xds/proto/codec.ts';
-import { CREATE_CERTIFICATE, IstioCertificateRequest, IstioCertificateResponse } from '../../xds/proto/istio-ca.ts';
+import { IstioCertificateRequest, IstioCertificateResponse } from '../../xds/proto/gen/istio/v1/auth.ts';
 import { type Authenticate, type Caller, CallRefused, type UnaryMethod } from '../serve/caller.ts';
 import type { CertificateAuthority } from './authority.ts';
 import { CsrError, readCsr } from './csr.ts';
@@ -36,6 +36,9 @@ function sameText(a: string, b: string): boolean {
   const [one, other] = [Buffer.from(a), Buffer.from(b)];
   return one.length === other.length && timingSafeEqual(one, other);
 }
+
+/** Istio's (istio/api security/v1alpha1/ca.proto). */
+const CREATE_CERTIFICATE = '/istio.v1.auth.IstioCertificateService/CreateCertificate';
 
 /** `istio.v1.auth.IstioCertificateService`: a request for a certificate by whoever proves who it is. */
 export function certificateService(ca: CertificateAuthority, authenticate: Authenticate, log: Logger): UnaryMethod {

@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { Clock } from '../../base/clock.ts';
-import { ConfigError, messageOf } from '../../base/errors.ts';
+import { ConfigError, errorCode, messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import { systemRandom } from '../../base/random.ts';
 import { CertificateAuthority } from '../ca/authority.ts';
@@ -88,7 +88,7 @@ export class MeshCa {
       ...(options.holdMs === undefined ? {} : { holdMs: options.holdMs }),
     });
     const reviewer = kube === null ? null : new TokenReviewer({ api: kube, clock, trustDomain, audience });
-    this.#authenticate = authenticator({ reviewer, local: keep.kind === 'folder' ? writeLocalToken(keep.path) : '' });
+    this.#authenticate = authenticator({ reviewer, local: keep.kind === 'folder' ? localToken(keep.path) : '' });
     this.methods = [certificateService(this.authority, this.#authenticate, log)];
     this.#configMaps = shared === null ? null : configMapsOf(shared.kube, this, parts);
     this.#bundles = shared === null ? null : bundlesOf(shared.kube, this, parts);
@@ -96,6 +96,19 @@ export class MeshCa {
 
   get leading(): boolean {
     return this.#election?.now.leading ?? true;
+  }
+
+  /** For people; nothing of it is secret. */
+  get view(): object {
+    const { certificate = null, stage = null, roots = '' } = this.authority.material ?? {};
+    return {
+      trustDomain: this.authority.trustDomain,
+      stage,
+      subject: certificate?.subject ?? null,
+      validUntil: certificate?.validToDate.toISOString() ?? null,
+      roots: roots.split('BEGIN CERTIFICATE').length - 1,
+      leading: this.leading,
+    };
   }
 
   /** What the port by TLS is made of; call it after {@link start}. */
@@ -206,9 +219,16 @@ function replaceFile(path: string, text: string): void {
   renameSync(`${path}.tmp`, path);
 }
 
-function writeLocalToken(folder: string): string {
-  const token = randomBytes(32).toString('base64url');
+/** One for all servers that share the folder. */
+function localToken(folder: string): string {
+  const path = join(folder, LOCAL_TOKEN);
   mkdirSync(folder, { recursive: true, mode: 0o700 });
-  writeFileSync(join(folder, LOCAL_TOKEN), token, { mode: 0o600 });
+  try {
+    writeFileSync(path, randomBytes(32).toString('base64url'), { mode: 0o600, flag: 'wx' });
+  } catch (error) {
+    if (errorCode(error) !== 'EEXIST') throw error;
+  }
+  const token = readFileSync(path, 'utf8');
+  if (token.length < 32) throw new ConfigError(`${path} is no token: remove it, and another one is made`);
   return token;
 }

@@ -102,6 +102,7 @@ export class ControlServer {
         body: this.#snapshots.findings.map((one) => ({ ...one, text: formatFinding(one) })),
       }),
       '/proxies': () => ({ status: 200, body: this.#ads.clients.list().map(publicView) }),
+      '/ca': () => ({ status: 200, body: this.#ca?.view ?? { trustDomain: null } }),
       '/mesh': () => ({ status: 200, body: { services: [...this.#snapshots.mesh.services.keys()] } }),
     });
   }

@@ -13,7 +13,7 @@ import {
 } from '../source/collection.ts';
 import { DecodedStore } from '../translate/decode.ts';
 import type { OutboundPolicy } from '../translate/emit/capture.ts';
-import { changeScope } from '../translate/emit/change.ts';
+import { changeScope, identitiesMoved } from '../translate/emit/change.ts';
 import { type EmitNote, MeshEmitter } from '../translate/emit/snapshot.ts';
 import type { Translation } from '../translate/istio/mesh.ts';
 import { Transaction } from './transaction.ts';
@@ -115,7 +115,7 @@ export class MeshSnapshotSource implements SnapshotSource {
     const scope = changeScope(previous.mesh, translation.mesh, this.#emitter.captures);
     if (scope !== 'config') this.#emitter.moveEndpoints(previous.mesh, translation.mesh, services);
     if (this.#good === previous.mesh) this.#good = translation.mesh;
-    this.#tell(scope, false);
+    this.#tell(scope, identitiesMoved(previous.mesh, translation.mesh));
     return true;
   }
 
@@ -131,14 +131,15 @@ export class MeshSnapshotSource implements SnapshotSource {
     }
     this.#report([...all, ...(this.#translation?.findings ?? [])]);
     const written = before.routes !== this.mesh.routes || before.policies !== this.mesh.policies;
-    this.#tell(changeScope(before, this.mesh, this.#emitter.captures), written);
+    const whole = written || identitiesMoved(before, this.mesh);
+    this.#tell(changeScope(before, this.mesh, this.#emitter.captures), whole);
   }
 
-  /** Endpoints do not wait for the weights that they shift; but what somebody wrote goes out as one. */
-  #tell(scope: ChangeScope | null, written: boolean): void {
+  /** Endpoints do not wait for the weights that they shift; but what somebody wrote, or who answers, goes out as one. */
+  #tell(scope: ChangeScope | null, whole: boolean): void {
     if (scope === null) return;
     for (const listener of this.#listeners) {
-      if (!written) listener('endpoints');
+      if (!whole) listener('endpoints');
       if (scope === 'config') listener('config');
     }
   }

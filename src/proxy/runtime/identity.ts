@@ -38,7 +38,7 @@ export class ProxyIdentity {
   readonly #settings: IdentitySettings;
   readonly #env: ProxyEnvironment;
   readonly workload: WorkloadIdentity;
-  /** By host. */
+  /** By host, and whether our certificate is shown. */
   readonly #contexts = new Map<string, UpstreamTls>();
   readonly #unwatch: () => void;
 
@@ -69,7 +69,7 @@ export class ProxyIdentity {
   /** How ADS is connected to; undefined: as anybody does, in plain text. */
   get adsDial(): Dial | undefined {
     const { control } = this.#settings;
-    return control.secure ? (target, ready, failed) => this.#dial(target, true, ready, failed) : undefined;
+    return control.secure ? (target, ready, failed) => this.#dial(target, true, true, ready, failed) : undefined;
   }
 
   start(): void {
@@ -85,27 +85,42 @@ export class ProxyIdentity {
   async #certify(csr: string): Promise<readonly string[]> {
     const { ca, ttlS } = this.#settings;
     const connection = await new Promise<Dialled>((resolve, reject) => {
-      this.#dial(ca.address, ca.secure, resolve, reject);
+      // A token is asked for anew; a certificate would renew itself for ever.
+      this.#dial(ca.address, ca.secure, this.#settings.tokenPath === '', resolve, reject);
     });
     const { authority } = parseTarget(ca.address);
     return createCertificate({ connection, authority, clock: this.#env.clock, csr, validityS: ttlS });
   }
 
-  #dial(target: string, secure: boolean, ready: (one: Dialled) => void, failed: (error: Error) => void): () => void {
+  /** `shows`: its certificate proves who it is, once there is one: config comes while tokens cannot be reviewed. */
+  #dial(
+    target: string,
+    secure: boolean,
+    shows: boolean,
+    ready: (one: Dialled) => void,
+    failed: (error: Error) => void,
+  ): () => void {
     const address = parseTarget(target);
     const host = 'host' in address ? address.host : '';
+    const certified = secure && shows && this.workload.status.notAfter > this.#env.clock.wall();
     let metadata: Dialled['metadata'];
     try {
       metadata = this.#credentials(secure || isLoopback(host));
     } catch (error) {
-      queueMicrotask(() => failed(new Error(`the token cannot be read: ${messageOf(error)}`)));
-      return () => {};
+      if (certified) metadata = [];
+      else {
+        queueMicrotask(() => failed(new Error(`the token cannot be read: ${messageOf(error)}`)));
+        return () => {};
+      }
     }
     const socket =
       'path' in address
         ? connect({ path: address.path })
         : secure
-          ? this.#tlsOf(host).connect({ host, port: address.port, noDelay: true }, target, { sni: host, san: host })
+          ? this.#tlsOf(host, certified).connect({ host, port: address.port, noDelay: true }, target, {
+              sni: host,
+              san: host,
+            })
           : connect({ host, port: address.port, noDelay: true });
     const timer = this.#env.clock.after(CONNECT_MS, () =>
       socket.destroy(new Error(`no connection within ${CONNECT_MS / 1000} s`)),
@@ -136,11 +151,13 @@ export class ProxyIdentity {
     return [['authorization', `Bearer ${readFileSync(tokenPath, 'utf8').trim()}`]];
   }
 
-  #tlsOf(host: string): UpstreamTls {
-    let tls = this.#contexts.get(host);
+  #tlsOf(host: string, certified: boolean): UpstreamTls {
+    const name = `${host} ${certified}`;
+    let tls = this.#contexts.get(name);
     if (tls === undefined) {
-      tls = new UpstreamTls(configFor(host, this.#settings.rootsPath), `control plane ${host}`, this.#env.tls);
-      this.#contexts.set(host, tls);
+      const config = configFor(host, this.#settings.rootsPath, certified);
+      tls = new UpstreamTls(config, `control plane ${host}`, this.#env.tls);
+      this.#contexts.set(name, tls);
     }
     return tls;
   }
@@ -150,7 +167,7 @@ function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || host.startsWith('127.');
 }
 
-function configFor(host: string, rootsPath: string): UpstreamTlsConfig {
+function configFor(host: string, rootsPath: string, certified: boolean): UpstreamTlsConfig {
   const given: CertificateValidation = {
     trustedCa: { kind: 'file', path: rootsPath },
     systemRoots: false,
@@ -171,7 +188,7 @@ function configFor(host: string, rootsPath: string): UpstreamTlsConfig {
       ciphers: ['ECDHE-ECDSA-AES128-GCM-SHA256', 'ECDHE-RSA-AES128-GCM-SHA256'],
       curves: ['X25519', 'P-256'],
       signatureAlgorithms: [],
-      certificates: [],
+      certificates: certified ? [{ kind: 'secret', name: 'default', from: 'agent' }] : [],
       validation: { given, secret: null },
       alpn: ['h2'],
     },

@@ -66,7 +66,9 @@ export class MaterialSource {
       this.#use(material);
       this.reason = '';
       if (this.#loaded) {
-        this.#env.log.info('certificates replaced', {
+        // The identity says so once; contexts that have it are many.
+        const level = secretsOfContext(this.#common).some(({ from }) => from === 'agent') ? 'debug' : 'info';
+        this.#env.log[level]('certificates replaced', {
           context: this.#name,
           serials: material.certificates.map(({ leaf }) => leaf.serial).join(','),
         });

@@ -8,7 +8,7 @@ import type { Certificate } from '../tls/certificate-info.ts';
 import { buildContext, type TlsContext } from '../tls/context.ts';
 import type { TlsContexts } from '../tls/contexts.ts';
 import { chainResult, handshakeFailure, localCertificate, peerCertificate, tlsInfo } from '../tls/handshake.ts';
-import { MaterialSource } from '../tls/material.ts';
+import { MaterialSource, secretsOfContext } from '../tls/material.ts';
 import { TlsStats } from '../tls/stats.ts';
 import { fingerprint } from './fingerprint.ts';
 
@@ -64,7 +64,8 @@ export class UpstreamTls {
   readonly #config: UpstreamTlsConfig;
   readonly #contexts: TlsContexts;
   readonly #stats: TlsStats;
-  readonly #source: MaterialSource;
+  readonly #cluster: string;
+  #source: MaterialSource | null = null;
   readonly #sessions = new Map<string, Session[]>();
   readonly #httpProtocols: readonly string[];
   /** In force; null until its secrets have come. */
@@ -76,26 +77,35 @@ export class UpstreamTls {
     this.#contexts = contexts;
     this.#httpProtocols = httpProtocolsOf(config.common.alpn);
     this.#stats = new TlsStats(contexts.stats, 'cluster', cluster);
-    this.#source = new MaterialSource(config.common, `cluster ${cluster}`, contexts, (material) => {
-      this.current = buildContext(config.common, material, {}, () => contexts.clock.wall());
-      // Sessions from under other roots would skip the new ones.
-      this.#sessions.clear();
-    });
+    this.#cluster = cluster;
+    // A context costs a millisecond and tens of kB. In a mesh of a thousand services most are never called, and this
+    // process's own identity is there when they are.
+    if (!secretsOfContext(config.common).some(({ from }) => from === 'agent')) this.#source = this.#followSource();
     contexts.add(this);
   }
 
+  #followSource(): MaterialSource {
+    const { common } = this.#config;
+    return new MaterialSource(common, `cluster ${this.#cluster}`, this.#contexts, (material) => {
+      this.current = buildContext(common, material, {}, () => this.#contexts.clock.wall());
+      // Sessions from under other roots would skip the new ones.
+      this.#sessions.clear();
+    });
+  }
+
   refresh(): void {
-    this.#source.refresh();
+    this.#source?.refresh();
   }
 
   close(): void {
-    this.#source.close();
+    this.#source?.close();
     this.#contexts.remove(this);
     this.#sessions.clear();
   }
 
   /** Connects; the socket emits `secureConnect` once the server has been verified, or `error` and `close`. */
   connect(options: ConnectOptions, address: string, server: ServerIdentity): Socket {
+    this.#source ??= this.#followSource();
     const { current } = this;
     if (current === null) {
       this.#stats.secretsNotReady();

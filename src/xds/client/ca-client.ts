@@ -2,7 +2,7 @@ import type { Clock } from '../../base/clock.ts';
 import { RemoraError } from '../../base/errors.ts';
 import { GrpcCall } from '../../protocol/grpc/call.ts';
 import { decode, encode, Problems } from '../proto/codec.ts';
-import { CREATE_CERTIFICATE, IstioCertificateRequest, IstioCertificateResponse } from '../proto/istio-ca.ts';
+import { IstioCertificateRequest, IstioCertificateResponse } from '../proto/gen/istio/v1/auth.ts';
 import type { Dialled } from './dial.ts';
 
 export interface CaCall {
@@ -16,6 +16,7 @@ export interface CaCall {
   readonly validityS: number;
 }
 
+const CREATE_CERTIFICATE = '/istio.v1.auth.IstioCertificateService/CreateCertificate';
 const MAX_RESPONSE_BYTES = 1024 * 1024;
 const DEADLINE_MS = 20_000;
 

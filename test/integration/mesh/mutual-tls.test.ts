@@ -1,5 +1,5 @@
 // Issue 5, section 5: identities and mutual TLS between sidecars, over real sockets, with a control server on files.
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { heldClock } from '../../support/clock.ts';
@@ -161,10 +161,31 @@ it('config and certificates come by TLS to who proves to be this server’s user
   );
   expect(await it.proxy('productpage-v1').call('http://reviews:9080/')).toMatchObject({ status: 200 });
   expect(requests(it, 'reviews-v1', /"connection_security_policy":"mutual_tls"/)).toHaveLength(1);
-  writeFileSync(join(it.caFolder, 'local.token'), 'not-the-one');
+  // A token is needed but once: who has a certificate shows that.
+  writeFileSync(it.tokenPath, 'not-the-one');
+  await it.stopControl();
+  await it.startControl();
+  await it.synced();
   const stranger = it.sidecar({ service: 'reviews', version: 'v2' });
   void stranger.catch(() => {});
   await until('the stranger refused', () =>
     it.proxies.get('reviews-v2')?.log.find(/the token is not the one of this server/),
   );
+});
+
+it('the example of config/security does what it says', async () => {
+  const example = readFileSync(new URL('../../../config/security/mutual-tls.yaml', import.meta.url), 'utf8');
+  const it = ends(
+    await mesh()
+      .certificates()
+      .yaml('services.yaml', file(service('productpage'), service('reviews')))
+      .yaml('mutual-tls.yaml', example)
+      .sidecar('productpage')
+      .sidecar('reviews')
+      .start(),
+  );
+  expect(await it.findings()).toEqual([]);
+  expect(await plainCall(it, 'productpage-v1')).toBe('refused');
+  expect(await plainCall(it, 'reviews-v1')).toBe('200');
+  expect(await it.proxy('reviews-v1').call('http://productpage:9080/')).toMatchObject({ status: 200 });
 });

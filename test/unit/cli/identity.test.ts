@@ -37,7 +37,10 @@ describe('the identity of a proxy', () => {
   it('has no token where there is no file', () => {
     const settings = identitySettings({ caAddress: '127.0.0.1:15010' }, {}, '127.0.0.1:15010', WORKLOAD);
     expect([settings?.tokenPath, settings?.rootsPath]).toEqual(['', '']);
-    expect(identitySettings({ caAddress: '127.0.0.1:1', caToken: join(import.meta.dirname, 'x') }, {}, 'a:1', WORKLOAD)?.tokenPath).toMatch(/x$/);
+    expect(
+      identitySettings({ caAddress: '127.0.0.1:1', caToken: join(import.meta.dirname, 'x') }, {}, 'a:1', WORKLOAD)
+        ?.tokenPath,
+    ).toMatch(/x$/);
   });
 });
 

@@ -51,6 +51,16 @@ export function shapeOf(service: MeshService): string {
   return JSON.stringify({ ...service, endpoints: service.endpoints.length === 0, identities: identities(service) });
 }
 
+/** Whether some service has answers by other identities: clients must know of them before they are called. */
+export function identitiesMoved(before: Mesh, after: Mesh): boolean {
+  for (const [host, service] of after.services) {
+    const previous = before.services.get(host);
+    if (previous === service || previous === undefined) continue;
+    if (String(identities(previous)) !== String(identities(service))) return true;
+  }
+  return false;
+}
+
 /** undefined: nobody has one. */
 function identities({ endpoints }: MeshService): readonly string[] | undefined {
   const found = new Set<string>();

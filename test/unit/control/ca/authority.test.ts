@@ -32,7 +32,8 @@ describe('the CA', () => {
     expect(leaf.validToDate.getTime() - clock.wall()).toBe(DAY_MS);
     expect(clock.wall() - leaf.validFromDate.getTime()).toBe(120_000);
     expect(leaf.verify(x509(issued.roots).publicKey)).toBe(true);
-    const days = (asked: number) => x509(ca.signWorkload(csr(), CALLER, asked).chain[0]!).validToDate.getTime() - clock.wall();
+    const days = (asked: number) =>
+      x509(ca.signWorkload(csr(), CALLER, asked).chain[0]!).validToDate.getTime() - clock.wall();
     expect([days(3_600_000), days(7 * DAY_MS), days(5)]).toEqual([3_600_000, DAY_MS, 60_000]);
   });
 

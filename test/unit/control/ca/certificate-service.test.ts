@@ -5,14 +5,16 @@ import { authenticator, certificateService } from '../../../../src/control/ca/ce
 import { TokenRefused, type TokenReviewer } from '../../../../src/control/ca/token-review.ts';
 import type { CallFacts } from '../../../../src/control/serve/caller.ts';
 import { decode, encode, Problems } from '../../../../src/xds/proto/codec.ts';
-import { CREATE_CERTIFICATE, IstioCertificateRequest, IstioCertificateResponse } from '../../../../src/xds/proto/istio-ca.ts';
+import { IstioCertificateRequest, IstioCertificateResponse } from '../../../../src/xds/proto/gen/istio/v1/auth.ts';
 import { manualClock } from '../../../support/clock.ts';
 import { authorityOptions, CALLER, CALLER_ID, csr, x509 } from './support.ts';
 
 const CALL: CallFacts = { peer: '10.0.0.7:40000', secure: true, loopback: false, token: '', certificate: null };
 const REVIEWER = {
   identify: (token: string) =>
-    token === 'pod' ? Promise.resolve(CALLER) : Promise.reject(token === 'away' ? new Error('away') : new TokenRefused('no')),
+    token === 'pod'
+      ? Promise.resolve(CALLER)
+      : Promise.reject(token === 'away' ? new Error('away') : new TokenRefused('no')),
 } as unknown as TokenReviewer;
 
 describe('who calls', () => {
@@ -51,7 +53,7 @@ describe('IstioCertificateService', () => {
     const ca = new CertificateAuthority(authorityOptions({ clock }));
     await ca.start();
     const method = certificateService(ca, () => Promise.resolve(caller), silentLogger(clock));
-    expect(method.path).toBe(CREATE_CERTIFICATE);
+    expect(method.path).toBe('/istio.v1.auth.IstioCertificateService/CreateCertificate');
     return async (request: IstioCertificateRequest | Uint8Array) => {
       const bytes = request instanceof Uint8Array ? request : encode(IstioCertificateRequest, request);
       const answer = await method.handle(bytes, CALL);
@@ -90,6 +92,8 @@ describe('IstioCertificateService', () => {
     const clock = manualClock();
     const ca = new CertificateAuthority(authorityOptions({ clock }));
     const method = certificateService(ca, () => Promise.resolve(CALLER), silentLogger(clock));
-    await expect(method.handle(encode(IstioCertificateRequest, { csr: csr() }), CALL)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+    await expect(method.handle(encode(IstioCertificateRequest, { csr: csr() }), CALL)).rejects.toMatchObject({
+      code: 'UNAVAILABLE',
+    });
   });
 });

@@ -32,8 +32,16 @@ describe('a request for a certificate', () => {
     ['signed by another key', csr({ signer: ecKey() }), /does not fit its key/],
     ['signed by another kind of key', csr({ signer: rsa(2048) }), /is not taken for such a key/],
     ['signed by an unknown algorithm', csr({ algorithm: '1.2.3' }), /signed by 1.2.3/],
-    ['more names than anybody has', csr({ names: Array.from({ length: 17 }, () => [0x86, CALLER_ID] as const) }), /more than 16/],
-    ['bytes behind the element', pemOf(Buffer.concat([csrDer(), Buffer.of(0)]), 'CERTIFICATE REQUEST'), /something follows/],
+    [
+      'more names than anybody has',
+      csr({ names: Array.from({ length: 17 }, () => [0x86, CALLER_ID] as const) }),
+      /more than 16/,
+    ],
+    [
+      'bytes behind the element',
+      pemOf(Buffer.concat([csrDer(), Buffer.of(0)]), 'CERTIFICATE REQUEST'),
+      /something follows/,
+    ],
   ])('is refused: %s', (_, text, reason) => {
     expect(() => readCsr(text)).toThrow(CsrError);
     expect(() => readCsr(text)).toThrow(reason);

@@ -9,7 +9,10 @@ const spkiOf = (key: ReturnType<typeof ecKey>) => createPublicKey(key).export({ 
 
 function root(key = ecKey()) {
   const times = { notBefore: NOW, notAfter: NOW + 1e10 };
-  const pem = rootCertificate({ organization: 'cluster.local', trustDomain: 'cluster.local', spki: spkiOf(key), ...times }, key);
+  const pem = rootCertificate(
+    { organization: 'cluster.local', trustDomain: 'cluster.local', spki: spkiOf(key), ...times },
+    key,
+  );
   return { pem, certificate: x509(pem), by: signingKey(x509(pem).raw, key) };
 }
 

@@ -14,7 +14,9 @@ function setup() {
       if (state.away) return Promise.reject(new KubeError(0, '', 'away'));
       const namespace = path.split('/')[4]!;
       if (namespace === 'going') {
-        return Promise.reject(method === 'PATCH' ? new KubeError(404, '', 'no') : new KubeError(403, '', 'it is being terminated'));
+        return Promise.reject(
+          method === 'PATCH' ? new KubeError(404, '', 'no') : new KubeError(403, '', 'it is being terminated'),
+        );
       }
       if (method === 'PATCH' && !maps.has(namespace)) return Promise.reject(new KubeError(404, '', 'no'));
       maps.set(namespace, (body as { data: Record<string, string> }).data['root-cert.pem']!);

@@ -2,8 +2,7 @@ import { createPublicKey } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { signingKey } from '../../../../src/control/ca/issue.ts';
 import { type CaFiles, newRoot, nextStep, readCa } from '../../../../src/control/ca/root.ts';
-import { intermediate } from './intermediate.ts';
-import { DAY_MS, ecKey, x509 } from './support.ts';
+import { DAY_MS, ecKey, intermediate, x509 } from './support.ts';
 
 const NOW = Date.UTC(2026, 0, 1);
 const root = () => newRoot('cluster.local', NOW);

@@ -1,8 +1,8 @@
 import { expect, it } from 'vitest';
 import { silentLogger } from '../../../../src/base/log.ts';
 import { CertificateAuthority } from '../../../../src/control/ca/authority.ts';
-import { ServerCertificate } from '../../../../src/control/ca/server-certificate.ts';
 import { newRoot } from '../../../../src/control/ca/root.ts';
+import { ServerCertificate } from '../../../../src/control/ca/server-certificate.ts';
 import { manualClock } from '../../../support/clock.ts';
 import { authorityOptions, DAY_MS, MemoryStore, x509 } from './support.ts';
 

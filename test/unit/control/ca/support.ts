@@ -1,9 +1,21 @@
 import { createPublicKey, generateKeyPairSync, type KeyObject, sign, X509Certificate } from 'node:crypto';
 import { Der } from '../../../../src/base/der.ts';
-import { DER_NULL, derBits, derElement, derObjectId, derOctets, derSequence, derUnsigned } from '../../../../src/base/der-writer.ts';
+import {
+  DER_NULL,
+  DER_TRUE,
+  derBits,
+  derElement,
+  derObjectId,
+  derOctets,
+  derSequence,
+  derText8,
+  derTime,
+  derUnsigned,
+} from '../../../../src/base/der-writer.ts';
 import { silentLogger } from '../../../../src/base/log.ts';
+import { parsePrivateKey } from '../../../../src/base/pem.ts';
 import type { AuthorityOptions } from '../../../../src/control/ca/authority.ts';
-import { pemOf } from '../../../../src/control/ca/issue.ts';
+import { pemOf, signatureOf, signingKey } from '../../../../src/control/ca/issue.ts';
 import type { CaFiles } from '../../../../src/control/ca/root.ts';
 import type { CaStore, StoredCa } from '../../../../src/control/ca/store.ts';
 import { type ManualClock, manualClock } from '../../../support/clock.ts';
@@ -29,10 +41,7 @@ export function csrDer({ key = ecKey(), names = [[0x86, CALLER_ID]], signer = ke
   const spki = createPublicKey(key).export({ type: 'spki', format: 'der' });
   const sans = derSequence(...names.map(([tag, text]) => derElement(tag, Buffer.from(text))));
   const extension = derSequence(derObjectId('2.5.29.17'), derOctets(sans));
-  const attributes = derSequence(
-    derObjectId('1.2.840.113549.1.9.14'),
-    derElement(Der.Set, derSequence(extension)),
-  );
+  const attributes = derSequence(derObjectId('1.2.840.113549.1.9.14'), derElement(Der.Set, derSequence(extension)));
   const info = derSequence(derUnsigned(Buffer.of(0)), derSequence(), spki, derElement(0xa0, attributes));
   const id = algorithm ?? (rsa ? '1.2.840.113549.1.1.11' : '1.2.840.10045.4.3.2');
   const named = derSequence(derObjectId(id), ...(rsa ? [DER_NULL] : []));
@@ -83,5 +92,31 @@ export function authorityOptions(parts: Partial<AuthorityOptions> & { clock?: Ma
     log: silentLogger(clock),
     mayRotate: () => true,
     ...parts,
+  };
+}
+
+/** A CA below another one, as an organisation plugs one in; or a certificate that is no CA. */
+export function intermediate(
+  above: CaFiles,
+  name: string,
+  now: number,
+  { key = ecKey(), leaf = false }: { key?: KeyObject; leaf?: boolean } = {},
+): CaFiles {
+  const by = signingKey(x509(above['ca-cert.pem']!).raw, parsePrivateKey(Buffer.from(above['ca-key.pem']!), null));
+  const { algorithm, hash } = signatureOf(by.key);
+  const extension = (id: string, value: Buffer) => derSequence(derObjectId(id), DER_TRUE, derOctets(value));
+  const tbs = derSequence(
+    derElement(0xa0, derUnsigned(Buffer.of(2))),
+    derUnsigned(Buffer.from(name)),
+    algorithm,
+    by.subject,
+    derSequence(derTime(now), derTime(now + 1e11)),
+    derSequence(derElement(Der.Set, derSequence(derObjectId('2.5.4.10'), derText8(name)))),
+    createPublicKey(key).export({ type: 'spki', format: 'der' }),
+    derElement(0xa3, derSequence(extension('2.5.29.19', leaf ? derSequence() : derSequence(DER_TRUE)))),
+  );
+  return {
+    'ca-cert.pem': pemOf(derSequence(tbs, algorithm, derBits(sign(hash, tbs, by.key)))),
+    'ca-key.pem': String(key.export({ type: 'pkcs8', format: 'pem' })),
   };
 }

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
-import { readBundle, writeBundle } from '../../../../src/control/ca/trust-bundle.ts';
 import { newRoot } from '../../../../src/control/ca/root.ts';
+import { readBundle, writeBundle } from '../../../../src/control/ca/trust-bundle.ts';
 import { DAY_MS, x509 } from './support.ts';
 
 const NOW = Date.UTC(2026, 0, 1);

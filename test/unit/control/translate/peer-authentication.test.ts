@@ -2,8 +2,19 @@ import { describe, expect, it } from 'vitest';
 import type { MtlsMode, PeerAuthenticationRule } from '../../../../src/control/mesh/authentication.ts';
 import { MtlsPolicies, portMtls, workloadMtls } from '../../../../src/control/translate/peer-authentication.ts';
 
-function rule(namespace: string, mode: MtlsMode | null, more: Partial<PeerAuthenticationRule> = {}): PeerAuthenticationRule {
-  return { namespace, selector: {}, mode, ports: new Map(), written: { object: `PA ${namespace}`, place: '' }, ...more };
+function rule(
+  namespace: string,
+  mode: MtlsMode | null,
+  more: Partial<PeerAuthenticationRule> = {},
+): PeerAuthenticationRule {
+  return {
+    namespace,
+    selector: {},
+    mode,
+    ports: new Map(),
+    written: { object: `PA ${namespace}`, place: '' },
+    ...more,
+  };
 }
 const WEB = { app: 'web' };
 

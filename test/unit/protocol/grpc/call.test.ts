@@ -11,7 +11,7 @@ import {
   settingsPayload,
   uint32,
 } from '../../../../src/protocol/http2/frames.ts';
-import { literalBlock } from '../../../../src/protocol/http2/hpack.ts';
+import { HpackDecoder, literalBlock } from '../../../../src/protocol/http2/hpack.ts';
 import { manualClock } from '../../../support/clock.ts';
 
 const { Data, Headers, Continuation, Settings, Ping, GoAway, RstStream, WindowUpdate } = FrameType;
@@ -71,6 +71,36 @@ function trailers(...fields: [string, string][]): Buffer {
 }
 
 describe('GrpcCall', () => {
+  it('carries the caller’s own headers, and says that a single request is all', () => {
+    const wire = new Wire();
+    const options = { path: '/s/M', authority: 'ca:1', clock: manualClock(), maxMessageBytes: 100 };
+    const metadata = [['authorization', 'Bearer token']] as const;
+    const call = new GrpcCall(wire, { ...options, scheme: 'https', metadata }, { open() {}, message() {}, end() {} });
+    const fields = new Map<string, string>();
+    new HpackDecoder().decode(wire.ofType(Headers)[0]!, (name, value) => fields.set(name, value));
+    expect([fields.get(':scheme'), fields.get('authorization')]).toEqual(['https', 'Bearer token']);
+    call.send(Buffer.from('request'));
+    call.halfClose();
+    call.halfClose();
+    const data = () => wire.frames.filter(({ type }) => type === Data);
+    expect(data().map(({ flags, payload }) => [flags, payload.length])).toEqual([
+      [0, 12],
+      [FrameFlag.EndStream, 0],
+    ]);
+    wire.emit('data', frame(WindowUpdate, 0, 1, uint32(100)));
+    expect(data()).toHaveLength(2);
+  });
+
+  it('ends its side only when all has been sent', () => {
+    const { wire, call, say } = startCall();
+    call.send(Buffer.alloc(65_535));
+    call.halfClose();
+    const last = () => wire.frames.filter(({ type }) => type === Data).at(-1)!;
+    expect(last().flags).toBe(0);
+    say(SETTINGS, frame(WindowUpdate, 0, 0, uint32(100)), frame(WindowUpdate, 0, 1, uint32(100)));
+    expect([last().flags, last().payload.length]).toEqual([FrameFlag.EndStream, 0]);
+  });
+
   it('brings messages in both directions, and the end', () => {
     const { wire, seen, call, say } = answered();
     call.send(Buffer.from('question'));

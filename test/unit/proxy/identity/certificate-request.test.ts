@@ -5,7 +5,10 @@ import { certificateRequest } from '../../../../src/proxy/identity/certificate-r
 
 it('a request is signed by its own new key, P-256, and names the workload', async () => {
   const uri = 'spiffe://cluster.local/ns/shop/sa/reviews';
-  const [a, b] = await Promise.all([certificateRequest(uri, 'cluster.local'), certificateRequest(uri, 'cluster.local')]);
+  const [a, b] = await Promise.all([
+    certificateRequest(uri, 'cluster.local'),
+    certificateRequest(uri, 'cluster.local'),
+  ]);
   const read = readCsr(a.csr);
   expect(read.uris).toEqual([uri]);
   expect(read.key.asymmetricKeyDetails?.namedCurve).toBe('prime256v1');

@@ -5,7 +5,7 @@ import { readCsr } from '../../../../src/control/ca/csr.ts';
 import type { TlsSecret } from '../../../../src/model/tls.ts';
 import { WorkloadIdentity } from '../../../../src/proxy/identity/workload-identity.ts';
 import { manualClock } from '../../../support/clock.ts';
-import { authorityOptions, CALLER, CALLER_ID, csr as foreignCsr, DAY_MS, x509 } from '../../control/ca/support.ts';
+import { authorityOptions, CALLER, CALLER_ID, DAY_MS, csr as foreignCsr, x509 } from '../../control/ca/support.ts';
 
 /** What attempts have begun is over: a key is made by a thread of its own. */
 async function until(look: () => boolean): Promise<void> {
@@ -21,7 +21,12 @@ async function setup(chance = 0.5) {
   await ca.start();
   const published: ReadonlyMap<string, TlsSecret>[] = [];
   const lines: string[] = [];
-  const state = { asked: 0, failure: null as Error | null, more: '', signs: (csr: string) => ca.signWorkload(csr, CALLER) };
+  const state = {
+    asked: 0,
+    failure: null as Error | null,
+    more: '',
+    signs: (csr: string) => ca.signWorkload(csr, CALLER),
+  };
   const identity = new WorkloadIdentity({
     id: CALLER,
     certify: (csr) => {
@@ -38,7 +43,8 @@ async function setup(chance = 0.5) {
   });
   const leaf = (which = published.at(-1)) => {
     const secret = which?.get('default');
-    if (secret?.kind !== 'tls_certificate' || secret.certificate.chain.kind !== 'inline') throw new Error('no certificate');
+    if (secret?.kind !== 'tls_certificate' || secret.certificate.chain.kind !== 'inline')
+      throw new Error('no certificate');
     return x509(secret.certificate.chain.bytes.reveal().toString());
   };
   return { clock, ca, identity, state, published, lines, leaf };
@@ -100,17 +106,29 @@ describe('the identity of a workload', () => {
   });
 
   it.each<[string, (s: Awaited<ReturnType<typeof setup>>) => void, RegExp]>([
-    ['another key', ({ state, ca }) => {
-      const foreign = foreignCsr();
-      state.signs = () => ca.signWorkload(foreign, CALLER);
-    }, /another key/],
-    ['another workload', ({ state, ca }) => {
-      state.signs = (csr) => ({ ...ca.signServer(readCsr(csr).spki, ['reviews']) });
-    }, /certified reviews, and this proxy is spiffe:\/\/cluster.local/],
-    ['no roots', ({ state }) => {
-      const { signs } = state;
-      state.signs = (csr) => ({ ...signs(csr), roots: '' });
-    }, /is empty/],
+    [
+      'another key',
+      ({ state, ca }) => {
+        const foreign = foreignCsr();
+        state.signs = () => ca.signWorkload(foreign, CALLER);
+      },
+      /another key/,
+    ],
+    [
+      'another workload',
+      ({ state, ca }) => {
+        state.signs = (csr) => ({ ...ca.signServer(readCsr(csr).spki, ['reviews']) });
+      },
+      /certified reviews, and this proxy is spiffe:\/\/cluster.local/,
+    ],
+    [
+      'no roots',
+      ({ state }) => {
+        const { signs } = state;
+        state.signs = (csr) => ({ ...signs(csr), roots: '' });
+      },
+      /is empty/,
+    ],
   ])('does not take an answer with %s', async (_, spoil, reason) => {
     const all = await setup();
     spoil(all);
@@ -127,7 +145,8 @@ describe('the identity of a workload', () => {
     await identity.ready;
     const roots = (which: number) => {
       const secret = published[which]?.get('ROOTCA');
-      if (secret?.kind !== 'validation_context' || secret.validation.trustedCa?.kind !== 'inline') throw new Error('none');
+      if (secret?.kind !== 'validation_context' || secret.validation.trustedCa?.kind !== 'inline')
+        throw new Error('none');
       return secret.validation.trustedCa.bytes.reveal().toString();
     };
     expect(roots(0).trim()).toBe(ca.roots.value.trim());

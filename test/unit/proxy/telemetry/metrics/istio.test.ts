@@ -5,6 +5,7 @@ import { RequestMetrics } from '../../../../../src/proxy/telemetry/metrics/istio
 import { type Series, StatStore } from '../../../../../src/proxy/telemetry/metrics/store.ts';
 import { ResponseFlag } from '../../../../../src/proxy/telemetry/response-flags.ts';
 import { type ClusterInfo, StreamInfo, type UpstreamInfo } from '../../../../../src/proxy/telemetry/stream-info.ts';
+import type { TlsInfo } from '../../../../../src/proxy/telemetry/tls-info.ts';
 
 const NODE = {
   WORKLOAD_NAME: 'productpage-v1',
@@ -126,6 +127,36 @@ describe('istio_requests_total', () => {
     const { metrics, requests } = setup();
     metrics.record(stream({ direction, tls }));
     expect(requests()[0]![0].connection_security_policy).toBe(policy);
+  });
+
+  test('who calls and who answers are known by mutual TLS, to both', () => {
+    const certificate = (name: string) => ({ uriSans: [`spiffe://cluster.local/ns/default/sa/${name}`] });
+    const tls = (peer: string, local: string, validated = true): TlsInfo =>
+      ({ peer: certificate(peer), local: certificate(local), validated }) as unknown as TlsInfo;
+    const { metrics, requests } = setup();
+    const inbound = (info: TlsInfo): void => {
+      const one = stream({ direction: 'INBOUND', tls: 'TLSv1.3' });
+      one.connection = { ...one.connection, tls: info };
+      metrics.record(one);
+    };
+    const first = tls('productpage', 'reviews');
+    for (const info of [first, tls('gateway', 'reviews'), first, tls('productpage', 'reviews')]) inbound(info);
+    inbound(tls('stranger', 'reviews', false));
+    const outbound = stream();
+    outbound.upstreamTls = tls('reviews', 'productpage');
+    metrics.record(outbound);
+    const rows = requests().map(([labels, count]) => [
+      labels.source_principal?.replace(/.*\//, ''),
+      labels.destination_principal?.replace(/.*\//, ''),
+      labels.connection_security_policy,
+      count,
+    ]);
+    expect(rows).toEqual([
+      ['productpage', 'reviews', 'mutual_tls', 3],
+      ['gateway', 'reviews', 'mutual_tls', 1],
+      ['unknown', 'unknown', 'none', 1],
+      ['productpage', 'reviews', 'unknown', 1],
+    ]);
   });
 
   test('code and flags make series of their own for the same endpoint', () => {
