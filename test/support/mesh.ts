@@ -389,7 +389,9 @@ export class Mesh {
     const control = identity?.control.address ?? flags.control;
     const account = identity === null ? {} : { serviceAccount: identity.id.serviceAccount };
     const bootstrap: JsonObject = {
-      ...proxyBootstrap({ ...flags, ...account,
+      ...proxyBootstrap({
+        ...flags,
+        ...account,
         control,
         metadata,
         delta: spec.sotw !== true,
