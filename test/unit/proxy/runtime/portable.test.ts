@@ -76,11 +76,13 @@ function routes(paths: readonly string[]): Snapshot {
     off: { '@type': 'type.googleapis.com/envoy.config.route.v3.FilterConfig', disabled: true },
   };
   const weighted = {
-    clusters: [{ name: 'a', weight: 1, typed_per_filter_config: { limit: LIMIT } }, { name: 'b', weight: 1 }],
+    clusters: [
+      { name: 'a', weight: 1, typed_per_filter_config: { limit: LIMIT } },
+      { name: 'b', weight: 1 },
+    ],
   };
   const http = {
-    '@type':
-      'type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager',
+    '@type': 'type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager',
     stat_prefix: 's',
     http_filters: [{ name: 'router', typed_config: { '@type': `${FILTER}.router.v3.Router` } }],
     route_config: {
