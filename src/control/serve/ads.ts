@@ -160,7 +160,7 @@ export class AdsServer {
 
   #open(id: number, call: Call, mode: AdsMode, sent: Node | undefined): Session {
     const { source, clock, log, gateMs = 15_000 } = this.#options;
-    const node = proxyNode(sent);
+    const node = proxyNode(sent, mode === 'delta');
     const wire = this.#wires[mode];
     const send = (bytes: Uint8Array): void => void call.write(bytes);
     const answered = (): void => this.clients.answered();

@@ -2,7 +2,6 @@ import { Watch } from '../../base/watch.ts';
 import type { AdsMode } from './delta.ts';
 import type { ProxyNode } from './node.ts';
 import type { Session } from './session.ts';
-import { resourcesOf } from './snapshot.ts';
 
 /** One type as a proxy has it. */
 export interface TypeSync {
@@ -91,7 +90,7 @@ export class Clients {
   appliedOf(typeUrl: string, name: string): Applied {
     const count = { applied: 0, rejected: 0, pending: 0, of: 0 };
     for (const { session } of this.#entries.values()) {
-      const wanted = resourcesOf(session.target, typeUrl).get(name);
+      const wanted = session.wanted(typeUrl).get(name);
       const state = session.types.get(typeUrl);
       if (wanted === undefined || state === undefined || !state.subscribes(name)) continue;
       count.of++;

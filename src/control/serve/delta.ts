@@ -18,6 +18,10 @@ export interface Change {
   readonly version: string;
   readonly updated: readonly ResourceEntry[];
   readonly removed: readonly string[];
+  /** Hosts that the client asked for and that there are not. */
+  readonly unresolved?: readonly string[];
+  /** What the client asked for a virtual host by. */
+  readonly aliases?: ReadonlyMap<string, readonly string[]>;
   /** No longer wanted, but to be kept until nothing needs it: SotW must repeat it. */
   readonly retained: readonly ResourceEntry[];
 }
@@ -56,9 +60,15 @@ export function deltaWire(controlPlane: ControlPlane): Wire {
     encode(change) {
       return encode(DeltaDiscoveryResponse, {
         system_version_info: change.version,
-        resources: change.updated.map(
-          (entry): Resource => ({ name: entry.name, version: entry.version, resource: entry.any }),
-        ),
+        resources: [
+          ...change.updated.map((entry): Resource => {
+            const aliases = change.aliases?.get(entry.name);
+            const resource = { name: entry.name, version: entry.version, resource: entry.any };
+            return aliases === undefined ? resource : { ...resource, aliases: [...aliases] };
+          }),
+          // Envoy goes on with a request when the host it waits for is among the names or aliases, with or without a body.
+          ...(change.unresolved ?? []).map((name): Resource => ({ name, aliases: [name] })),
+        ],
         type_url: change.typeUrl,
         removed_resources: [...change.removed],
         nonce: change.nonce,

@@ -2,8 +2,9 @@ import type { Clock, TimerHandle } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Status } from '../../xds/proto/gen/google/rpc.ts';
 import type { Wire } from './delta.ts';
+import { hostIndex, isHostName } from './host-index.ts';
 import type { ProxyNode } from './node.ts';
-import { namesOf, type ProxySnapshot, type ResourceEntry, resourcesOf, versionOf } from './snapshot.ts';
+import { namesOf, type ProxySnapshot, type ResourceEntry, type Resources, resourcesOf, versionOf } from './snapshot.ts';
 import type { ChangeScope, SnapshotSource } from './source.ts';
 import { MAX_NAMES, TypeState } from './type-state.ts';
 import {
@@ -14,8 +15,10 @@ import {
   REMOVAL_ORDER,
   ROUTE,
   shortName,
+  VIRTUAL_HOST,
   WHOLE_WORLD,
 } from './type-urls.ts';
+import { ClientView } from './view.ts';
 
 /** A request of either variant. SotW has `names`, delta has `subscribe`, `unsubscribe` and `versions`. */
 export interface SessionRequest {
@@ -54,6 +57,9 @@ const MAX_TYPES = 32;
 export class Session {
   readonly #parts: SessionParts;
   readonly types = new Map<string, TypeState>();
+  readonly #view = new ClientView(this.types);
+  /** Hosts that the client waits to hear of, as it wrote them. */
+  readonly #askedHosts = new Set<string>();
   /** What is being pushed. It stays the same until all of it is out, so that no route overtakes its cluster. */
   #config: ProxySnapshot;
   /** What is to be pushed after that. */
@@ -77,6 +83,11 @@ export class Session {
   /** What the client is to have, debounced or not. */
   get target(): ProxySnapshot {
     return this.#latest;
+  }
+
+  /** What of its snapshot the client is to have of a type. */
+  wanted(typeUrl: string): Resources {
+    return this.#view.resources(this.#latest, typeUrl);
   }
 
   /** The source has something new. */
@@ -121,7 +132,8 @@ export class Session {
     this.#settle(state, request);
     state.editNames(request.subscribe, request.unsubscribe, first, resourcesOf(this.#latest, state.typeUrl));
     if (first) {
-      state.mustRespond = state.wildcard;
+      // Envoy waits for virtual hosts with its routes, also where there are none.
+      state.mustRespond = state.wildcard || state.typeUrl === VIRTUAL_HOST;
       for (const name in request.versions) {
         if (state.sent.size >= MAX_NAMES) throw new SessionLimitError(`more than ${MAX_NAMES} initial versions`);
         if (!state.subscribes(name)) continue;
@@ -131,8 +143,11 @@ export class Session {
     }
     // What a client asks for it does not have, even if it was sent before; what it said it has, it has.
     for (const name of request.subscribe) {
-      if (name !== '*' && !(first && state.sent.has(name))) state.ask(name);
+      if (state.typeUrl === VIRTUAL_HOST) {
+        if (isHostName(name)) this.#askedHosts.add(name);
+      } else if (name !== '*' && !(first && state.sent.has(name))) state.ask(name);
     }
+    for (const name of request.unsubscribe) this.#askedHosts.delete(name);
   }
 
   #settle(state: TypeState, { nonce, error }: SessionRequest): void {
@@ -159,8 +174,8 @@ export class Session {
     });
   }
 
-  #resources(state: TypeState): ReturnType<typeof resourcesOf> {
-    return resourcesOf(state.typeUrl === ENDPOINT ? this.#latest : this.#config, state.typeUrl);
+  #resources(state: TypeState): Resources {
+    return this.#view.resources(state.typeUrl === ENDPOINT ? this.#latest : this.#config, state.typeUrl);
   }
 
   #push(scope: ChangeScope): void {
@@ -195,12 +210,16 @@ export class Session {
   }
 
   #hasAdditions(state: TypeState): boolean {
-    return state.mustRespond || state.additions(this.#resources(state)).length > 0;
+    return state.mustRespond || this.#hasAsked(state) || state.additions(this.#resources(state)).length > 0;
+  }
+
+  #hasAsked({ typeUrl }: TypeState): boolean {
+    return typeUrl === VIRTUAL_HOST && this.#askedHosts.size > 0;
   }
 
   /** Listeners and routes wait until the clusters and endpoints sent before them are in place. */
   #gated(url: string): boolean {
-    if ((url !== LISTENER && url !== ROUTE) || this.#gateOpen) return false;
+    if ((url !== LISTENER && url !== ROUTE && url !== VIRTUAL_HOST) || this.#gateOpen) return false;
     return this.#inFlight(CLUSTER) || this.#expected.size > 0;
   }
 
@@ -224,16 +243,33 @@ export class Session {
   #add(state: TypeState): void {
     if (state.inFlight !== null) return;
     const resources = this.#resources(state);
+    const unresolved = this.#hasAsked(state) ? this.#resolve(state) : [];
     const updated = state.additions(resources);
     const missing = this.#parts.wire.mode === 'delta' ? state.missing(resources) : [];
-    if (updated.length === 0 && missing.length === 0 && !state.mustRespond) {
+    if (updated.length === 0 && missing.length === 0 && unresolved.length === 0 && !state.mustRespond) {
       state.asked.clear();
       if (state.removals(resources).length === 0) state.level(resources);
       return;
     }
     if (state.typeUrl === CLUSTER) this.#expectEndpoints(updated);
     const retained = WHOLE_WORLD.has(state.typeUrl) ? state.retained(resources) : [];
-    this.#send(state, updated, missing, retained);
+    this.#send(state, updated, missing, retained, unresolved);
+  }
+
+  /** Asks for the virtual hosts that are meant by what the client asked for; returns what nothing is meant by. */
+  #resolve(state: TypeState): string[] {
+    const index = hostIndex(resourcesOf(this.#config, VIRTUAL_HOST));
+    const unresolved: string[] = [];
+    for (const asked of this.#askedHosts) {
+      const name = index.find(asked);
+      if (name === null) unresolved.push(asked);
+      // The client's view has the host already, since it follows what is asked for.
+      else state.asked.add(name);
+    }
+    this.#askedHosts.clear();
+    // Only what was level is not compared again.
+    if (state.asked.size > 0) state.touch();
+    return unresolved;
   }
 
   /** A cluster that is new or changed warms only with its endpoints, which may not have changed at all. */
@@ -251,7 +287,7 @@ export class Session {
 
   /** A push of the config waits for its answer; endpoints come and go beside it. */
   #busy(): boolean {
-    return this.#inFlight(CLUSTER) || this.#inFlight(LISTENER) || this.#inFlight(ROUTE);
+    return [CLUSTER, LISTENER, ROUTE, VIRTUAL_HOST].some((url) => this.#inFlight(url));
   }
 
   #inFlight(url: string): boolean {
@@ -264,7 +300,7 @@ export class Session {
       if (state.inFlight !== null) continue;
       const resources = this.#resources(state);
       // Endpoints run ahead of the config, but must not leave before their cluster.
-      const present = resourcesOf(this.#config, state.typeUrl);
+      const present = this.#view.resources(this.#config, state.typeUrl);
       const removed = state
         .removals(resources)
         .filter((name) => !present.has(name) && !needed.has(`${state.typeUrl} ${name}`));
@@ -291,7 +327,7 @@ export class Session {
         add(sent?.accepted ?? sent?.entry);
       }
     };
-    for (const url of [LISTENER, ROUTE]) {
+    for (const url of [LISTENER, ROUTE, VIRTUAL_HOST]) {
       for (const { refused, accepted } of this.types.get(url)?.sent.values() ?? []) if (refused) add(accepted);
     }
     return needed;
@@ -302,12 +338,16 @@ export class Session {
     updated: readonly ResourceEntry[],
     removed: readonly string[],
     retained: readonly ResourceEntry[],
+    unresolved: readonly string[] = [],
   ): void {
     const { wire, clock } = this.#parts;
     const resources = this.#resources(state);
     const nonce = String(++this.#nonce);
     const version = versionOf(resources) + (retained.length > 0 && wire.mode === 'sotw' ? `+${retained.length}` : '');
-    const bytes = wire.encode({ typeUrl: state.typeUrl, nonce, version, updated, removed, retained }, state, resources);
+    const hosts =
+      state.typeUrl === VIRTUAL_HOST ? { unresolved, aliases: this.#view.aliases(this.#config) } : undefined;
+    const change = { typeUrl: state.typeUrl, nonce, version, updated, removed, retained, ...hosts };
+    const bytes = wire.encode(change, state, resources);
     const names = updated.map((entry) => entry.name);
     // What is sent is no longer to be compared; only what is to be removed remains.
     const level = state.removals(resources).length === 0;
@@ -328,7 +368,8 @@ export class Session {
     if (this.applied === this.#latest.version) return;
     for (const state of this.types.values()) {
       // Against the latest, because a config change may wait for the debounce.
-      const resources = resourcesOf(this.#latest, state.typeUrl);
+      const resources = this.wanted(state.typeUrl);
+      if (this.#hasAsked(state)) return;
       if (state.inFlight !== null || state.nacked !== null || state.mustRespond) return;
       if (state.additions(resources).length > 0 || state.removals(resources).length > 0) return;
     }
@@ -340,7 +381,7 @@ export class Session {
   #allFollowed(): boolean {
     const facts: unknown[] = [];
     for (const [url, state] of this.types) {
-      const resources = resourcesOf(this.#latest, url);
+      const resources = this.wanted(url);
       // Endpoints refer to nothing: of them only who is there matters.
       facts.push(state.revision, url === ENDPOINT ? namesOf(resources) : resources);
     }
@@ -348,7 +389,7 @@ export class Session {
     if (before?.length === facts.length && facts.every((fact, i) => fact === before[i])) return true;
     for (const [url, state] of this.types) {
       if (url === ENDPOINT) continue;
-      for (const entry of state.subscribed(resourcesOf(this.#latest, url))) if (!this.#followed(entry)) return false;
+      for (const entry of state.subscribed(this.wanted(url))) if (!this.#followed(entry)) return false;
     }
     this.#followedBy = facts;
     return true;

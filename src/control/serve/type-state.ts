@@ -1,5 +1,5 @@
 import { changedSince, type ResourceEntry, type Resources } from './snapshot.ts';
-import { WHOLE_WORLD } from './type-urls.ts';
+import { VIRTUAL_HOST, WHOLE_WORLD } from './type-urls.ts';
 
 export const WILDCARD = '*';
 
@@ -65,12 +65,16 @@ export class TypeState {
   /** The map that `sent` was last brought level with; nothing is to be compared while it is the present one. */
   #levelWith: Resources | null = null;
 
+  /** Names stand for others, and the client's view has chosen already: it is to have all of the map. */
+  readonly #chosen: boolean;
+
   constructor(typeUrl: string) {
     this.typeUrl = typeUrl;
+    this.#chosen = typeUrl === VIRTUAL_HOST;
   }
 
   subscribes(name: string): boolean {
-    return this.wildcard || this.names.has(name);
+    return this.wildcard || this.#chosen || this.names.has(name);
   }
 
   /** Sets all names, as SotW requests do. Returns whether anything changed. */
@@ -135,7 +139,7 @@ export class TypeState {
 
   /** Everything the client subscribes to that there is. */
   subscribed(resources: Resources): ResourceEntry[] {
-    if (this.wildcard) return [...resources.values()];
+    if (this.wildcard || this.#chosen) return [...resources.values()];
     const entries: ResourceEntry[] = [];
     for (const name of this.names) {
       const entry = resources.get(name);

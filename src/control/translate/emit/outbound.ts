@@ -30,6 +30,8 @@ export interface OutboundPlan {
   readonly ranges: readonly { readonly range: string; readonly cluster: string }[];
   /** Whether HTTP/2 is HTTP. */
   readonly http2: boolean;
+  /** Its routes' hosts come when they are asked for. */
+  readonly onDemand: boolean;
   /** Where everything else goes. */
   readonly rest: string;
 }
@@ -71,7 +73,7 @@ export function isDetected(service: MeshService, port: ServicePort): boolean {
 /** Where connections of captured apps go: by the address that was called, else by its port, else outside. */
 export function outboundPlans(scope: Scope, families: Families, policy: OutboundPolicy): OutboundPlans {
   const { http2 } = scope;
-  const planner = new Planner(http2);
+  const planner = new Planner(http2, scope.onDemand);
   for (const service of scope.services.values()) {
     for (const port of service.ports) planner.add(service, { ...port, protocol: protocolFor(http2, port.protocol) });
   }
@@ -92,9 +94,11 @@ class Planner {
   readonly #detected: DetectedService[] = [];
   readonly #notes: string[] = [];
   readonly #http2: boolean;
+  readonly #onDemand: boolean;
 
-  constructor(http2: boolean) {
+  constructor(http2: boolean, onDemand: boolean) {
     this.#http2 = http2;
+    this.#onDemand = onDemand;
   }
 
   add(service: MeshService, port: ServicePort): void {
@@ -151,6 +155,7 @@ class Planner {
           names: each(names),
           ranges: eachRange(ranges),
           http2: this.#http2,
+          onDemand: this.#onDemand && http !== null,
           rest,
         },
       ];
@@ -189,6 +194,7 @@ class Planner {
       names: [],
       ranges: [],
       http2: this.#http2,
+      onDemand: false,
       rest: cluster,
     });
   }
@@ -239,7 +245,7 @@ export function outboundListener(plan: OutboundPlan): Listener {
   if (routes !== '') {
     const manager = { stat_prefix: `outbound_${name}`, rds: rds(routes) };
     const match = { transport_protocol: 'raw_buffer', application_protocols: httpProtocols(plan.http2) };
-    chains.push({ name, filter_chain_match: match, filters: [httpFilter(manager, 'captured')] });
+    chains.push({ name, filter_chain_match: match, filters: [httpFilter(manager, 'captured', plan.onDemand)] });
   }
   const other: FilterChain = { name: rest, filters: [tcpFilter(rest)] };
   const filters = [...(names.length > 0 ? [TLS_INSPECTOR] : []), ...(routes === '' ? [] : [HTTP_INSPECTOR])];

@@ -15,6 +15,9 @@ export interface EmitNode {
   readonly key: string;
   /** `envoy/1.40.0` */
   readonly userAgent: string;
+  /** Takes virtual hosts one by one; and asks for them when its app first calls them. */
+  readonly virtualHosts?: boolean;
+  readonly onDemand?: boolean;
   /** As the proxy sent it; only `REMORA` is read. */
   readonly metadata?: JsonObject;
   /** `REDIRECT` and `TPROXY`: iptables lead its pod's connections to it. */
@@ -37,7 +40,7 @@ export function isHttp(port: ServicePort): boolean {
   return HTTP.has(port.protocol);
 }
 
-export type ScopeOptions = Partial<Pick<Scope, 'http2' | 'captured' | 'outbound'>>;
+export type ScopeOptions = Partial<Pick<Scope, 'http2' | 'captured' | 'outbound' | 'virtualHosts' | 'onDemand'>>;
 
 /**
  * The mesh as the proxies of one kind, one namespace and one set of relevant labels see it. Everything that is
@@ -52,6 +55,10 @@ export class Scope {
   /** Families of pods whose connections are redirected to the proxy; null: the proxy is called by name. */
   readonly captured: CaptureFacts['families'] | null;
   readonly outbound: OutboundPolicy;
+  /** Virtual hosts of the app's calls are resources of their own. */
+  readonly virtualHosts: boolean;
+  /** They are sent when they are asked for. */
+  readonly onDemand: boolean;
   readonly #services: Map<string, MeshService>;
   readonly #policies = new Map<MeshService, TrafficPolicyRule | null>();
   readonly #tables = new Map<string, TableIndex>();
@@ -60,12 +67,20 @@ export class Scope {
     mesh: Mesh,
     namespace: string,
     labels: ReadonlyMap<string, string>,
-    { http2 = true, captured = null, outbound = 'ALLOW_ANY' }: ScopeOptions = {},
+    {
+      http2 = true,
+      captured = null,
+      outbound = 'ALLOW_ANY',
+      virtualHosts = false,
+      onDemand = false,
+    }: ScopeOptions = {},
   ) {
     this.mesh = mesh;
     this.http2 = http2;
     this.captured = captured;
     this.outbound = outbound;
+    this.virtualHosts = virtualHosts;
+    this.onDemand = onDemand;
     this.namespace = namespace;
     this.labels = labels;
     this.#services = new Map([...mesh.services].filter(([, service]) => visibleTo(service.exportTo, namespace)));

@@ -16,7 +16,7 @@ import {
   resourcesOf,
   versionOf,
 } from '../../serve/snapshot.ts';
-import { CLUSTER, ENDPOINT, LISTENER, ROUTE } from '../../serve/type-urls.ts';
+import { CLUSTER, ENDPOINT, LISTENER, ROUTE, VIRTUAL_HOST } from '../../serve/type-urls.ts';
 import { Generations } from './cache.ts';
 import { type CaptureFacts, captureFacts, type OutboundPolicy, sourcesToApp } from './capture.ts';
 import { shapeOf } from './change.ts';
@@ -30,16 +30,19 @@ import {
   passthroughCluster,
   serviceClusters,
 } from './cluster.ts';
+import { type DiscoveredRoutes, discoveredRoutes } from './discovered-hosts.ts';
 import { loadAssignment } from './endpoint.ts';
 import { gatewayRouteConfig, serverGroups } from './gateway.ts';
+import { Ids } from './ids.ts';
 import { type AppPort, InboundIndex, isHttpPort, virtualInbound } from './inbound.ts';
+import { KeptMaps } from './kept-maps.ts';
 import { type DecodedFacts, type InboundPort, laptopFacts } from './laptop.ts';
 import { gatewayAddress, gatewayListener, httpProxyListener, inboundListener, inboundRoutes } from './listener.ts';
-import { parseOutbound } from './names.ts';
+import { HTTP_PROXY, parseOutbound } from './names.ts';
 import { type OutboundPlans, outboundListener, outboundPlans, virtualOutbound } from './outbound.ts';
 import { BLACK_HOLE, PASSTHROUGH } from './outside.ts';
 import { type EmitNode, isPopulated, protocolFor, relevantLabels, Scope, speaksHttp2, subsetOf } from './scope.ts';
-import { detectedRoutes, httpProxyRoutes, portRoutes } from './virtual-host.ts';
+import { detectedRoutes, type HostPlan, httpProxyHosts, portHosts, wholeRoutes } from './virtual-host.ts';
 
 /** Something about one proxy that it does not get, or got otherwise than it asked. */
 export interface EmitNote {
@@ -49,6 +52,7 @@ export interface EmitNote {
 
 /** What all proxies of one scope share. */
 interface Shared {
+  readonly key: string;
   readonly scope: Scope;
   /** Changes with anything but addresses of endpoints. */
   readonly configKey: string;
@@ -58,6 +62,16 @@ interface Shared {
   outbound: Outbound | null;
   /** `clusters` with proxies' own ones, by what these are. */
   readonly withOwn: Map<string, Resources>;
+  /** Route configurations whose hosts are resources of their own, by name. */
+  readonly discovered: Map<string, DiscoveredRoutes>;
+  /** All of those hosts, when all are there. */
+  hosts: Hosts | null;
+}
+
+interface Hosts {
+  readonly resources: Resources;
+  /** Clusters that they name and nobody has. */
+  readonly missing: readonly string[];
 }
 
 /** What captured proxies of one scope share: listeners and routes of their apps' calls. */
@@ -91,17 +105,16 @@ export class MeshEmitter {
   #labels: ReadonlySet<string> = new Set();
   #moves = 0;
   readonly #keys = new WeakMap<EmitNode, string>();
-  /** Of a map that was made anew, one with the same content that stays in its place. */
-  readonly #kept = new WeakMap<Resources, Resources>();
   readonly #ids = new Ids();
   readonly #shapes = new WeakMap<MeshService, string>();
   readonly #scopes = new Map<string, Shared>();
   readonly #clusters = new Generations<readonly ResourceEntry[]>();
   readonly #endpoints = new Generations<ResourceEntry>();
   readonly #routes = new Generations<ResourceEntry>();
+  readonly #hosts = new Generations<ResourceEntry>();
   readonly #listeners = new Generations<ResourceEntry>();
   readonly #apps = new Generations<ResourceEntry>();
-  readonly #maps = new Generations<Resources>();
+  readonly #maps = new KeptMaps();
   readonly #proxies = new Generations<Emitted>();
   #inbound: InboundIndex | null = null;
   #captures = false;
@@ -124,9 +137,10 @@ export class MeshEmitter {
     if (before?.mesh === mesh) return before.snapshot;
     const facts = captureFacts(node);
     const shared = this.#shared(mesh, node, facts);
-    const made = snapshotOf(this.#resources(shared, node, facts, key));
+    const made = snapshotOf(this.#resources(shared, node, facts, key), shared.scope.onDemand);
     // The same in all parts is the same as a whole.
-    const snapshot = before?.snapshot.version === made.version ? before.snapshot : made;
+    const same = before?.snapshot.version === made.version && before.snapshot.onDemand === made.onDemand;
+    const snapshot = same ? before.snapshot : made;
     this.#proxies.set(key, { mesh, shared, snapshot });
     return snapshot;
   }
@@ -159,7 +173,10 @@ export class MeshEmitter {
       const endpoints = maps.get(old) ?? replaceEntries(old, entries);
       maps.set(old, endpoints);
       this.#maps.set(`${key} EDS`, endpoints);
-      const next = endpoints === old ? snapshot : snapshotOf(new Map(snapshot.resources).set(ENDPOINT, endpoints));
+      const next =
+        endpoints === old
+          ? snapshot
+          : snapshotOf(new Map(snapshot.resources).set(ENDPOINT, endpoints), shared.scope.onDemand);
       this.#proxies.set(key, { mesh: after, shared, snapshot: next });
     }
   }
@@ -198,6 +215,7 @@ export class MeshEmitter {
       this.#clusters,
       this.#endpoints,
       this.#routes,
+      this.#hosts,
       this.#listeners,
       this.#apps,
       this.#maps,
@@ -209,24 +227,15 @@ export class MeshEmitter {
 
   #resources(shared: Shared, node: EmitNode, facts: CaptureFacts | null, key: string): ReadonlyMap<string, Resources> {
     const own = facts === null ? this.#called(shared, node) : this.#captured(shared, facts, node);
-    const { clusters, endpoints } = this.#complete(shared, own, node.kind === 'router');
-    return new Map([
-      [CLUSTER, this.#map(`${key} CDS`, this.#withOwn(shared, clusters, own.clusters))],
-      [ENDPOINT, this.#map(`${key} EDS`, endpoints)],
-      [LISTENER, this.#map(`${key} LDS`, own.listeners)],
-      [ROUTE, this.#map(`${key} RDS`, own.routes)],
+    const hosts = shared.scope.virtualHosts ? this.#hostsOf(shared) : null;
+    const { clusters, endpoints } = this.#complete(shared, own, node.kind === 'router', hosts?.missing ?? []);
+    const resources = new Map([
+      [CLUSTER, this.#maps.keep(`${key} CDS`, this.#withOwn(shared, clusters, own.clusters))],
+      [ENDPOINT, this.#maps.keep(`${key} EDS`, endpoints)],
+      [LISTENER, this.#maps.keep(`${key} LDS`, own.listeners)],
+      [ROUTE, this.#maps.keep(`${key} RDS`, own.routes)],
     ]);
-  }
-
-  /** The map that was there before when it says the very same: who compares maps sees that nothing changed. */
-  #map(key: string, map: Resources): Resources {
-    const before = this.#maps.peek(key);
-    // Proxies of one scope have the same maps: one comparison does for all.
-    const kept = before === undefined || before === map || this.#kept.get(map) === before ? before : undefined;
-    const result = kept ?? (before !== undefined && sameEntries(before, map) ? before : map);
-    if (result !== map) this.#kept.set(map, result);
-    this.#maps.set(key, result);
-    return result;
+    return hosts === null ? resources : resources.set(VIRTUAL_HOST, hosts.resources);
   }
 
   /** Clusters with those of the proxy itself, which are the same for most. */
@@ -253,10 +262,13 @@ export class MeshEmitter {
     const labels = new Map([...node.labels].filter(([key]) => this.#labels.has(key)).sort());
     const http2 = speaksHttp2(node);
     const captured = facts?.families ?? null;
-    const key = JSON.stringify([node.namespace, [...labels], http2, captured]);
+    const virtualHosts = node.virtualHosts === true && node.kind === 'sidecar';
+    const onDemand = virtualHosts && node.onDemand === true;
+    const options = { http2, captured, outbound: this.#policy, virtualHosts, onDemand };
+    const key = JSON.stringify([node.namespace, [...labels], options]);
     let shared = this.#scopes.get(key);
     if (shared === undefined) {
-      shared = this.#share(new Scope(mesh, node.namespace, labels, { http2, captured, outbound: this.#policy }), key);
+      shared = this.#share(new Scope(mesh, node.namespace, labels, options), key);
       this.#scopes.set(key, shared);
     }
     return shared;
@@ -283,7 +295,17 @@ export class MeshEmitter {
       ...shapes,
     ];
     const configKey = createHash('sha256').update(parts.join('\n')).digest('base64url');
-    return { scope, configKey, clusters, endpoints, outbound: null, withOwn: new Map() };
+    return {
+      key,
+      scope,
+      configKey,
+      clusters,
+      endpoints,
+      outbound: null,
+      withOwn: new Map(),
+      discovered: new Map(),
+      hosts: null,
+    };
   }
 
   #clustersOf(
@@ -305,20 +327,19 @@ export class MeshEmitter {
   }
 
   #sidecar(shared: Shared, { facts }: DecodedFacts, node: EmitNode): Own {
-    const { scope, configKey } = shared;
+    const { scope } = shared;
     const own: Own = { listeners: new Map(), clusters: new Map(), routes: new Map() };
-    const outbound = `sidecar\n${configKey}`;
     put(
       own.routes,
-      this.#build(this.#routes, outbound, RouteConfiguration, () => httpProxyRoutes(scope)),
+      this.#appRoutes(shared, HTTP_PROXY, () => httpProxyHosts(scope)),
     );
     put(own.clusters, this.#build(this.#apps, PASSTHROUGH, Cluster, outsideCluster));
     const at = facts.httpProxy;
     if (at !== null) {
-      const key = `proxy ${JSON.stringify(at)}`;
+      const key = `proxy ${JSON.stringify(at)} ${scope.onDemand}`;
       put(
         own.listeners,
-        this.#build(this.#listeners, key, Listener, () => httpProxyListener(at)),
+        this.#build(this.#listeners, key, Listener, () => httpProxyListener(at, scope.onDemand)),
       );
     }
     for (const inbound of facts.inbound) this.#inboundPort(inbound, scope, own);
@@ -403,7 +424,8 @@ export class MeshEmitter {
     );
   }
 
-  #outboundOf({ scope, configKey }: Shared, { families }: CaptureFacts): Outbound {
+  #outboundOf(shared: Shared, { families }: CaptureFacts): Outbound {
+    const { scope, configKey } = shared;
     const plans: OutboundPlans = outboundPlans(scope, families, scope.outbound);
     const listeners = new Map<string, ResourceEntry>();
     const routes = new Map<string, ResourceEntry>();
@@ -420,14 +442,41 @@ export class MeshEmitter {
       );
     }
     for (const [port, there] of plans.hosts) {
-      const make = (): RouteConfiguration => portRoutes(scope, port, there);
-      put(routes, this.#build(this.#routes, `port ${port}\n${configKey}`, RouteConfiguration, make));
+      put(
+        routes,
+        this.#appRoutes(shared, String(port), () => portHosts(scope, port, there)),
+      );
     }
     for (const detected of plans.detected) {
       const make = (): RouteConfiguration => detectedRoutes(scope, detected);
       put(routes, this.#build(this.#routes, `detected ${detected.routes}\n${configKey}`, RouteConfiguration, make));
     }
     return { listeners, routes, notes: plans.notes };
+  }
+
+  /** Routes of the app's calls: whole, or with hosts that are resources of their own. */
+  #appRoutes(shared: Shared, name: string, plans: () => readonly HostPlan[]): ResourceEntry {
+    const { scope, configKey, discovered } = shared;
+    if (!scope.virtualHosts) {
+      const make = (): RouteConfiguration => wholeRoutes(name, plans());
+      return this.#build(this.#routes, `app ${name}\n${configKey}`, RouteConfiguration, make);
+    }
+    let routes = discovered.get(name);
+    if (routes === undefined) {
+      routes = discoveredRoutes(name, plans(), scope.onDemand, this.#hosts, (service) => this.#shapeOf(service));
+      discovered.set(name, routes);
+    }
+    return routes.config;
+  }
+
+  #hostsOf(shared: Shared): Hosts {
+    if (shared.hosts === null) {
+      const entries = [...shared.discovered.values()].flatMap(({ hosts }) => hosts);
+      const resources = this.#maps.keep(`${shared.key} VHDS`, new Map(entries.map((entry) => [entry.name, entry])));
+      const named = new Set(entries.flatMap(({ references }) => references.map(({ name }) => name)));
+      shared.hosts = { resources, missing: [...named].filter((name) => !shared.clusters.has(name)) };
+    }
+    return shared.hosts;
   }
 
   #router(shared: Shared, { facts }: DecodedFacts, node: EmitNode): Own {
@@ -465,10 +514,16 @@ export class MeshEmitter {
   }
 
   /** Clusters and endpoints for the routes: a stand-in for each that nobody defined; for gateways no more than they name. */
-  #complete(shared: Shared, own: Own, onlyNamed: boolean): { clusters: Resources; endpoints: Resources } {
+  #complete(
+    shared: Shared,
+    own: Own,
+    onlyNamed: boolean,
+    alsoMissing: readonly string[],
+  ): { clusters: Resources; endpoints: Resources } {
     const naming = [...own.routes.values(), ...own.listeners.values()].flatMap((entry) => entry.references);
     const named = new Set(naming.filter(({ typeUrl }) => typeUrl === CLUSTER).map(({ name }) => name));
-    const missing = [...named].filter((name) => !shared.clusters.has(name) && !own.clusters.has(name));
+    const absent = [...named].filter((name) => !shared.clusters.has(name) && !own.clusters.has(name));
+    const missing = [...new Set([...absent, ...alsoMissing])];
     if (!onlyNamed && missing.length === 0) return shared;
     const clusters = new Map([...shared.clusters].filter(([name]) => !onlyNamed || named.has(name)));
     const endpoints = new Map([...shared.endpoints].filter(([name]) => !onlyNamed || named.has(name)));
@@ -504,15 +559,10 @@ function endpointsEntry(name: string, service: MeshService, policy: TrafficPolic
   return resourceEntry(ClusterLoadAssignment, loadAssignment(name, service, parts?.port ?? 0, labels));
 }
 
-function sameEntries(a: Resources, b: Resources): boolean {
-  if (a.size !== b.size) return false;
-  for (const [name, { version }] of b) if (a.get(name)?.version !== version) return false;
-  return true;
-}
-
-function snapshotOf(resources: ReadonlyMap<string, Resources>): ProxySnapshot {
-  const types = [CLUSTER, ENDPOINT, LISTENER, ROUTE];
-  return { version: types.map((type) => versionOf(resources.get(type) ?? NO_ENTRIES)).join('.'), resources };
+function snapshotOf(resources: ReadonlyMap<string, Resources>, onDemand: boolean): ProxySnapshot {
+  const types = [CLUSTER, ENDPOINT, LISTENER, ROUTE, ...(resources.has(VIRTUAL_HOST) ? [VIRTUAL_HOST] : [])];
+  const version = types.map((type) => versionOf(resources.get(type) ?? NO_ENTRIES)).join('.');
+  return { version, resources, ...(onDemand ? { onDemand } : {}) };
 }
 
 interface Own {
@@ -545,20 +595,4 @@ function reasonFor(name: string, scope: Scope): string {
   if (!service.ports.some(({ number }) => number === parts.port))
     return `service ${parts.host} has no port ${parts.port}`;
   return `no DestinationRule defines subset ${parts.subset} of ${parts.host}`;
-}
-
-/** Small numbers for objects, by identity. */
-class Ids {
-  readonly #ids = new WeakMap<object, number>();
-  #last = 0;
-
-  of(object: object | null): number {
-    if (object === null) return 0;
-    let id = this.#ids.get(object);
-    if (id === undefined) {
-      id = ++this.#last;
-      this.#ids.set(object, id);
-    }
-    return id;
-  }
 }
