@@ -20,6 +20,8 @@ import { memoryFolder } from './memory-folder.ts';
 import { type App, type AppOptions, app } from './mesh-app.ts';
 import { closedPort } from './upstream.ts';
 
+const EXPLAIN_LAYERS = EXPLAIN.layers as JsonObject[];
+
 /** The port of every service of a test mesh. */
 export const PORT = 9080;
 
@@ -179,6 +181,8 @@ export interface ProxySpec {
   /** SotW in place of delta. */
   readonly sotw?: boolean;
   readonly lastGood?: boolean;
+  /** It asks for hosts when its program first calls them. False: it knows all of the mesh. */
+  readonly onDemand?: boolean;
 }
 
 /** The folder that the control server watches. */
@@ -324,7 +328,9 @@ export class Mesh {
     const accessLog = new Lines();
     const bootstrap: JsonObject = {
       ...proxyBootstrap({ ...flags, delta: spec.sotw !== true, admin: { host: '127.0.0.1', port: 0 } }),
-      layered_runtime: EXPLAIN,
+      layered_runtime: {
+        layers: [...EXPLAIN_LAYERS, { name: 'test', static_layer: { 'remora.on_demand': spec.onDemand === true } }],
+      },
     };
     const result = readBootstrap(JSON.stringify(bootstrap), proxyDecodeContext());
     if (!result.ok) throw new Error(describeProblems(name, result.problems).join('\n'));

@@ -2,7 +2,7 @@ import type { Clock, TimerHandle } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Status } from '../../xds/proto/gen/google/rpc.ts';
 import type { Wire } from './delta.ts';
-import { hostIndex, isHostName } from './host-index.ts';
+import { hostIndex, isHostName, routesOf } from './host-index.ts';
 import type { ProxyNode } from './node.ts';
 import { namesOf, type ProxySnapshot, type ResourceEntry, type Resources, resourcesOf, versionOf } from './snapshot.ts';
 import type { ChangeScope, SnapshotSource } from './source.ts';
@@ -157,6 +157,7 @@ export class Session {
     // Refused or not: there is nothing more to wait for.
     if (state.typeUrl === ENDPOINT) for (const name of push.names) this.#expected.delete(name);
     if (error === undefined) {
+      if (state.typeUrl === ROUTE) this.#sendHostsOfNew(state, push.names);
       state.acknowledge(push, at);
       return;
     }
@@ -172,6 +173,15 @@ export class Session {
       version: push.version,
       reason,
     });
+  }
+
+  /** Envoy drops virtual hosts that come before their routes, and does not ask for them again. */
+  #sendHostsOfNew(state: TypeState, routes: readonly string[]): void {
+    const hosts = this.types.get(VIRTUAL_HOST);
+    const first = new Set(routes.filter((name) => state.sent.get(name)?.accepted === null));
+    if (hosts === undefined || first.size === 0) return;
+    for (const name of hosts.sent.keys()) if (first.has(routesOf(name))) hosts.sent.delete(name);
+    hosts.touch();
   }
 
   #resources(state: TypeState): Resources {
@@ -220,6 +230,7 @@ export class Session {
   /** Listeners and routes wait until the clusters and endpoints sent before them are in place. */
   #gated(url: string): boolean {
     if ((url !== LISTENER && url !== ROUTE && url !== VIRTUAL_HOST) || this.#gateOpen) return false;
+    if (url === VIRTUAL_HOST && this.#inFlight(ROUTE)) return true;
     return this.#inFlight(CLUSTER) || this.#expected.size > 0;
   }
 

@@ -103,7 +103,8 @@ export class TypeState {
 
   /** Adds and takes away names, as delta requests do. */
   editNames(add: readonly string[], remove: readonly string[], first: boolean, known?: Resources): void {
-    if (first && add.length === 0 && WHOLE_WORLD.has(this.typeUrl)) this.wildcard = true;
+    // Envoy's first request for virtual hosts names none either, whatever route configurations it has.
+    if (first && add.length === 0 && (this.#chosen || WHOLE_WORLD.has(this.typeUrl))) this.wildcard = true;
     for (const name of add) {
       if (name === WILDCARD) this.wildcard = true;
       // The text that everybody else has of it too.

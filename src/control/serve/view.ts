@@ -116,7 +116,7 @@ function select(state: TypeState, all: Resources, onDemand: boolean, before: Hos
   }
   const { revision } = state;
   if (!onDemand) {
-    const whole = (routes: string): boolean => state.names.has(routes);
+    const whole = (routes: string): boolean => state.wildcard || state.names.has(routes);
     if ([...index.routes].every(whole)) return { all, revision, resources: all, aliases };
     for (const [name, entry] of all) if (whole(routesOf(name))) resources.set(name, entry);
   }

@@ -163,6 +163,7 @@ export class Proxy {
     await this.#discovery?.close();
     this.applier.close();
     this.env.overloadManager.close();
+    this.env.hostRequests.close();
     this.#sweeper.stop();
     this.env.tls.close();
     this.env.wheel.close();
@@ -206,8 +207,11 @@ export class Proxy {
   async #followDiscovery(ads: AdsSource, statics: Snapshot): Promise<void> {
     const { bootstrap, version, lastGoodPath } = this.#options;
     // gRPC and HTTP/2 cost a fifth of the process's memory: only a proxy that asks somebody loads them.
-    const { startDiscovery } = await import('./xds-bridge.ts');
-    const discovery = startDiscovery(bootstrap, ads, statics, this.env, version, lastGoodPath);
+    const { followHosts, startDiscovery } = await import('./xds-bridge.ts');
+    // What a gateway may be called by is known; what an app calls is a small part of its mesh.
+    const onDemand = bootstrap.node.id.startsWith('sidecar~') && this.#runtime.boolean('remora.on_demand', true);
+    const discovery = startDiscovery(bootstrap, ads, statics, this.env, version, lastGoodPath, onDemand);
+    followHosts(discovery, this.env, this.applier.tables);
     this.#discovery = discovery;
     discovery.store.secrets.subscribe((secrets) => this.env.tls.secrets.update(secrets));
     await new Promise<void>((resolve, reject) => {

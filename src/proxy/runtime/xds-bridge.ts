@@ -8,10 +8,15 @@ import { GrpcTransport } from '../../xds/client/grpc-transport.ts';
 import { secretsOf } from '../../xds/client/references.ts';
 import { decodersOf } from '../../xds/client/resource-decoder.ts';
 import { standardResourceTypes } from '../../xds/resources/standard.ts';
+import type { HostSource } from '../http/host-requests.ts';
+import type { SnapshotApplier } from './apply.ts';
 import type { ProxyEnvironment } from './environment.ts';
 import { proxyDecodeContext } from './extensions.ts';
 
-/** Starts discovery as the bootstrap says. Loaded only by a proxy that has an ADS server. */
+/**
+ * Starts discovery as the bootstrap says. Loaded only by a proxy that has an ADS server. `onDemand`: requests will ask
+ * for their hosts, so that the server need not send those that nobody calls.
+ */
 export function startDiscovery(
   bootstrap: Bootstrap,
   ads: AdsSource,
@@ -19,6 +24,7 @@ export function startDiscovery(
   env: ProxyEnvironment,
   version: string,
   lastGoodPath: string | undefined,
+  onDemand = false,
 ): DynamicConfig {
   const log = env.log.child('xds');
   const dynamic = new DynamicConfig({
@@ -32,7 +38,7 @@ export function startDiscovery(
         }),
     ),
     mode: ads.delta ? 'delta' : 'sotw',
-    node: encodeNode(bootstrap.node, version),
+    node: { ...encodeNode(bootstrap.node, version), client_features: featuresOf(ads, onDemand) },
     decoders: decodersOf(standardResourceTypes, { ...proxyDecodeContext(), runtime: bootstrap.runtime }),
     clock: env.clock,
     random: env.random,
@@ -44,6 +50,31 @@ export function startDiscovery(
   });
   dynamic.start();
   return dynamic;
+}
+
+/** What a control server may do that others may not understand; ours knows these. */
+function featuresOf({ delta }: AdsSource, onDemand: boolean): string[] {
+  if (!delta) return [];
+  return ['remora.virtual_hosts', ...(onDemand ? ['remora.on_demand'] : [])];
+}
+
+/** Requests for unknown hosts ask discovery, and hear what it answers. */
+export function followHosts(
+  discovery: DynamicConfig,
+  { hostRequests }: ProxyEnvironment,
+  tables: SnapshotApplier['tables'],
+): void {
+  const source: HostSource = {
+    get connected() {
+      return discovery.client.connected;
+    },
+    ask: (names) => discovery.store.askForHosts(names),
+  };
+  hostRequests.follow(source, tables);
+  discovery.onHosts({
+    absent: (names) => hostRequests.absent(names),
+    restored: (names) => hostRequests.restore(names),
+  });
 }
 
 /** Addresses of the ADS server: of a static cluster's endpoints, or the URI that the bootstrap names. */

@@ -5,12 +5,17 @@ import type { Decoded, ResourceType } from '../resources/resource-type.ts';
 /** A resource type with its context: all the client needs. It never throws for bad input. */
 export interface ResourceDecoder {
   readonly typeUrl: string;
+  readonly namedOutside?: true;
   decode(any: Any): Decoded<unknown>;
 }
 
 /** Resource types bound to what this proxy is built with. */
 export function decodersOf(types: Iterable<ResourceType<unknown>>, context: DecodeContext): ResourceDecoder[] {
-  return Array.from(types, (type) => ({ typeUrl: type.typeUrl, decode: (any) => type.decode(any, context) }));
+  return Array.from(types, ({ typeUrl, namedOutside, ...type }) => ({
+    typeUrl,
+    ...(namedOutside === undefined ? {} : { namedOutside }),
+    decode: (any) => type.decode(any, context),
+  }));
 }
 
 /** A resource that was decoded and holds. */
@@ -34,6 +39,8 @@ export interface ResourceUpdate {
   readonly typeUrl: string;
   readonly updated: readonly HeldResource[];
   readonly removed: readonly string[];
+  /** What was asked for and the server says it does not have (VHDS: names and aliases without a resource). */
+  readonly absent?: readonly string[];
   readonly rejected: readonly Remark[];
   readonly warnings: readonly Remark[];
   /** Where it came from: `disk` is the last good file. */

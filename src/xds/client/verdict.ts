@@ -47,9 +47,9 @@ export function judge(
     // A copy, because a view would keep the whole response in memory for as long as the resource is held.
     const own = { type_url: any.type_url, value: new Uint8Array(any.value ?? []) };
     const decoded = decoder.decode(own);
-    const name = decoded.name || outside;
+    const name = decoder.namedOutside === true ? outside : decoded.name || outside;
     const reasons = decoded.ok ? [] : textsOf(decoded.errors);
-    if (decoded.ok && outside !== '' && decoded.name !== outside)
+    if (decoded.ok && outside !== '' && decoded.name !== outside && decoder.namedOutside !== true)
       reasons.push(`is named ${JSON.stringify(decoded.name)} inside`);
     if (name !== '' && seen.has(name)) {
       reasons.push('is in the response twice');

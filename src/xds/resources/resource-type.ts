@@ -29,6 +29,8 @@ export type Decoded<M> =
 /** One kind of resource: how an Any of it becomes a part of the model, or the list of all that is wrong with it. */
 export interface ResourceType<M> {
   readonly typeUrl: string;
+  /** A resource may have another name than its message (delta only). */
+  readonly namedOutside?: true;
   decode(any: Any, context: DecodeContext): Decoded<M>;
 }
 
