@@ -50,11 +50,17 @@ export interface Reply {
 }
 
 /** One request on a connection of its own. A target with `http://` goes through an explicit proxy. */
-export function call(port: number, target: string, headers: Readonly<Record<string, string>> = {}): Promise<Reply> {
+export function call(
+  port: number,
+  target: string,
+  headers: Readonly<Record<string, string>> = {},
+  sends = '',
+): Promise<Reply> {
   return new Promise((resolve, reject) => {
     const host = /^http:\/\/([^/]+)/.exec(target)?.[1] ?? 'bookinfo.example';
     const options = { host: '127.0.0.1', port, path: target, agent: false as const, headers: { host, ...headers } };
-    const sent = httpRequest(options, (response) => {
+    const method = sends === '' ? 'GET' : 'POST';
+    const sent = httpRequest({ ...options, method }, (response) => {
       let body = '';
       response.setEncoding('utf8');
       response.on('data', (text: string) => {
@@ -64,7 +70,7 @@ export function call(port: number, target: string, headers: Readonly<Record<stri
       response.on('end', () => resolve({ status: response.statusCode ?? 0, body, headers: response.headers }));
     });
     sent.on('error', reject);
-    sent.end();
+    sent.end(sends);
   });
 }
 
@@ -129,8 +135,8 @@ export class MeshProxy {
   }
 
   /** A call of the program beside this proxy: `http://reviews:9080/`. */
-  call(target: string, headers: Readonly<Record<string, string>> = {}): Promise<Reply> {
-    return call(this.outbound.port, target, headers);
+  call(target: string, headers: Readonly<Record<string, string>> = {}, sends = ''): Promise<Reply> {
+    return call(this.outbound.port, target, headers, sends);
   }
   /** The routes in force, as text, for looking for a marker. */
   routesText(): string {
