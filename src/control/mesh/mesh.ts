@@ -1,6 +1,7 @@
 import type { GatewayServer } from './gateway.ts';
 import type { RouteTableRule } from './route-rule.ts';
 import type { MeshService, Workload } from './service.ts';
+import type { SidecarScope } from './sidecar-scope.ts';
 import type { RateLimitPolicy, TrafficPolicyRule } from './traffic-policy.ts';
 
 /**
@@ -18,6 +19,8 @@ export interface Mesh {
   readonly policies: readonly TrafficPolicyRule[];
   readonly gateways: readonly GatewayServer[];
   readonly rateLimits: readonly RateLimitPolicy[];
+  /** What workloads may call, oldest first. */
+  readonly sidecars: readonly SidecarScope[];
   /** `cluster.local` */
   readonly domain: string;
 }

@@ -28,6 +28,7 @@ const EMPTY: Mesh = {
   policies: [],
   gateways: [],
   rateLimits: [],
+  sidecars: [],
   domain: 'cluster.local',
 };
 

@@ -3,6 +3,7 @@ import type { DestinationRuleSpec } from './istio/fields/destination-rule.ts';
 import type { GatewaySpec } from './istio/fields/gateway.ts';
 import type { ResiliencePolicySpec } from './istio/fields/resilience-policy.ts';
 import type { ServiceEntrySpec, WorkloadEntrySpec } from './istio/fields/service-entry.ts';
+import type { SidecarSpec } from './istio/fields/sidecar.ts';
 import type { VirtualServiceSpec } from './istio/fields/virtual-service.ts';
 import type { EndpointSliceValue, EndpointsValue, PodValue, ServiceValue } from './kubernetes/fields.ts';
 
@@ -13,6 +14,7 @@ export interface KindValues {
   Gateway: GatewaySpec;
   ServiceEntry: ServiceEntrySpec;
   WorkloadEntry: WorkloadEntrySpec;
+  Sidecar: SidecarSpec;
   ResiliencePolicy: ResiliencePolicySpec;
   Service: ServiceValue;
   EndpointSlice: EndpointSliceValue;

@@ -7,10 +7,12 @@ import { destinationRule } from './istio/fields/destination-rule.ts';
 import { gateway } from './istio/fields/gateway.ts';
 import { resiliencePolicy } from './istio/fields/resilience-policy.ts';
 import { serviceEntry, workloadEntry } from './istio/fields/service-entry.ts';
+import { sidecar } from './istio/fields/sidecar.ts';
 import { virtualService } from './istio/fields/virtual-service.ts';
 import { checkGateway } from './istio/gateway.ts';
 import { checkResiliencePolicy } from './istio/resilience-policy.ts';
 import { checkServiceEntry, checkWorkloadEntry } from './istio/service-entry.ts';
+import { checkSidecar } from './istio/sidecar.ts';
 import { checkVirtualService } from './istio/virtual-service-check.ts';
 import { endpointSlice, endpoints, namespace, node, pod, service } from './kubernetes/fields.ts';
 
@@ -53,6 +55,7 @@ export const KINDS: Readonly<Record<KindName, Kind>> = {
   Gateway: istio(gateway, 'Gateway', checkGateway),
   ServiceEntry: istio(serviceEntry, 'ServiceEntry', checkServiceEntry),
   WorkloadEntry: istio(workloadEntry, 'WorkloadEntry', checkWorkloadEntry),
+  Sidecar: istio(sidecar, 'Sidecar', checkSidecar),
   ResiliencePolicy: {
     group: 'remora.dev',
     versions: ['v1alpha1'],

@@ -11,7 +11,14 @@ import { isPopulated } from './scope.ts';
  */
 export function changeScope(before: Mesh, after: Mesh, captures = false): ChangeScope | null {
   if (before === after) return null;
-  const parts = (mesh: Mesh) => [mesh.routes, mesh.policies, mesh.gateways, mesh.rateLimits, mesh.domain];
+  const parts = (mesh: Mesh) => [
+    mesh.routes,
+    mesh.policies,
+    mesh.gateways,
+    mesh.rateLimits,
+    mesh.sidecars,
+    mesh.domain,
+  ];
   const old = parts(before);
   if (!parts(after).every((part, i) => part === old[i])) return 'config';
   if (before.services.size !== after.services.size) return 'config';

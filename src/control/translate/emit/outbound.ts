@@ -80,8 +80,9 @@ export function outboundPlans(scope: Scope, families: Families, policy: Outbound
   // Hosts that only routing rules know are called at port 80.
   const unknown = scope
     .tables('mesh')
-    .hosts.keys()
-    .filter((host) => !scope.services.has(host));
+    .hosts.entries()
+    .filter(([host, rules]) => !scope.services.has(host) && scope.mayCall(host, rules))
+    .map(([host]) => host);
   const alone = (host: string): boolean => !scope.services.keys().some((known) => hostMatches(host, known));
   if (unknown.some(alone)) planner.wildcard(80).http ??= [];
   return planner.plans(families, policy);

@@ -2,9 +2,11 @@ import type { JsonObject } from '../../../xds/proto/codec.ts';
 import type { Mesh } from '../../mesh/mesh.ts';
 import type { RouteTableRule } from '../../mesh/route-rule.ts';
 import type { MeshService, PortProtocol, ServicePort } from '../../mesh/service.ts';
+import type { EgressHost } from '../../mesh/sidecar-scope.ts';
 import type { PortPolicy, Subset, TrafficPolicy, TrafficPolicyRule } from '../../mesh/traffic-policy.ts';
 import { hostMatches, visibleTo } from '../names.ts';
 import type { CaptureFacts, OutboundPolicy } from './capture.ts';
+import { egressFor, isWithin, ROOT_NAMESPACE, servicesWithin } from './egress.ts';
 
 /** What emission asks of a proxy; `ProxyNode` of serve is one. */
 export interface EmitNode {
@@ -26,9 +28,6 @@ export interface EmitNode {
   readonly addresses?: readonly string[];
 }
 
-/** Istio's root namespace: its DestinationRules hold where neither the caller's nor the service's namespace has one. */
-const ROOT_NAMESPACE = 'istio-system';
-
 const HTTP: ReadonlySet<PortProtocol> = new Set(['http', 'http2', 'grpc', 'auto']);
 
 /** Ports that an explicit HTTP proxy can reach; what is not said to be something else is tried as HTTP. */
@@ -40,7 +39,9 @@ export function isHttp(port: ServicePort): boolean {
   return HTTP.has(port.protocol);
 }
 
-export type ScopeOptions = Partial<Pick<Scope, 'http2' | 'captured' | 'outbound' | 'virtualHosts' | 'onDemand'>>;
+export type ScopeOptions = Partial<Pick<Scope, 'http2' | 'captured' | 'outbound' | 'virtualHosts' | 'onDemand'>> & {
+  readonly kind?: EmitNode['kind'];
+};
 
 /**
  * The mesh as the proxies of one kind, one namespace and one set of relevant labels see it. Everything that is
@@ -59,6 +60,8 @@ export class Scope {
   readonly virtualHosts: boolean;
   /** They are sent when they are asked for. */
   readonly onDemand: boolean;
+  /** Hosts that a Sidecar lets its workloads call; null: all. */
+  readonly #egress: readonly EgressHost[] | null;
   readonly #services: Map<string, MeshService>;
   readonly #policies = new Map<MeshService, TrafficPolicyRule | null>();
   readonly #tables = new Map<string, TableIndex>();
@@ -73,17 +76,22 @@ export class Scope {
       outbound = 'ALLOW_ANY',
       virtualHosts = false,
       onDemand = false,
+      kind = 'sidecar',
     }: ScopeOptions = {},
   ) {
     this.mesh = mesh;
     this.http2 = http2;
     this.captured = captured;
-    this.outbound = outbound;
+    const egress = kind === 'router' ? { hosts: null, outbound: null } : egressFor(mesh, namespace, labels);
+    this.outbound = egress.outbound ?? outbound;
+    this.#egress = egress.hosts;
     this.virtualHosts = virtualHosts;
-    this.onDemand = onDemand;
+    // What a Sidecar scopes is sent whole: it is what the workload is said to use.
+    this.onDemand = onDemand && egress.hosts === null;
     this.namespace = namespace;
     this.labels = labels;
-    this.#services = new Map([...mesh.services].filter(([, service]) => visibleTo(service.exportTo, namespace)));
+    const visible = new Map([...mesh.services].filter(([, service]) => visibleTo(service.exportTo, namespace)));
+    this.#services = egress.hosts === null ? visible : servicesWithin(visible, this.#routesOf('mesh'), egress.hosts);
   }
 
   /** Visible services, by host. */
@@ -127,14 +135,22 @@ export class Scope {
     return this.tables(gateway).find(host);
   }
 
+  #routesOf(gateway: string): readonly RouteTableRule[] {
+    return this.mesh.routes.filter(
+      (table) => table.gateways.includes(gateway) && visibleTo(table.exportTo, this.namespace),
+    );
+  }
+
+  /** Whether a host that only routing rules know may be called. */
+  mayCall(host: string, rules: RouteTableRule): boolean {
+    return isWithin(host, rules.namespace, this.#egress);
+  }
+
   /** The tables bound to `gateway`, or to `mesh`. */
   tables(gateway: string): TableIndex {
     let index = this.#tables.get(gateway);
     if (index === undefined) {
-      const visible = this.mesh.routes.filter(
-        (table) => table.gateways.includes(gateway) && visibleTo(table.exportTo, this.namespace),
-      );
-      index = new TableIndex(visible);
+      index = new TableIndex(this.#routesOf(gateway));
       this.#tables.set(gateway, index);
     }
     return index;
@@ -219,6 +235,7 @@ export function relevantLabels(mesh: Mesh): ReadonlySet<string> {
       for (const match of rule.matches) for (const key in match.sourceLabels) keys.add(key);
     }
   }
+  for (const one of mesh.sidecars) for (const key in one.selector) keys.add(key);
   for (const server of mesh.gateways) for (const key in server.selector) keys.add(key);
   return keys;
 }

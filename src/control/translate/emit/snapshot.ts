@@ -264,7 +264,7 @@ export class MeshEmitter {
     const captured = facts?.families ?? null;
     const virtualHosts = node.virtualHosts === true && node.kind === 'sidecar';
     const onDemand = virtualHosts && node.onDemand === true;
-    const options = { http2, captured, outbound: this.#policy, virtualHosts, onDemand };
+    const options = { kind: node.kind, http2, captured, outbound: this.#policy, virtualHosts, onDemand };
     const key = JSON.stringify([node.namespace, [...labels], options]);
     let shared = this.#scopes.get(key);
     if (shared === undefined) {
@@ -287,11 +287,11 @@ export class MeshEmitter {
         if (entry.references.length > 0) endpoints.set(entry.name, this.#endpointsOf(entry.name, service, policy));
       }
     }
-    const { routes, policies, gateways, rateLimits, domain } = scope.mesh;
+    const { routes, policies, gateways, rateLimits, sidecars, domain } = scope.mesh;
     const parts = [
       key,
       domain,
-      ...[routes, policies, gateways, rateLimits].map((part) => this.#ids.of(part)),
+      ...[routes, policies, gateways, rateLimits, sidecars].map((part) => this.#ids.of(part)),
       ...shapes,
     ];
     const configKey = createHash('sha256').update(parts.join('\n')).digest('base64url');
@@ -352,7 +352,7 @@ export class MeshEmitter {
   }
 
   #inboundPort(inbound: InboundPort, scope: Scope, own: Own): void {
-    const service = scope.services.get(inbound.service);
+    const service = scope.mesh.services.get(inbound.service);
     const limit = serviceLimit(scope, inbound.service);
     const shape = service === undefined ? '' : this.#shapeOf(service);
     const key = `inbound ${JSON.stringify(inbound)}\n${shape}\n${this.#ids.of(limit ?? null)}`;

@@ -90,7 +90,7 @@ function serviceHost(scope: Scope, of: PortOfService, domains: string[]): HostPl
 function ruledHosts(scope: Scope, domains: Domains): HostPlan[] {
   const hosts: HostPlan[] = [];
   for (const [host, rules] of scope.tables('mesh').hosts) {
-    if ([...scope.services.keys()].some((known) => hostMatches(host, known))) continue;
+    if ([...scope.services.keys()].some((known) => hostMatches(host, known)) || !scope.mayCall(host, rules)) continue;
     const routes = tableRoutes(rules, { scope, gateway: 'mesh', port: 80 });
     if (routes.length === 0) continue;
     const name = withPort(host, 80);

@@ -43,13 +43,14 @@ export function followEndpoints(previous: Translation, changes: readonly Decoded
 }
 
 function moved({ mesh, index, entryWorkloads }: Translation, services: ReadonlyMap<string, MeshService>): Mesh {
-  const { routes, policies, gateways, rateLimits, domain } = mesh;
+  const { routes, policies, gateways, rateLimits, sidecars, domain } = mesh;
   return {
     services,
     routes,
     policies,
     gateways,
     rateLimits,
+    sidecars,
     domain,
     // As many as there are pods, and not a part of what is emitted: made when somebody asks.
     get workloads(): readonly Workload[] {

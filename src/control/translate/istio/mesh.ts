@@ -18,6 +18,7 @@ import { Memo } from './memo.ts';
 import { mergeRoutes, type TranslatedVirtualService } from './merge.ts';
 import { rateLimits } from './resilience-policy.ts';
 import { entryWorkload, serviceEntryServices } from './service-entry.ts';
+import { sidecarScope } from './sidecar.ts';
 import { type RouteContext, routeRule } from './virtual-service.ts';
 
 export interface Translation {
@@ -56,9 +57,10 @@ export function translate(objects: readonly Decoded[], previous?: Translation): 
   const gateways = memo.get('gateways', by.all('Gateway'), () => by.all('Gateway').flatMap(gatewayServers));
   const routes = translateRoutes(by, policies.policies, gateways, memo);
   const limits = memo.get('limits', by.all('ResiliencePolicy'), () => by.all('ResiliencePolicy').flatMap(rateLimits));
+  const sidecars = memo.get('sidecars', by.all('Sidecar'), () => by.all('Sidecar').map(sidecarScope));
   const workloads = translateWorkloads(by, memo);
   findings.push(...policies.findings, ...routes.findings);
-  const parts = [services, workloads, routes.routes, policies.policies, gateways, limits] as const;
+  const parts = [services, workloads, routes.routes, policies.policies, gateways, limits, sidecars] as const;
   const mesh = memo.get('mesh', parts, (): Mesh => {
     return {
       services,
@@ -67,6 +69,7 @@ export function translate(objects: readonly Decoded[], previous?: Translation): 
       policies: policies.policies,
       gateways,
       rateLimits: limits,
+      sidecars,
       domain: DOMAIN,
     };
   });
