@@ -9,6 +9,7 @@ import { DeltaDiscoveryRequest, DiscoveryRequest } from '../../xds/proto/gen/env
 import { Clients } from './clients.ts';
 import { type AdsMode, deltaWire, sotwWire, type Wire } from './delta.ts';
 import { proxyNode } from './node.ts';
+import { PushBudget } from './push-budget.ts';
 import { PushQueue, type PushQueueOptions } from './push-queue.ts';
 import { Session, SessionLimitError, type SessionRequest } from './session.ts';
 import type { SnapshotSource } from './source.ts';
@@ -36,6 +37,7 @@ const MAX_RESPONSE = 64 * 1024 * 1024;
 export class AdsServer {
   readonly #options: AdsServerOptions;
   readonly #queue: PushQueue;
+  readonly #budget: PushBudget;
   readonly #wires: Readonly<Record<AdsMode, Wire>>;
   readonly clients = new Clients();
   #server: Server | null = null;
@@ -47,6 +49,7 @@ export class AdsServer {
   constructor(options: AdsServerOptions) {
     this.#options = options;
     this.#queue = new PushQueue({ clock: options.clock, ...options.debounce });
+    this.#budget = new PushBudget({ clock: options.clock });
     const controlPlane = { identifier: options.identifier ?? 'remora' };
     this.#wires = { sotw: sotwWire(controlPlane), delta: deltaWire(controlPlane) };
   }
@@ -164,7 +167,7 @@ export class AdsServer {
     const wire = this.#wires[mode];
     const send = (bytes: Uint8Array): void => void call.write(bytes);
     const answered = (): void => this.clients.answered();
-    const session = new Session({ node, wire, source, clock, log, gateMs, send, answered });
+    const session = new Session({ node, wire, source, clock, log, gateMs, budget: this.#budget, send, answered });
     this.clients.add({ id, node, peer: call.getPeer(), mode, connectedAt: clock.wall(), session });
     this.#queue.add(session);
     log.info('proxy connected', { proxy: node.id, mode, peer: call.getPeer(), agent: node.userAgent });

@@ -4,6 +4,7 @@ import type { Status } from '../../xds/proto/gen/google/rpc.ts';
 import type { Wire } from './delta.ts';
 import { hostIndex, isHostName, routesOf } from './host-index.ts';
 import type { ProxyNode } from './node.ts';
+import type { PushBudget, Share } from './push-budget.ts';
 import { namesOf, type ProxySnapshot, type ResourceEntry, type Resources, resourcesOf, versionOf } from './snapshot.ts';
 import type { ChangeScope, SnapshotSource } from './source.ts';
 import { MAX_NAMES, TypeState } from './type-state.ts';
@@ -39,6 +40,8 @@ export interface SessionParts {
   readonly log: Logger;
   /** Routes and listeners wait no longer than this for clusters and endpoints to be ACKed. */
   readonly gateMs: number;
+  /** What many clients may be sent at once; absent: all of it. */
+  readonly budget?: PushBudget;
   send(response: Uint8Array): void;
   /** The client has said something: subscribed, ACKed, NACKed. */
   answered(): void;
@@ -68,6 +71,9 @@ export class Session {
   #latest: ProxySnapshot;
   /** EDS names of clusters sent which the client has not ACKed since. */
   readonly #expected = new Set<string>();
+  /** Types whose response waits for room, and shares of those that have it. */
+  readonly #deferred = new Set<string>();
+  readonly #shares = new Map<string, Share>();
   #gate: TimerHandle | null = null;
   #gateOpen = false;
   #nonce = 0;
@@ -116,6 +122,8 @@ export class Session {
   close(): void {
     this.#closed = true;
     this.#gate?.cancel();
+    this.#parts.budget?.forget(this.#retry);
+    for (const share of this.#shares.values()) share.release();
   }
 
   /** False when the request is stale: the client has not seen our last response yet, and will say all again. */
@@ -153,6 +161,10 @@ export class Session {
   #settle(state: TypeState, { nonce, error }: SessionRequest): void {
     const push = state.inFlight;
     if (push === null || nonce !== push.nonce) return;
+    const share = this.#shares.get(state.typeUrl);
+    this.#shares.delete(state.typeUrl);
+    // What others get for it they get when this turn is over.
+    if (share !== undefined) queueMicrotask(() => share.release());
     const at = this.#parts.clock.wall();
     // Refused or not: there is nothing more to wait for.
     if (state.typeUrl === ENDPOINT) for (const name of push.names) this.#expected.delete(name);
@@ -231,7 +243,7 @@ export class Session {
   #gated(url: string): boolean {
     if ((url !== LISTENER && url !== ROUTE && url !== VIRTUAL_HOST) || this.#gateOpen) return false;
     if (url === VIRTUAL_HOST && this.#inFlight(ROUTE)) return true;
-    return this.#inFlight(CLUSTER) || this.#expected.size > 0;
+    return this.#inFlight(CLUSTER) || this.#deferred.has(CLUSTER) || this.#expected.size > 0;
   }
 
   #armGate(): void {
@@ -262,10 +274,31 @@ export class Session {
       if (state.removals(resources).length === 0) state.level(resources);
       return;
     }
+    if (!this.#hasRoom(state.typeUrl, updated)) {
+      for (const asked of unresolved) this.#askedHosts.add(asked);
+      return;
+    }
     if (state.typeUrl === CLUSTER) this.#expectEndpoints(updated);
     const retained = WHOLE_WORLD.has(state.typeUrl) ? state.retained(resources) : [];
     this.#send(state, updated, missing, retained, unresolved);
   }
+
+  /** Whether a response may go out now; if not, all is tried again when it may. */
+  #hasRoom(typeUrl: string, updated: readonly ResourceEntry[]): boolean {
+    const { budget } = this.#parts;
+    if (budget === undefined) return true;
+    let bytes = 0;
+    for (const { any } of updated) bytes += any.value?.length ?? 0;
+    const share = budget.take(bytes, this.#retry);
+    if (share === null) {
+      this.#deferred.add(typeUrl);
+      return false;
+    }
+    this.#deferred.delete(typeUrl);
+    this.#shares.set(typeUrl, share);
+    return true;
+  }
+  readonly #retry = (): void => this.#push('config');
 
   /** Asks for the virtual hosts that are meant by what the client asked for; returns what nothing is meant by. */
   #resolve(state: TypeState): string[] {
@@ -298,7 +331,7 @@ export class Session {
 
   /** A push of the config waits for its answer; endpoints come and go beside it. */
   #busy(): boolean {
-    return [CLUSTER, LISTENER, ROUTE, VIRTUAL_HOST].some((url) => this.#inFlight(url));
+    return [CLUSTER, LISTENER, ROUTE, VIRTUAL_HOST].some((url) => this.#inFlight(url) || this.#deferred.has(url));
   }
 
   #inFlight(url: string): boolean {
