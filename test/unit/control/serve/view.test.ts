@@ -113,7 +113,7 @@ it('sends on demand what listeners and routes name, and the rest when its host i
   // What it does not have it does not hear of.
   expect(change(host('b', 'c'))).toEqual([]);
   // Its own host leads elsewhere: clusters first, and what is not needed any more last.
-  expect(change(host('a', 'c', 'alias-of-a'))).toEqual(['CDS c', 'EDS c', 'VHDS web/a', 'CDS -a']);
+  expect(change(host('a', 'c', 'alias-of-a'))).toEqual(['CDS c', 'EDS c', 'VHDS web/a(web/Alias-of-A)', 'CDS -a']);
   request(VIRTUAL_HOST, [], ['web/Alias-of-A']);
   expect(settle()).toEqual(['VHDS -web/a', 'CDS -c']);
 });
