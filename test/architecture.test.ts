@@ -208,6 +208,11 @@ const MATRIX: Matrix = {
     { to: 'control/translate', only: /\/decode\.ts$/, why: 'the same, for one object' },
   ],
   'control/serve': ['base', 'protocol/http', 'xds/proto'],
+  'control/status': [
+    'base',
+    'control/source',
+    { to: 'control/serve', types: true, why: 'how many proxies have applied a change' },
+  ],
   'control/runtime': [
     'base',
     'xds/proto',
@@ -217,6 +222,7 @@ const MATRIX: Matrix = {
     'control/analyze',
     'control/injector',
     'control/serve',
+    'control/status',
   ],
 
   cli: [

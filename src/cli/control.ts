@@ -1,4 +1,5 @@
 import { rmSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { Command, Option } from 'commander';
 import { systemClock } from '../base/clock.ts';
 import { ConfigError } from '../base/errors.ts';
@@ -19,6 +20,8 @@ interface ControlFlags extends KubeFlags {
   readonly webhook?: SocketAddress;
   readonly webhookCertificates: string;
   readonly injectSettings?: string;
+  readonly replica?: string;
+  readonly namespace?: string;
   readonly logLevel: string;
   readonly outboundTrafficPolicy: 'ALLOW_ANY' | 'REGISTRY_ONLY';
 }
@@ -44,6 +47,14 @@ export function controlCommand(): Command {
     .option('--webhook <address>', 'address of the admission webhooks, 0.0.0.0:15017 in a cluster', parseAddress)
     .option('--webhook-certificates <folder>', 'tls.crt and tls.key of the webhooks', '/etc/remora/webhook')
     .option('--inject-settings <file>', 'what injection writes where a pod says nothing else')
+    .addOption(
+      new Option('--replica <name>', 'who this replica is, for the election of who writes status').env('POD_NAME'),
+    )
+    .addOption(
+      new Option('--namespace <name>', "namespace of the replicas' Lease; without it no status is written").env(
+        'POD_NAMESPACE',
+      ),
+    )
     .option('--log-level <level>', 'log level', 'info')
     .addHelpText('after', '\nExample:\n  remora control --files my-mesh/\n  remora control --kubeconfig ~/.kube/config')
     .action(runControl);
@@ -56,6 +67,11 @@ function collect(value: string, before: readonly string[]): string[] {
 async function webhookOf({ webhookCertificates: certificates, injectSettings }: ControlFlags, at: SocketAddress) {
   const { settingsFrom } = await import('./inject.ts');
   return { ...at, certificates, settings: settingsFrom(injectSettings) };
+}
+
+function replicaOf({ namespace, replica }: ControlFlags) {
+  if (namespace === undefined || namespace === '') return {};
+  return { replica: { namespace, identity: replica ?? `${hostname()}-${process.pid}` } };
 }
 
 async function runControl(flags: ControlFlags): Promise<void> {
@@ -79,6 +95,7 @@ async function runControl(flags: ControlFlags): Promise<void> {
     log,
     version: VERSION,
     outboundTrafficPolicy: flags.outboundTrafficPolicy,
+    ...replicaOf(flags),
     ...(flags.webhook === undefined ? {} : { webhook: await webhookOf(flags, flags.webhook) }),
   });
   await server.start();

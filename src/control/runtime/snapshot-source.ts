@@ -57,6 +57,11 @@ export class MeshSnapshotSource implements SnapshotSource {
     this.#emitter = new MeshEmitter((note) => this.#noted(note), policy);
   }
 
+  get epoch(): number {
+    return this.#epoch;
+  }
+  #epoch = 0;
+
   get mesh(): Mesh {
     return this.#translation?.mesh ?? EMPTY;
   }
@@ -130,7 +135,10 @@ export class MeshSnapshotSource implements SnapshotSource {
     }
     this.#report([...all, ...(this.#translation?.findings ?? [])]);
     const written = before.routes !== this.mesh.routes || before.policies !== this.mesh.policies;
-    this.#tell(changeScope(before, this.mesh, this.#emitter.captures), written);
+    const scope = changeScope(before, this.mesh, this.#emitter.captures);
+    // What changes nothing is in force everywhere already.
+    if (scope !== null) this.#epoch++;
+    this.#tell(scope, written);
   }
 
   /** Endpoints do not wait for the weights that they shift; but what somebody wrote goes out as one. */

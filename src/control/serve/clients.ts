@@ -86,6 +86,17 @@ export class Clients {
     return count;
   }
 
+  /** How many proxies run by the config of that epoch of the source, or a later one. */
+  appliedSince(epoch: number): Applied {
+    const count = { applied: 0, rejected: 0, pending: 0, of: this.#entries.size };
+    for (const { session } of this.#entries.values()) {
+      if (session.epoch >= epoch) count.applied++;
+      else if ([...session.types.values()].some((state) => state.nacked !== null)) count.rejected++;
+      else count.pending++;
+    }
+    return count;
+  }
+
   /** How many of the proxies that are to have this resource have its present version. */
   appliedOf(typeUrl: string, name: string): Applied {
     const count = { applied: 0, rejected: 0, pending: 0, of: 0 };

@@ -80,10 +80,15 @@ export class Session {
   #closed = false;
   /** Version of the last snapshot that the client ACKed as a whole. */
   applied = '';
+  /** The source's epoch of all that the client has ACKed; -1 nothing yet. */
+  epoch = -1;
+  /** That of the latest snapshot. */
+  #latestEpoch: number;
 
   constructor(parts: SessionParts) {
     this.#parts = parts;
     this.#config = this.#next = this.#latest = parts.source.snapshotFor(parts.node);
+    this.#latestEpoch = parts.source.epoch ?? 0;
   }
 
   /** What the client is to have, debounced or not. */
@@ -99,6 +104,11 @@ export class Session {
   /** The source has something new. */
   refresh(scope: ChangeScope): void {
     this.#latest = this.#parts.source.snapshotFor(this.#parts.node);
+    const epoch = this.#parts.source.epoch ?? 0;
+    const unchanged = this.applied === this.#latest.version && this.epoch === this.#latestEpoch;
+    this.#latestEpoch = epoch;
+    // It is not about this client.
+    if (unchanged) this.epoch = epoch;
     if (scope === 'config') this.#next = this.#latest;
     this.#push(scope);
   }
@@ -205,6 +215,8 @@ export class Session {
     if (scope === 'endpoints') {
       const endpoints = this.types.get(ENDPOINT);
       if (endpoints !== undefined) this.#add(endpoints);
+      // They may be no business of this client.
+      if (endpoints?.inFlight == null && !this.#busy()) this.#noteApplied();
       return;
     }
     if (this.#config !== this.#next && !this.#busy() && this.#gate === null) this.#config = this.#next;
@@ -409,7 +421,10 @@ export class Session {
   }
 
   #noteApplied(): void {
-    if (this.applied === this.#latest.version) return;
+    if (this.applied === this.#latest.version) {
+      this.epoch = this.#latestEpoch;
+      return;
+    }
     for (const state of this.types.values()) {
       // Against the latest, because a config change may wait for the debounce.
       const resources = this.wanted(state.typeUrl);
@@ -419,6 +434,7 @@ export class Session {
     }
     if (!this.#allFollowed()) return;
     this.applied = this.#latest.version;
+    this.epoch = this.#latestEpoch;
   }
 
   /** Whether everything that was sent was followed; not looked at again until it can be otherwise. */
