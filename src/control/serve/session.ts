@@ -384,7 +384,9 @@ export class Session {
       }
     };
     for (const url of [LISTENER, ROUTE, VIRTUAL_HOST]) {
-      for (const { refused, accepted } of this.types.get(url)?.sent.values() ?? []) if (refused) add(accepted);
+      const state = this.types.get(url);
+      if (state?.everRefused !== true) continue;
+      for (const { refused, accepted } of state.sent.values()) if (refused) add(accepted);
     }
     return needed;
   }
@@ -440,22 +442,27 @@ export class Session {
   /** Whether everything that was sent was followed; not looked at again until it can be otherwise. */
   #allFollowed(): boolean {
     const facts: unknown[] = [];
-    for (const [url, state] of this.types) {
-      const resources = this.wanted(url);
-      // Endpoints refer to nothing: of them only who is there matters.
-      facts.push(state.revision, url === ENDPOINT ? namesOf(resources) : resources);
+    // Listeners are followed to routes, clusters to endpoints; of these only who is there matters.
+    for (const [url, followed] of FOLLOWED) {
+      facts.push(this.wanted(url), this.types.get(followed)?.revision, namesOf(this.wanted(followed)));
     }
     const before = this.#followedBy;
-    if (before?.length === facts.length && facts.every((fact, i) => fact === before[i])) return true;
-    for (const [url, state] of this.types) {
-      if (url === ENDPOINT) continue;
-      for (const entry of state.subscribed(this.wanted(url))) if (!this.#followed(entry)) return false;
+    if (before !== null && facts.every((fact, i) => fact === before[i])) return true;
+    for (const [url] of FOLLOWED) {
+      const state = this.types.get(url);
+      for (const entry of state?.subscribed(this.wanted(url)) ?? []) if (!this.#followed(entry)) return false;
     }
     this.#followedBy = facts;
     return true;
   }
   #followedBy: readonly unknown[] | null = null;
 }
+
+/** Types whose resources lead to others that a client then asks for. */
+const FOLLOWED = [
+  [LISTENER, ROUTE],
+  [CLUSTER, ENDPOINT],
+] as const;
 
 /** Envoy prints the resource first, name on top, and what is wrong with it last: both ends are kept. */
 function shorten(reason: string): string {

@@ -62,6 +62,8 @@ export class TypeState {
   acked: { readonly version: string; readonly at: number } | null = null;
   /** Stands until something is ACKed. */
   nacked: { readonly version: string; readonly at: number; readonly reason: string } | null = null;
+  /** Something was NACKed some time: `sent` may have refused entries. */
+  everRefused = false;
   /** The map that `sent` was last brought level with; nothing is to be compared while it is the present one. */
   #levelWith: Resources | null = null;
 
@@ -198,13 +200,15 @@ export class TypeState {
     this.acked = { version: push.version, at };
     this.nacked = null;
     for (const name of push.names) this.#accept(name);
-    if (WHOLE_WORLD.has(this.typeUrl)) for (const [name, { refused }] of this.sent) if (refused) this.#accept(name);
+    if (WHOLE_WORLD.has(this.typeUrl) && this.everRefused)
+      for (const [name, { refused }] of this.sent) if (refused) this.#accept(name);
   }
 
   /** A NACK concerns the resources that its reason names, as Envoy's and Remora's do; if it names none, all that were sent. */
   refuse(push: Push, reason: string, at: number): void {
     this.inFlight = null;
     this.nacked = { version: push.version, at, reason };
+    this.everRefused = true;
     const named = [...this.sent.keys()].filter((name) => reason.includes(JSON.stringify(name)));
     const pushed = new Set(push.names);
     const refused = new Set(named.length > 0 ? named : push.names);
