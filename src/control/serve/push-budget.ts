@@ -2,7 +2,7 @@ import type { Clock, TimerHandle } from '../../base/clock.ts';
 
 export interface PushBudgetOptions {
   readonly clock: Clock;
-  /** Bytes that may be on their way to all clients together; one that is bigger goes alone. Default 32 MiB. */
+  /** Bytes that may be on their way to all clients together; one that is bigger goes alone. Default 8 MiB. */
   readonly limit?: number;
   /** A client that does not answer holds its share no longer than this; default 15 s. */
   readonly holdMs?: number;
@@ -30,7 +30,7 @@ export class PushBudget {
   readonly #waiting = new Set<() => void>();
   #used = 0;
 
-  constructor({ clock, limit = 32 * 1024 * 1024, holdMs = 15_000 }: PushBudgetOptions) {
+  constructor({ clock, limit = 8 * 1024 * 1024, holdMs = 15_000 }: PushBudgetOptions) {
     this.#clock = clock;
     this.#limit = limit;
     this.#holdMs = holdMs;

@@ -225,11 +225,10 @@ export class Session {
       if (!this.#gated(state.typeUrl)) this.#add(state);
       else if (this.#hasAdditions(state)) waiting = true;
     }
-    if (waiting) this.#armGate();
-    else {
-      this.#closeGate();
-      if (!this.#busy()) this.#remove();
-    }
+    // What waits for room has not been sent: its time has not begun.
+    if (waiting && this.#deferred.size === 0) this.#armGate();
+    else this.#closeGate();
+    if (!waiting && !this.#busy()) this.#remove();
     if (waiting || this.#busy()) return;
     if (this.#config !== this.#next) this.#push('config');
     else this.#noteApplied();
