@@ -33,9 +33,16 @@ const MATRIX: Matrix = {
   'protocol/http2': ['base', 'protocol/http'],
   'protocol/grpc': ['base', 'protocol/http', 'protocol/http2'],
   'protocol/sniff': ['base'],
+  'protocol/dns': ['base'],
 
   'xds/proto': [],
-  'xds/resources': ['base', 'protocol/http', 'model', 'xds/proto'],
+  'xds/resources': [
+    'base',
+    'protocol/http',
+    'model',
+    'xds/proto',
+    { to: 'protocol/grpc', only: /\/status\.ts$/, why: 'gRPC’s codes by name' },
+  ],
   'xds/bootstrap': ['base', 'model', 'xds/proto', 'xds/resources'],
   'xds/client': [
     'base',
@@ -47,13 +54,19 @@ const MATRIX: Matrix = {
 
   'proxy/io': ['base', { to: 'protocol/http1', why: 'writes octets as that folder names them' }],
   'proxy/matcher': ['base', 'model', 'protocol/http'],
-  'proxy/telemetry': ['base', 'model', 'protocol/http'],
+  'proxy/telemetry': [
+    'base',
+    'model',
+    'protocol/http',
+    { to: 'protocol/grpc', only: /\/status\.ts$/, why: 'gRPC’s codes by name' },
+  ],
   'proxy/tls': [
     'base',
     'model',
     'proxy/telemetry',
     { to: 'proxy/matcher', why: 'names of certificates are matched as headers are' },
   ],
+  'proxy/identity': ['base', 'model'],
   'proxy/filters': [
     'base',
     'model',
@@ -141,6 +154,14 @@ const MATRIX: Matrix = {
     'proxy/telemetry',
     'proxy/tls',
   ],
+  'proxy/dns': [
+    'base',
+    'model',
+    'protocol/dns',
+    'proxy/telemetry',
+    { to: 'protocol/sniff', only: /\/ip-text\.ts$/, why: 'addresses as octets' },
+    { to: 'proxy/io', only: /\/listen-sockets\.ts$/, why: 'listening sockets that outlive the process' },
+  ],
   'proxy/admin': [
     'base',
     'model',
@@ -176,6 +197,9 @@ const MATRIX: Matrix = {
     'proxy/listener',
     'proxy/tls',
     'proxy/admin',
+    'proxy/identity',
+    'proxy/dns',
+    { to: 'protocol/dns', only: /\/resolv-conf\.ts$/, why: 'reads the pod’s, for the DNS proxy' },
     'xds/proto',
     'xds/bootstrap',
     'xds/client',
@@ -187,6 +211,7 @@ const MATRIX: Matrix = {
   'control/translate': [
     'base',
     'xds/proto',
+    { to: 'protocol/grpc', only: /\/status\.ts$/, why: 'gRPC’s codes by name' },
     'control/source',
     'control/mesh',
     {
@@ -207,6 +232,12 @@ const MATRIX: Matrix = {
     { to: 'control/analyze', only: /\/examine\.ts$/, why: 'the validating webhook says what `remora analyze` says' },
     { to: 'control/translate', only: /\/decode\.ts$/, why: 'the same, for one object' },
   ],
+  'control/ca': [
+    'base',
+    'xds/proto',
+    { to: 'control/source', why: 'its root is kept, and tokens are reviewed, by the API server' },
+    { to: 'control/serve', only: /\/caller\.ts$/, why: 'it is served beside ADS, and says who calls' },
+  ],
   'control/serve': ['base', 'protocol/http', 'xds/proto'],
   'control/status': [
     'base',
@@ -223,6 +254,7 @@ const MATRIX: Matrix = {
     'control/injector',
     'control/serve',
     'control/status',
+    'control/ca',
   ],
 
   cli: [

@@ -1,14 +1,16 @@
 import { rmSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { Command, Option } from 'commander';
+import { join } from 'node:path';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { systemClock } from '../base/clock.ts';
 import { ConfigError } from '../base/errors.ts';
 import { LogRoot } from '../base/log.ts';
+import type { ControlOptions } from '../control/runtime/server.ts';
 import { formatAddress, type SocketAddress } from '../model/address.ts';
 import { checkPaths } from './config-files.ts';
 import { sweepInstances } from './instance.ts';
 import { type KubeFlags, kubeAccess } from './kube-access.ts';
-import { makeInstancesFolder, publishMesh } from './mesh-state.ts';
+import { makeInstancesFolder, publishMesh, stateFolder } from './mesh-state.ts';
 import { logLevel, parseAddress } from './proxy.ts';
 import { VERSION } from './version.ts';
 
@@ -22,6 +24,13 @@ interface ControlFlags extends KubeFlags {
   readonly injectSettings?: string;
   readonly replica?: string;
   readonly namespace?: string;
+  readonly ca: boolean;
+  readonly caDir?: string;
+  readonly caCerts?: string;
+  readonly caNamespace?: string;
+  readonly trustDomain: string;
+  readonly workloadCertTtl: number;
+  readonly xdsTls?: SocketAddress;
   readonly logLevel: string;
   readonly outboundTrafficPolicy: 'ALLOW_ANY' | 'REGISTRY_ONLY';
 }
@@ -55,9 +64,49 @@ export function controlCommand(): Command {
         'POD_NAMESPACE',
       ),
     )
+    .option('--no-ca', 'issue no certificates: no mutual TLS')
+    .option('--ca-dir <folder>', 'where the root is kept; in a cluster it is in Secret remora-ca-secret')
+    .option('--ca-certs <folder>', 'an intermediate to sign with, in files named as in Istio’s cacerts')
+    .option('--ca-namespace <name>', 'keep the root in a Secret of this namespace; in a pod, its own')
+    .option('--trust-domain <name>', 'trust domain of the mesh', 'cluster.local')
+    .option('--workload-cert-ttl <time>', 'life of certificates, such as 24h or 90m', certificateLife, DAY_MS)
+    .option('--xds-tls <address>', 'xDS and the CA by TLS, 0.0.0.0:15012 in a cluster', parseAddress)
     .option('--log-level <level>', 'log level', 'info')
     .addHelpText('after', '\nExample:\n  remora control --files my-mesh/\n  remora control --kubeconfig ~/.kube/config')
     .action(runControl);
+}
+
+const DAY_MS = 86_400_000;
+const MINUTE_MS = 60_000;
+
+function certificateLife(text: string): number {
+  const [, number, unit] = /^(\d{1,4})([hm])$/.exec(text) ?? [];
+  const ms = Number(number) * (unit === 'h' ? 60 : 1) * MINUTE_MS;
+  if (number === undefined || ms < 2 * MINUTE_MS || ms > DAY_MS) {
+    throw new InvalidArgumentError('must be a time from 2m to 24h, such as 24h or 90m');
+  }
+  return ms;
+}
+
+/** Without a cluster the root is in a folder; so it is where a person names a cluster, whose Secrets are not theirs to fill. */
+function caOf(flags: ControlFlags, namespace: string | undefined): NonNullable<ControlOptions['ca']> | null {
+  if (!flags.ca) return null;
+  const path = flags.caDir ?? join(stateFolder(), 'ca');
+  return {
+    trustDomain: flags.trustDomain,
+    ttlMs: flags.workloadCertTtl,
+    keep: namespace === undefined ? { kind: 'folder', path } : { kind: 'secret', namespace },
+    pluggedFolder: flags.caCerts ?? '',
+    audience: 'istio-ca',
+    secure: flags.xdsTls ?? null,
+    dns: controlNames(namespace),
+  };
+}
+
+/** What proxies may call the control server. */
+function controlNames(namespace: string | undefined): string[] {
+  const service = namespace === undefined ? [] : [`remora-control.${namespace}.svc`];
+  return [...service, ...service.map((name) => `${name}.cluster.local`), 'localhost'];
 }
 
 function collect(value: string, before: readonly string[]): string[] {
@@ -86,6 +135,7 @@ async function runControl(flags: ControlFlags): Promise<void> {
   const { ControlServer } = await import('../control/runtime/server.ts');
   const log = new LogRoot(systemClock, (line) => process.stderr.write(line), logLevel(flags.logLevel)).logger();
   const instances = makeInstancesFolder(flags.instances);
+  const ca = caOf(flags, flags.caNamespace ?? (flags.inCluster === true ? (kube?.namespace ?? 'default') : undefined));
   const server = new ControlServer({
     paths: [...flags.files, instances],
     kube,
@@ -96,6 +146,7 @@ async function runControl(flags: ControlFlags): Promise<void> {
     version: VERSION,
     outboundTrafficPolicy: flags.outboundTrafficPolicy,
     ...replicaOf(flags),
+    ...(ca === null ? {} : { ca }),
     ...(flags.webhook === undefined ? {} : { webhook: await webhookOf(flags, flags.webhook) }),
   });
   await server.start();
@@ -104,6 +155,7 @@ async function runControl(flags: ControlFlags): Promise<void> {
     http: formatAddress(server.httpAddress),
     files: flags.files,
     instances,
+    ...(ca?.keep.kind === 'folder' ? { caToken: join(ca.keep.path, 'local.token') } : {}),
     pid: process.pid,
   });
   const sweep = (): void => {

@@ -13,6 +13,8 @@ export interface Instance {
   readonly servicePort: number;
   /** `127.0.0.1` port of the sidecar's inbound listener. */
   readonly inboundPort: number;
+  /** Service account of its certificate; absent: its sidecar has none, and is called in plain text. */
+  readonly serviceAccount?: string;
 }
 
 /**
@@ -20,13 +22,15 @@ export interface Instance {
  * the user's YAML has none of that name. Returns what takes the announcement back.
  */
 export function announce(instance: Instance, folder: string, portName: string, makeService: boolean): () => void {
-  const { pod, service, namespace, version } = instance;
-  const labels = { app: service, version };
+  const { pod, service, namespace, version, serviceAccount } = instance;
+  const mutual = serviceAccount === undefined ? {} : { 'security.istio.io/tlsMode': 'istio' };
+  const labels = { app: service, version, ...mutual };
   const documents: object[] = [
     {
       apiVersion: 'v1',
       kind: 'Pod',
       metadata: { name: pod, namespace, labels },
+      ...(serviceAccount === undefined ? {} : { spec: { serviceAccountName: serviceAccount } }),
       status: { phase: 'Running', podIP: '127.0.0.1', conditions: [{ type: 'Ready', status: 'True' }] },
     },
     {

@@ -16,11 +16,13 @@ export interface MeshState {
   readonly files: readonly string[];
   /** Folder where a running instance announces itself (Pod and EndpointSlice). */
   readonly instances: string;
+  /** File of the token that its CA takes from processes of this user; absent: it has no CA. */
+  readonly caToken?: string;
   readonly pid: number;
 }
 
 /** A folder for the user's own processes only. */
-function stateFolder(): string {
+export function stateFolder(): string {
   return join(tmpdir(), `remora-${userInfo().uid}`);
 }
 

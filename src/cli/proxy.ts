@@ -14,6 +14,7 @@ import { Proxy } from '../proxy/runtime/server.ts';
 import { type Bootstrap, readBootstrap } from '../xds/bootstrap/bootstrap.ts';
 import { describeProblems } from '../xds/bootstrap/document.ts';
 import { proxyBootstrap } from '../xds/bootstrap/proxy-bootstrap.ts';
+import { type IdentityFlags, identityMetadata, identitySettings, secureTarget } from './identity.ts';
 import { type PodIdentity, podIdentity } from './pod-identity.ts';
 import { collectStart, onStop, trimMemory } from './process.ts';
 import { supervisorChannel } from './supervisor-channel.ts';
@@ -22,7 +23,7 @@ import { VERSION } from './version.ts';
 /** Runtime key of `--explain`. */
 const EXPLAIN_KEY = 'remora.local_reply.explain';
 
-interface ProxyFlags {
+interface ProxyFlags extends IdentityFlags {
   readonly config?: string;
   readonly configYaml?: string;
   readonly logLevel: string;
@@ -40,6 +41,7 @@ interface ProxyFlags {
   readonly lastGood?: string;
   readonly health?: SocketAddress;
   readonly prometheus?: SocketAddress;
+  readonly dns?: readonly SocketAddress[];
   readonly drainTimeS: number;
   readonly drainStrategy: DrainStrategy;
   readonly terminationGracePeriodS: number;
@@ -57,7 +59,11 @@ export function proxyCommand(): Command {
     .option('--validate', 'check the bootstrap and exit')
     .option('--sidecar', 'write the bootstrap of a sidecar from the flags below and, in a pod, the downward API')
     .option('--router', 'write the bootstrap of a gateway, likewise')
-    .option('--control <address>', 'xDS address of the control server')
+    .option('--control <address>', 'xDS address of the control server; by TLS on port 15012 or as https://…')
+    .option('--ca-address <address>', 'the CA that certifies this proxy for mutual TLS, likewise; in a pod $CA_ADDR')
+    .option('--ca-token <file>', 'token that proves who this is, read anew for each call')
+    .option('--ca-root <file>', 'root that the control server is verified against')
+    .option('--trust-domain <name>', 'trust domain of the mesh; in a pod $TRUST_DOMAIN, otherwise cluster.local')
     .option('--namespace <name>', 'namespace of the proxy; in a pod its own, otherwise default')
     .option('--domain-suffix <name>', 'DNS domain of the cluster', 'cluster.local')
     .option('--label <name=value>', 'label of the workload, may be repeated', collectLabel, {})
@@ -98,6 +104,11 @@ export function proxyCommand(): Command {
     .option('--explain', 'local replies say why in their bodies')
     .option('--health <address>', 'serve /healthz/ready here; 15021 in a pod', parseAddress)
     .option('--prometheus <address>', 'serve /stats/prometheus here; 15090 in a pod', parseAddress)
+    .option(
+      '--dns <address>',
+      'answer DNS of the program beside it here, UDP and TCP; localhost:PORT is both loopback addresses',
+      parseDnsAddress,
+    )
     .option('--last-good <file>', 'keep the last good config here, for a start without the control server')
     .addHelpText(
       'after',
@@ -120,6 +131,7 @@ async function runProxy(flags: ProxyFlags): Promise<void> {
     return;
   }
   const hotRestart = supervised(flags);
+  const identity = identityOf(flags);
   const proxy = new Proxy({
     bootstrap,
     clock: new TurnClock(),
@@ -134,8 +146,10 @@ async function runProxy(flags: ProxyFlags): Promise<void> {
     drain: { timeMs: flags.drainTimeS * 1000, strategy: flags.drainStrategy },
     ...(hotRestart === null ? {} : { hotRestart }),
     ...appBeside(),
+    ...(identity === null ? {} : { identity }),
     ...(flags.health === undefined ? {} : { health: flags.health }),
     ...(flags.prometheus === undefined ? {} : { prometheus: flags.prometheus }),
+    ...(flags.dns === undefined ? {} : { dns: { addresses: flags.dns, resolvConf: readText('/etc/resolv.conf') } }),
     ...(flags.lastGood === undefined ? {} : { lastGoodPath: flags.lastGood }),
   });
   const quit = onStop(async (signal) => {
@@ -198,12 +212,14 @@ function bootstrapText(flags: ProxyFlags): { name: string; text: string } {
       'no bootstrap: give one with -c FILE or --config-yaml TEXT, or --sidecar or --router with --control ADDR',
     );
   }
+  return { name: flags.config, text: readText(flags.config) };
+}
+
+function readText(path: string): string {
   try {
-    return { name: flags.config, text: readFileSync(flags.config, 'utf8') };
+    return readFileSync(path, 'utf8');
   } catch (error) {
-    throw new ConfigError(
-      `cannot read ${flags.config}: ${errorCode(error) === 'ENOENT' ? 'no such file' : messageOf(error)}`,
-    );
+    throw new ConfigError(`cannot read ${path}: ${errorCode(error) === 'ENOENT' ? 'no such file' : messageOf(error)}`);
   }
 }
 
@@ -219,7 +235,7 @@ function flagBootstrap(flags: ProxyFlags): string {
   const interception = pod?.interception === 'REDIRECT' || pod?.interception === 'TPROXY' ? pod.interception : 'NONE';
   const bootstrap = proxyBootstrap({
     type: flags.router ? 'router' : 'sidecar',
-    control: flags.control,
+    control: secureTarget(flags.control, '--control').address,
     ip: pod?.ip ?? '127.0.0.1',
     pod: pod?.pod ?? `${workload}-${process.pid}`,
     namespace: flags.namespace ?? pod?.namespace ?? 'default',
@@ -227,12 +243,26 @@ function flagBootstrap(flags: ProxyFlags): string {
     labels,
     interception,
     admin: flags.admin,
-    metadata: { ...pod?.metadata, ...(Object.keys(remora).length === 0 && pod !== null ? {} : { REMORA: remora }) },
+    metadata: {
+      ...pod?.metadata,
+      ...identityMetadata(identityOf(flags)),
+      ...(flags.dns === undefined ? {} : { DNS_CAPTURE: 'true' }),
+      ...(Object.keys(remora).length === 0 && pod !== null ? {} : { REMORA: remora }),
+    },
     ...(flags.domainSuffix === undefined ? {} : { domainSuffix: flags.domainSuffix }),
     ...(pod === null || pod.serviceAccount === '' ? {} : { serviceAccount: pod.serviceAccount }),
     ...(pod === null || pod.clusterId === '' ? {} : { clusterId: pod.clusterId }),
   });
   return JSON.stringify(bootstrap);
+}
+
+function identityOf(flags: ProxyFlags) {
+  // A bootstrap of somebody else's brings its own secrets.
+  if (!flags.sidecar && !flags.router) return null;
+  const pod = podIdentity(process.env);
+  const namespace = flags.namespace ?? pod?.namespace ?? 'default';
+  const workload = { namespace, serviceAccount: pod?.serviceAccount ?? '' };
+  return identitySettings(flags, process.env, flags.control ?? '', workload);
 }
 
 /** The application in the same pod, when injection says that its probes or metrics go by this proxy. */
@@ -274,6 +304,13 @@ export function parseAddress(text: string): SocketAddress {
   const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:]*)):(\d{1,5})$/.exec(text);
   if (match === null || Number(match[3]) > 65535) throw new InvalidArgumentError('must be host:port');
   return { host: match[1] ?? (match[2] || '127.0.0.1'), port: Number(match[3]) };
+}
+
+/** Both families of loopback by one name: redirected DNS comes to the one that its server is of. */
+export function parseDnsAddress(text: string): readonly SocketAddress[] {
+  const address = parseAddress(text);
+  if (address.host !== 'localhost') return [address];
+  return ['127.0.0.1', '::1'].map((host) => ({ host, port: address.port }));
 }
 
 export function logLevel(text: string): LogLevel {

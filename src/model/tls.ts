@@ -48,10 +48,13 @@ export interface CertificateValidation {
   readonly trustDomains: readonly { readonly name: string; readonly bundle: TlsData }[] | null;
 }
 
-/** The name of a secret that is not in the context itself: one of the bootstrap's own, or one that comes over ADS. */
+/**
+ * The name of a secret that is not in the context itself: one of the bootstrap's own, one that comes over ADS, or what
+ * Istio's agent serves beside the proxy and this one has of itself, its identity (`default`, `ROOTCA`).
+ */
 export interface SecretReference {
   readonly name: string;
-  readonly from: 'bootstrap' | 'ads';
+  readonly from: 'bootstrap' | 'ads' | 'agent';
 }
 
 export type CertificateSource =

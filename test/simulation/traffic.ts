@@ -58,8 +58,12 @@ export interface ProxySpec {
   readonly remora?: JsonObject;
   /** INTERCEPTION_MODE; such a proxy has no `remora`. */
   readonly capture?: 'REDIRECT' | 'TPROXY';
+  /** It answers DNS, with addresses for hosts that have none or only with those that are given. */
+  readonly dns?: 'allocates' | 'given';
   /** Of its pod, separated by commas. */
   readonly ips?: string;
+  /** Its SPIFFE ID, when it has certificates. */
+  readonly identity?: string;
   /** What the proxy says it is: `remora`, or `envoy`. */
   readonly agent?: string;
 }
@@ -89,7 +93,7 @@ export class Mesh {
   findings: readonly Finding[] = [];
 
   constructor(files: Files, policy: OutboundPolicy = 'ALLOW_ANY') {
-    this.#emitter = new MeshEmitter((note) => this.notes.push(note), policy);
+    this.#emitter = new MeshEmitter((note) => this.notes.push(note), policy, 'cluster.local');
     this.write(files);
   }
 
@@ -127,12 +131,16 @@ export function node(spec: ProxySpec): ProxyNode {
     agent = 'remora',
     capture,
     ips = '127.0.0.1',
+    dns,
   } = spec;
   const mode =
     capture === undefined
       ? { REMORA: spec.remora ?? remoraOf(kind) }
       : { INTERCEPTION_MODE: capture, INSTANCE_IPS: ips };
-  const metadata: JsonObject = { NAMESPACE: namespace, LABELS: { ...labels }, ...mode };
+  const identity = spec.identity === undefined ? {} : { REMORA_IDENTITY: spec.identity };
+  const names: JsonObject =
+    dns === undefined ? {} : { DNS_CAPTURE: 'true', ...(dns === 'given' ? { DNS_AUTO_ALLOCATE: 'false' } : {}) };
+  const metadata: JsonObject = { NAMESPACE: namespace, LABELS: { ...labels }, ...mode, ...identity, ...names };
   return proxyNode({
     id: `${kind}~${ips.split(',')[0]}~${name}.${namespace}~${namespace}.svc.cluster.local`,
     metadata,

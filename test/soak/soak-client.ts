@@ -60,7 +60,7 @@ function bodyFault({ body, cut, headers }: Answer, wanted: Buffer): string {
   let same = 0;
   while (same < length && body[same] === wanted[same]) same++;
   if (!cut && same === length && body.length === wanted.length) return '';
-  return `${Date.now() % 1e6} ${body.length} of ${wanted.length} octets, the first ${same} as sent${cut ? ', cut' : ''}, ${JSON.stringify(headers)}`;
+  return `${body.length} of ${wanted.length} octets, the first ${same} as sent${cut ? ', cut' : ''}, ${JSON.stringify(headers)}`;
 }
 
 export class SoakClient {

@@ -3,6 +3,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { createServer } from 'node:net';
 import { systemClock } from '../../src/base/clock.ts';
 import { seededRandom } from '../../src/base/random.ts';
+import { ENGINE_FLAGS } from '../../src/cli/process.ts';
 import { newTally, SoakClient, type Tally } from './soak-client.ts';
 import { soakConfig } from './soak-config.ts';
 import type { FromProxy, Measures, ToProxy } from './soak-proxy.ts';
@@ -53,7 +54,11 @@ class ProxyProcess {
   exitCode: number | null | undefined;
 
   constructor() {
-    this.#child = fork(new URL('soak-proxy.ts', import.meta.url), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+    // The engine as it ships: what memory does depends on it.
+    this.#child = fork(new URL('soak-proxy.ts', import.meta.url), {
+      execArgv: [...ENGINE_FLAGS],
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    });
     this.#child.on('message', (message: FromProxy) => {
       if (message.kind === 'log') {
         if (this.log.length < 20) this.log.push(message.line);
@@ -123,12 +128,14 @@ export async function soak({ seconds, clients, seed, report }: SoakOptions): Pro
   });
 
   const windows: Measures[] = [];
+  let said = 0;
   for (let i = 1; i <= WINDOWS; i++) {
     await pause(Math.max(0, start + (i * seconds * 1000) / WINDOWS - systemClock.now()));
     if (proxy.exitCode !== undefined) break;
     const measures = await proxy.ask({ kind: 'measure' }, 'measures');
     windows.push(measures);
     report(describe(systemClock.now() - start, measures, tally, configs));
+    for (; said < tally.faults.length; said++) report(`       ${tally.faults[said]}`);
   }
   await Promise.all([...load, churning, restarting]);
   if (proxy.exitCode !== undefined) throw new Error(`the proxy ended by itself: ${proxy.log.join('\n')}`);

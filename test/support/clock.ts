@@ -18,6 +18,41 @@ export function promptClock(): Clock {
   return { ...systemClock, after: (ms, fn) => systemClock.after(ms > DEBOUNCE_MS ? ms : 0, fn) };
 }
 
+export interface HeldClock extends Clock {
+  /** Timers that wait. */
+  readonly held: number;
+  /** Lets all that wait fire now, whatever their time; what they arm waits again. */
+  release(): void;
+}
+
+/** Waits of at least so long are held. */
+const HELD_MS = 10_000;
+
+/** The platform's clock, but long waits last until a test ends them: certificates are renewed when it says so. */
+export function heldClock(): HeldClock {
+  let waiting: (() => void)[] = [];
+  return {
+    ...systemClock,
+    after(ms, fn) {
+      if (ms < HELD_MS) return systemClock.after(ms, fn);
+      waiting.push(fn);
+      return {
+        cancel() {
+          waiting = waiting.filter((other) => other !== fn);
+        },
+      };
+    },
+    get held() {
+      return waiting.length;
+    },
+    release() {
+      const due = waiting;
+      waiting = [];
+      for (const fn of due) fn();
+    },
+  };
+}
+
 interface Timer {
   readonly at: number;
   readonly fn: () => void;

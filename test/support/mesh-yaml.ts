@@ -102,3 +102,14 @@ export function rateLimit(target: string, requests: number): string {
     },
   });
 }
+
+/** `peerAuthentication('STRICT')`: of a namespace, or with a selector. */
+export function peerAuthentication(mode: string, namespace = 'default', more: Json = {}): string {
+  return yaml(
+    'security.istio.io/v1',
+    'PeerAuthentication',
+    'default',
+    { spec: { mtls: { mode }, ...more } },
+    namespace,
+  );
+}

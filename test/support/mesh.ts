@@ -5,12 +5,14 @@ import { Writable } from 'node:stream';
 import { type Clock, systemClock } from '../../src/base/clock.ts';
 import { LogRoot } from '../../src/base/log.ts';
 import { systemRandom } from '../../src/base/random.ts';
+import { identityMetadata } from '../../src/cli/identity.ts';
 import { announce } from '../../src/cli/instance.ts';
-import { ControlServer } from '../../src/control/runtime/server.ts';
+import { type ControlOptions, ControlServer } from '../../src/control/runtime/server.ts';
 import type { ConnectedProxy } from '../../src/control/serve/clients.ts';
 import type { Finding } from '../../src/control/source/collection.ts';
 import { formatAddress, type SocketAddress } from '../../src/model/address.ts';
 import { proxyDecodeContext } from '../../src/proxy/runtime/extensions.ts';
+import type { IdentitySettings } from '../../src/proxy/runtime/identity.ts';
 import { Proxy } from '../../src/proxy/runtime/server.ts';
 import { readBootstrap } from '../../src/xds/bootstrap/bootstrap.ts';
 import { describeProblems } from '../../src/xds/bootstrap/document.ts';
@@ -189,6 +191,20 @@ export interface ProxySpec {
   readonly lastGood?: boolean;
   /** It asks for hosts when its program first calls them. False: it knows all of the mesh. */
   readonly onDemand?: boolean;
+  /** In a mesh with certificates: it has none. */
+  readonly plain?: true;
+  /** Of its certificate; that of its service otherwise. */
+  readonly serviceAccount?: string;
+}
+
+/** Certificates for a mesh. */
+export interface MeshCertificates {
+  /** Of the proxies' identities, and of the CA's looks. */
+  readonly clock?: Clock;
+  readonly ttlMs?: number;
+  readonly holdMs?: number;
+  /** Proxies ask for config and certificates by TLS. */
+  readonly secure?: true;
 }
 
 /** The folder that the control server watches. */
@@ -223,17 +239,23 @@ export class Mesh {
   readonly log = new Lines();
   gatewayPort = 0;
   readonly #clock: Clock;
+  readonly #certificates: MeshCertificates | null;
   #control: ControlServer | null = null;
   #xdsPort = 0;
 
   /** `clock`: of the control server. */
-  constructor(clock: Clock = systemClock) {
-    this.#clock = clock;
+  constructor(clock: Clock = systemClock, certificates: MeshCertificates | null = null) {
+    this.#clock = certificates?.clock ?? clock;
+    this.#certificates = certificates;
     this.#folder = memoryFolder('remora-mesh-');
     this.config = new ConfigFolder(join(this.#folder, 'config'));
     this.instances = new ConfigFolder(join(this.#folder, 'instances'));
   }
 
+  /** Where the CA keeps its root. */
+  get caFolder(): string {
+    return join(this.#folder, 'ca');
+  }
   get control(): ControlServer {
     if (this.#control === null) throw new Error('the control server is not running');
     return this.#control;
@@ -253,11 +275,40 @@ export class Mesh {
       clock: this.#clock,
       log: new LogRoot(this.#clock, (line) => this.log.add(line), 'debug').logger(),
       version: 'test',
+      ...(this.#certificates === null ? {} : { ca: this.#caOptions(this.#certificates) }),
     });
     await control.start();
     this.#control = control;
     this.#xdsPort = control.xdsAddress.port;
   }
+  #caOptions({ ttlMs = 86_400_000, holdMs }: MeshCertificates): NonNullable<ControlOptions['ca']> {
+    return {
+      trustDomain: 'cluster.local',
+      ttlMs,
+      keep: { kind: 'folder', path: this.caFolder },
+      pluggedFolder: '',
+      audience: 'istio-ca',
+      secure: { host: '127.0.0.1', port: 0 },
+      dns: ['localhost'],
+      ...(holdMs === undefined ? {} : { holdMs }),
+    };
+  }
+
+  /** Who a proxy of the mesh is; null: nobody. */
+  #identity({ service, namespace = 'default', serviceAccount = service, plain }: ProxySpec): IdentitySettings | null {
+    if (this.#certificates === null || plain) return null;
+    const secure = this.#certificates.secure ?? false;
+    const address = secure ? `localhost:${this.control.secureAddress.port}` : `127.0.0.1:${this.#xdsPort}`;
+    return {
+      id: { trustDomain: 'cluster.local', namespace, serviceAccount },
+      ca: { address, secure },
+      control: { address, secure },
+      tokenPath: join(this.caFolder, 'local.token'),
+      rootsPath: secure ? join(this.caFolder, 'root-cert.pem') : '',
+      ttlS: 0,
+    };
+  }
+
   async stopControl(): Promise<void> {
     await this.#control?.close();
     this.#control = null;
@@ -301,9 +352,12 @@ export class Mesh {
     return proxy;
   }
 
-  announce(proxy: MeshProxy, { service, version = 'v1', namespace = 'default' }: ProxySpec): void {
+  announce(proxy: MeshProxy, spec: ProxySpec): void {
+    const { service, version = 'v1', namespace = 'default' } = spec;
     const inboundPort = proxy.inbound.port;
-    const instance = { pod: proxy.name, service, namespace, version, servicePort: PORT, inboundPort };
+    const { serviceAccount } = this.#identity(spec)?.id ?? {};
+    const identity = serviceAccount === undefined ? {} : { serviceAccount };
+    const instance = { pod: proxy.name, service, namespace, version, servicePort: PORT, inboundPort, ...identity };
     proxy.withdraw = announce(instance, this.instances.path, 'http', false);
   }
 
@@ -332,8 +386,17 @@ export class Mesh {
   #proxy(name: string, flags: ProxyFlags, spec: ProxySpec, beside: App | null): MeshProxy {
     const log = new Lines();
     const accessLog = new Lines();
+    const identity = this.#identity(spec);
+    const metadata = { ...flags.metadata, ...identityMetadata(identity) };
+    const control = identity?.control.address ?? flags.control;
     const bootstrap: JsonObject = {
-      ...proxyBootstrap({ ...flags, delta: spec.sotw !== true, admin: { host: '127.0.0.1', port: 0 } }),
+      ...proxyBootstrap({
+        ...flags,
+        control,
+        metadata,
+        delta: spec.sotw !== true,
+        admin: { host: '127.0.0.1', port: 0 },
+      }),
       layered_runtime: {
         layers: [...EXPLAIN_LAYERS, { name: 'test', static_layer: { 'remora.on_demand': spec.onDemand === true } }],
       },
@@ -343,8 +406,9 @@ export class Mesh {
     const lastGoodPath = join(this.#folder, `${name}.last-good.json`);
     const proxy = new Proxy({
       bootstrap: result.bootstrap,
-      clock: systemClock,
+      clock: this.#certificates?.clock ?? systemClock,
       random: systemRandom,
+      ...(identity === null ? {} : { identity }),
       log: new LogRoot(systemClock, (line) => log.add(line), 'debug').logger(),
       stdout: accessLog,
       stderr: accessLog,
@@ -409,9 +473,16 @@ export class MeshBuilder {
   readonly #files: (readonly [string, string])[] = [];
   readonly #steps: ((mesh: Mesh) => Promise<unknown>)[] = [];
   readonly #clock: Clock;
+  #certificates: MeshCertificates | null = null;
 
   constructor(clock: Clock) {
     this.#clock = clock;
+  }
+
+  /** Proxies have certificates, by a CA of the mesh. */
+  certificates(certificates: MeshCertificates = {}): this {
+    this.#certificates = certificates;
+    return this;
   }
 
   /** A file of config. */
@@ -429,7 +500,7 @@ export class MeshBuilder {
   }
   /** Resolves when every proxy has all of the config. */
   async start(): Promise<Mesh> {
-    const mesh = new Mesh(this.#clock);
+    const mesh = new Mesh(this.#clock, this.#certificates);
     try {
       for (const [name, text] of this.#files) mesh.config.write(name, text);
       await mesh.startControl();

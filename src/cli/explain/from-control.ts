@@ -25,7 +25,7 @@ export async function explainControl(control: string, question: Question): Promi
 async function snapshotFrom(control: string, caller: Caller): Promise<Snapshot> {
   const bootstrap = bootstrapOf(caller, control);
   const proxy = idleProxy(bootstrap);
-  const discovery = startDiscovery(bootstrap, bootstrap.ads!, EMPTY_SNAPSHOT, proxy.env, VERSION, undefined);
+  const discovery = startDiscovery(bootstrap, bootstrap.ads!, EMPTY_SNAPSHOT, proxy.env, VERSION);
   try {
     if (await inTime(discovery)) return discovery.snapshot.value;
     const { state, lastError } = discovery.status.ads;

@@ -110,6 +110,8 @@ function deployment(values: Values): Json {
                 'control',
                 '--in-cluster',
                 `--xds=${bind}:15010`,
+                `--xds-tls=${bind}:15012`,
+                `--trust-domain=${values.trustDomain}`,
                 `--http=${bind}:15014`,
                 `--webhook=${bind}:15017`,
                 '--webhook-certificates=/etc/remora/webhook',
@@ -159,7 +161,7 @@ function injectSettings(values: Values): string {
   return `image: ${JSON.stringify(values.image)}
 imagePullPolicy: ${values.imagePullPolicy}
 revision: ${values.revision}
-control: ${NAME}.${namespace}.svc:15010
+control: ${NAME}.${namespace}.svc:15012
 ca: ${NAME}.${namespace}.svc:15012
 clusterId: ${values.clusterId}
 meshId: ${values.trustDomain}

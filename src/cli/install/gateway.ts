@@ -41,7 +41,7 @@ export function gatewayManifests(values: Values, kind: 'ingress' | 'egress'): Js
                 args: [
                   'proxy',
                   '--router',
-                  `--control=remora-control.${namespace}.svc:15010`,
+                  `--control=remora-control.${namespace}.svc:15012`,
                   `--domain-suffix=${values.clusterDomain}`,
                   '--map=80=8080',
                   '--map=443=8443',

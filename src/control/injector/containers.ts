@@ -91,6 +91,7 @@ export function proxyContainer(input: ContainerInput): Json {
       // Both families: the kubelet asks the pod's address, whichever it is.
       `--health=[::]:${healthPort}`,
       `--prometheus=[::]:${ports.prometheus}`,
+      ...(mode !== 'NONE' && dnsCaptured(settings, options) ? [`--dns=localhost:${ports.dns}`] : []),
       '--last-good=/var/lib/istio/data/last-good',
       `--termination-grace-period-s=${input.graceS}`,
       // A native sidecar is told to end when the application has: nobody is left to accept for.

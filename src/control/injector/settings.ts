@@ -68,7 +68,7 @@ export function defaultSettings(version: string, namespace = 'remora-system'): I
     image: `remora:${version}`,
     imagePullPolicy: 'IfNotPresent',
     revision: 'default',
-    control: `remora-control.${namespace}.svc:15010`,
+    control: `remora-control.${namespace}.svc:15012`,
     ca: `remora-control.${namespace}.svc:15012`,
     clusterDomain: 'cluster.local',
     clusterId: 'Kubernetes',

@@ -1,3 +1,4 @@
+import type { PeerAuthenticationRule } from './authentication.ts';
 import type { GatewayServer } from './gateway.ts';
 import type { RouteTableRule } from './route-rule.ts';
 import type { MeshService, Workload } from './service.ts';
@@ -18,6 +19,8 @@ export interface Mesh {
   /** Traffic policies (DestinationRule), most specific host first. */
   readonly policies: readonly TrafficPolicyRule[];
   readonly gateways: readonly GatewayServer[];
+  /** What workloads take from their callers, oldest first. */
+  readonly peerAuthentications: readonly PeerAuthenticationRule[];
   readonly rateLimits: readonly RateLimitPolicy[];
   /** What workloads may call, oldest first. */
   readonly sidecars: readonly SidecarScope[];

@@ -22,6 +22,10 @@ export interface MeshService {
   readonly external: boolean;
   /** ClusterIPs or ServiceEntry addresses. */
   readonly addresses: readonly string[];
+  /** Where there are none: those of a ServiceEntry's host for proxies that answer DNS, one of each family. */
+  readonly autoAddresses?: readonly string[];
+  /** The host of the service of the mesh that an ExternalName is another name of. */
+  readonly aliasOf?: string;
   readonly endpoints: readonly ServiceEndpoint[];
   /** Namespaces that may see it; ['*'] all, '.' already resolved. */
   readonly exportTo: readonly string[];
@@ -40,8 +44,14 @@ export interface ServiceEndpoint {
   readonly weight: number;
   /** `region/zone/subzone`, '' unknown. */
   readonly locality: string;
+  /** Its name under that of a headless service, as a StatefulSet's pods have. */
+  readonly hostname?: string;
   /** Workload (pod) behind it, '' unknown: `reviews-v1-abc.default`. */
   readonly workload: string;
+  /** `namespace/service-account` of its proxy, which speaks mutual TLS; absent: it is called in plain text. */
+  readonly identity?: string;
+  /** Ports of its own that take plain text all the same (PeerAuthentication DISABLE). */
+  readonly plainPorts?: ReadonlySet<number>;
 }
 
 /** A pod (or WorkloadEntry): what a proxy rides along with. */

@@ -29,9 +29,23 @@ export interface PortPolicy {
   readonly loadBalancer: 'LEAST_REQUEST' | 'ROUND_ROBIN' | 'RANDOM' | 'PASSTHROUGH' | null;
   readonly connectionPool: ConnectionPool | null;
   readonly outlierDetection: Outlier | null;
-  /** 'DISABLE' only, until upstream TLS is done. */
-  readonly tls: 'DISABLE' | null;
+  /** null: as the endpoint is known to speak, mutual TLS or plain text. */
+  readonly tls: ClientTls | null;
   readonly retryBudget: { readonly percent: number; readonly minRetryConcurrency: number } | null;
+}
+
+/** TLS towards a service. Files are the proxy's own; '' none. */
+export interface ClientTls {
+  /** ISTIO_MUTUAL: with the identities of the mesh. */
+  readonly mode: 'DISABLE' | 'SIMPLE' | 'MUTUAL' | 'ISTIO_MUTUAL';
+  readonly clientCertificate: string;
+  readonly privateKey: string;
+  /** '' the system's roots. */
+  readonly caCertificates: string;
+  readonly caCrl: string;
+  readonly sni: string;
+  readonly subjectAltNames: readonly string[];
+  readonly insecureSkipVerify: boolean;
 }
 
 /** null: not given. */

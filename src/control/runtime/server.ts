@@ -12,6 +12,7 @@ import { KubeSource } from '../source/kube/source.ts';
 import { SourceUnion } from '../source/union.ts';
 import { StatusWriter } from '../status/writer.ts';
 import type { OutboundPolicy } from '../translate/emit/capture.ts';
+import { type CaOptions, MeshCa } from './ca.ts';
 import { StatusServer } from './http.ts';
 import { MeshSnapshotSource } from './snapshot-source.ts';
 import { type WebhookOptions, WebhookServer } from './webhook.ts';
@@ -28,6 +29,8 @@ export interface ControlOptions {
   readonly version: string;
   /** What becomes of calls to unknown hosts; ALLOW_ANY where it is left out. */
   readonly outboundTrafficPolicy?: OutboundPolicy;
+  /** The CA of the mesh; absent: none, and no mutual TLS. */
+  readonly ca?: CaOptions;
   /** What the API server asks; absent: nothing. */
   readonly webhook?: Pick<WebhookOptions, 'host' | 'port' | 'certificates' | 'settings'>;
   /** Who this replica is, and where replicas elect who writes status; absent: nobody writes any. */
@@ -45,6 +48,7 @@ export class ControlServer {
   readonly #ads: AdsServer;
   readonly #status: StatusServer;
   readonly #leader: { readonly election: LeaderElection; readonly writer: StatusWriter } | null;
+  readonly #ca: MeshCa | null;
   #serving = false;
   readonly #webhook: WebhookServer | null;
 
@@ -56,7 +60,23 @@ export class ControlServer {
     const files = new FileSource({ paths: options.paths, clock, logger: log.child('files') });
     this.#source = this.#kube === null ? files : new SourceUnion([files, this.#kube.source]);
     // From objects to the mesh, and from the mesh to each proxy's resources.
-    this.#snapshots = new MeshSnapshotSource(this.#source, log.child('mesh'), options.outboundTrafficPolicy);
+    this.#snapshots = new MeshSnapshotSource(
+      this.#source,
+      log.child('mesh'),
+      options.outboundTrafficPolicy,
+      options.ca?.trustDomain,
+    );
+    // Who is who.
+    this.#ca =
+      options.ca === undefined
+        ? null
+        : new MeshCa({
+            options: options.ca,
+            kube: this.#kube?.client ?? null,
+            source: this.#source,
+            clock,
+            log: log.child('ca'),
+          });
     // Out to the proxies.
     this.#ads = new AdsServer({
       source: this.#snapshots,
@@ -65,6 +85,8 @@ export class ControlServer {
       host: options.xds.host,
       port: options.xds.port,
       identifier: `remora/${options.version}`,
+      secure: () => this.#ca?.secure(),
+      methods: this.#ca?.methods ?? [],
     });
     // Back to the objects, by one of the replicas.
     this.#leader =
@@ -112,6 +134,10 @@ export class ControlServer {
   get xdsAddress(): { host: string; port: number } {
     return { host: this.#options.xds.host, port: this.#ads.port };
   }
+  /** Of xDS by TLS; port 0 without. */
+  get secureAddress(): { host: string; port: number } {
+    return { host: this.#options.ca?.secure?.host ?? '', port: this.#ads.securePort };
+  }
   get httpAddress(): { host: string; port: number } {
     return { host: this.#options.http.host, port: this.#status.port };
   }
@@ -121,6 +147,7 @@ export class ControlServer {
     const { log, http } = this.#options;
     await this.#status.listen(http.host, http.port);
     await this.#snapshots.start();
+    await this.#ca?.start();
     await this.#ads.listen();
     await this.#webhook?.start();
     this.#leader?.election.start();
@@ -135,6 +162,7 @@ export class ControlServer {
     await this.#webhook?.close();
     await this.#status.close();
     await this.#ads.close();
+    await this.#ca?.close();
     await this.#snapshots.close();
     this.#kube?.client.close();
   }

@@ -27,6 +27,7 @@ const EMPTY: Mesh = {
   routes: [],
   policies: [],
   gateways: [],
+  peerAuthentications: [],
   rateLimits: [],
   sidecars: [],
   domain: 'cluster.local',
@@ -51,10 +52,11 @@ export class MeshSnapshotSource implements SnapshotSource {
   #findings: ReadonlyMap<string, Finding> = new Map();
   #unsubscribe: (() => void) | null = null;
 
-  constructor(source: ConfigSource, log: Logger, policy: OutboundPolicy = 'ALLOW_ANY') {
+  /** `trustDomain`: of the mesh's certificates; '' where there is no CA. */
+  constructor(source: ConfigSource, log: Logger, policy: OutboundPolicy = 'ALLOW_ANY', trustDomain = '') {
     this.#source = source;
     this.#log = log;
-    this.#emitter = new MeshEmitter((note) => this.#noted(note), policy);
+    this.#emitter = new MeshEmitter((note) => this.#noted(note), policy, trustDomain);
   }
 
   get epoch(): number {

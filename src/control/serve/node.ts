@@ -22,6 +22,8 @@ export interface ProxyNode {
   readonly network: string;
   /** `NONE`, `REDIRECT`, `TPROXY`. */
   readonly interceptionMode: string;
+  /** The SPIFFE ID that it says it gets certificates for; '' none. Of connections by TLS its namespace is proved. */
+  readonly identity: string;
   readonly locality: { readonly region: string; readonly zone: string; readonly subZone: string };
   /** `envoy/1.40.0`, for people. */
   readonly userAgent: string;
@@ -68,6 +70,7 @@ export function proxyNode(node: Node | undefined, delta = false): ProxyNode {
     network: text(metadata.NETWORK),
     interceptionMode: text(metadata.INTERCEPTION_MODE),
     ...discoveryOf(node, delta),
+    identity: text(metadata.REMORA_IDENTITY),
     locality: {
       region: text(node?.locality?.region),
       zone: text(node?.locality?.zone),

@@ -5,6 +5,7 @@ import type { ClusterLoadAssignment } from '../../xds/proto/gen/envoy/config/end
 import type { Listener } from '../../xds/proto/gen/envoy/config/listener/v3.ts';
 import type { RouteConfiguration, VirtualHost } from '../../xds/proto/gen/envoy/config/route/v3.ts';
 import type { Secret } from '../../xds/proto/gen/envoy/extensions/transport_sockets/tls/v3.ts';
+import type { NameTable } from '../../xds/proto/gen/istio/networking/nds/v1.ts';
 import { type Reference, referencesOf } from './references.ts';
 import { ENDPOINT, shortName, VIRTUAL_HOST } from './type-urls.ts';
 
@@ -37,14 +38,21 @@ export function resourcesOf(snapshot: ProxySnapshot, url: string): Resources {
   return snapshot.resources.get(url) ?? NONE;
 }
 
-type ResourceMessage = Listener | RouteConfiguration | VirtualHost | Cluster | ClusterLoadAssignment | Secret;
+type ResourceMessage =
+  | Listener
+  | RouteConfiguration
+  | VirtualHost
+  | Cluster
+  | ClusterLoadAssignment
+  | Secret
+  | NameTable;
 
-/** Encodes a resource; its version and its references come from it. */
-export function resourceEntry<T extends ResourceMessage>(type: MessageType<T>, message: T): ResourceEntry {
+/** Encodes a resource; its version and its references come from it, and its name unless its type has none. */
+export function resourceEntry<T extends ResourceMessage>(type: MessageType<T>, message: T, name = ''): ResourceEntry {
   const url = typeUrl(type);
   const value = encode(type, message);
   return {
-    name: nameOf(url, message),
+    name: name || nameOf(url, message),
     version: createHash('sha256').update(value).digest('base64url').slice(0, 16),
     any: { type_url: url, value },
     references: referencesOf(url, message),

@@ -1,6 +1,7 @@
 import type { ConfigObject } from '../source/collection.ts';
 import type { DestinationRuleSpec } from './istio/fields/destination-rule.ts';
 import type { GatewaySpec } from './istio/fields/gateway.ts';
+import type { PeerAuthenticationSpec } from './istio/fields/peer-authentication.ts';
 import type { ResiliencePolicySpec } from './istio/fields/resilience-policy.ts';
 import type { ServiceEntrySpec, WorkloadEntrySpec } from './istio/fields/service-entry.ts';
 import type { SidecarSpec } from './istio/fields/sidecar.ts';
@@ -15,6 +16,7 @@ export interface KindValues {
   ServiceEntry: ServiceEntrySpec;
   WorkloadEntry: WorkloadEntrySpec;
   Sidecar: SidecarSpec;
+  PeerAuthentication: PeerAuthenticationSpec;
   ResiliencePolicy: ResiliencePolicySpec;
   Service: ServiceValue;
   EndpointSlice: EndpointSliceValue;

@@ -5,11 +5,13 @@ import type { KindName } from './decoded.ts';
 import { checkDestinationRule } from './istio/destination-rule-check.ts';
 import { destinationRule } from './istio/fields/destination-rule.ts';
 import { gateway } from './istio/fields/gateway.ts';
+import { peerAuthentication } from './istio/fields/peer-authentication.ts';
 import { resiliencePolicy } from './istio/fields/resilience-policy.ts';
 import { serviceEntry, workloadEntry } from './istio/fields/service-entry.ts';
 import { sidecar } from './istio/fields/sidecar.ts';
 import { virtualService } from './istio/fields/virtual-service.ts';
 import { checkGateway } from './istio/gateway.ts';
+import { checkPeerAuthentication } from './istio/peer-authentication.ts';
 import { checkResiliencePolicy } from './istio/resilience-policy.ts';
 import { checkServiceEntry, checkWorkloadEntry } from './istio/service-entry.ts';
 import { checkSidecar } from './istio/sidecar.ts';
@@ -56,6 +58,13 @@ export const KINDS: Readonly<Record<KindName, Kind>> = {
   ServiceEntry: istio(serviceEntry, 'ServiceEntry', checkServiceEntry),
   WorkloadEntry: istio(workloadEntry, 'WorkloadEntry', checkWorkloadEntry),
   Sidecar: istio(sidecar, 'Sidecar', checkSidecar),
+  PeerAuthentication: {
+    group: 'security.istio.io',
+    versions: ['v1', 'v1beta1'],
+    root: withSpec('PeerAuthentication', peerAuthentication as unknown as Message),
+    inSpec: true,
+    check: checkPeerAuthentication,
+  },
   ResiliencePolicy: {
     group: 'remora.dev',
     versions: ['v1alpha1'],
@@ -79,7 +88,6 @@ export const UNREAD_KINDS: Readonly<
   Record<string, { readonly severity: 'error' | 'warning'; readonly reason: string }>
 > = {
   'security.istio.io/AuthorizationPolicy': { severity: 'error', reason: 'calls are not authorised yet' },
-  'security.istio.io/PeerAuthentication': { severity: 'error', reason: 'there is no mutual TLS yet' },
   'security.istio.io/RequestAuthentication': { severity: 'error', reason: 'tokens are not checked yet' },
 };
 

@@ -22,6 +22,10 @@ export interface CallOptions {
   /** `/package.Service/Method`. */
   readonly path: string;
   readonly authority: string;
+  /** `http` unless the socket is encrypted. */
+  readonly scheme?: 'http' | 'https';
+  /** More request headers, names in lower case. */
+  readonly metadata?: readonly (readonly [name: string, value: string])[];
   readonly clock: Clock;
   /** Largest message that is taken; a longer one ends the call. */
   readonly maxMessageBytes: number;
@@ -69,6 +73,9 @@ export class GrpcCall {
   readonly #messages: MessageReader;
   /** What waits for window. */
   #unsent: Buffer[] = [];
+  /** Nothing more is sent after what waits. */
+  #ending = false;
+  #ended = false;
   #connectionWindow = DEFAULT_WINDOW;
   #streamWindow = DEFAULT_WINDOW;
   #peerInitialWindow = DEFAULT_WINDOW;
@@ -109,6 +116,13 @@ export class GrpcCall {
     this.#flush();
   }
 
+  /** Nothing more will be sent: a call with one request says so. */
+  halfClose(): void {
+    if (this.#over || this.#ending) return;
+    this.#ending = true;
+    this.#flush();
+  }
+
   /** Ends the call and its connection from this side; `end` is not called. */
   cancel(): void {
     if (this.#over) return;
@@ -117,19 +131,20 @@ export class GrpcCall {
   }
 
   #begin(): void {
-    const { path, authority } = this.#options;
+    const { path, authority, scheme = 'http', metadata = [] } = this.#options;
     const settings = settingsPayload([
       [Setting.EnablePush, 0],
       [Setting.InitialWindowSize, WINDOW],
     ]);
     const head = literalBlock([
       [':method', 'POST'],
-      [':scheme', 'http'],
+      [':scheme', scheme],
       [':path', path],
       [':authority', authority],
       ['te', 'trailers'],
       ['content-type', 'application/grpc'],
       ['user-agent', 'grpc-remora'],
+      ...metadata,
     ]);
     this.#socket.write(
       Buffer.concat([
@@ -323,6 +338,10 @@ export class GrpcCall {
       if (length === next.length) this.#unsent.shift();
       else this.#unsent[0] = next.subarray(length);
     }
+    // An empty frame takes no window.
+    if (!this.#ending || this.#ended) return;
+    this.#ended = true;
+    this.#socket.write(frame(FrameType.Data, FrameFlag.EndStream, STREAM, NOTHING));
   }
 
   /** Writes what the peer can make us write as often as it likes. */

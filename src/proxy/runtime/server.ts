@@ -8,6 +8,7 @@ import { EMPTY_SNAPSHOT, type Snapshot } from '../../model/snapshot.ts';
 import type { AdsSource, Bootstrap } from '../../xds/bootstrap/bootstrap.ts';
 import type { DynamicConfig } from '../../xds/client/dynamic-config.ts';
 import type { AdminServer } from '../admin/server.ts';
+import type { DnsProxy } from '../dns/dns-proxy.ts';
 import { HTTP_FILTER_TYPES } from '../filters/standard.ts';
 import { LogSinks } from '../telemetry/accesslog/sink.ts';
 import { identityOfNode } from '../telemetry/metrics/identity.ts';
@@ -18,9 +19,11 @@ import { systemResolver } from '../upstream/dns.ts';
 import { standardBalancers } from '../upstream/lb/standard.ts';
 import type { AppOptions } from './admin.ts';
 import { SnapshotApplier } from './apply.ts';
+import type { DnsOptions } from './dns.ts';
 import { DrainManager, type DrainSettings } from './drain.ts';
 import { ProxyEnvironment } from './environment.ts';
 import type { HotRestart } from './hot-restart.ts';
+import type { IdentitySettings, ProxyIdentity } from './identity.ts';
 import { StaticRuntime } from './runtime-values.ts';
 
 export interface ProxyOptions {
@@ -42,6 +45,8 @@ export interface ProxyOptions {
   readonly health?: SocketAddress;
   /** Where `/stats/prometheus` is served, for a scraper; absent: nowhere. */
   readonly prometheus?: SocketAddress;
+  /** Answers DNS for the program beside it; absent: nobody's. */
+  readonly dns?: DnsOptions;
   /** The application in the same pod, whose probes and metrics go by this proxy; absent: none. */
   readonly app?: AppOptions;
   /** Ends the process in good order (`POST /quitquitquit`). */
@@ -50,6 +55,8 @@ export interface ProxyOptions {
   readonly drain?: DrainSettings;
   /** The supervisor that replaces this process by another; absent: nobody does. */
   readonly hotRestart?: HotRestart;
+  /** Who it is, for mutual TLS; absent: nobody, and config that asks for an identity finds no secrets. */
+  readonly identity?: IdentitySettings;
 }
 
 /** One running proxy. This file is where its parts meet, and the only one. */
@@ -63,6 +70,8 @@ export class Proxy {
   readonly #runtime: StaticRuntime;
   readonly #sweeper: StatSweeper;
   #discovery: DynamicConfig | null = null;
+  #identity: ProxyIdentity | null = null;
+  #dns: DnsProxy | null = null;
   readonly #admin: { readonly server: AdminServer; readonly address: SocketAddress }[] = [];
   /** True once the first whole config is in force. */
   ready = false;
@@ -120,8 +129,13 @@ export class Proxy {
     const takesOver = hotRestart !== undefined && !(await hotRestart.started).alone;
     // Before the config: `/ready` answers while it is awaited. Where another process serves, that one answers.
     if (!takesOver) await this.#serveAdmin();
+    await this.#startIdentity();
+    await this.#startDns();
     if (bootstrap.ads === null) await this.applier.apply(statics);
     else await this.#followDiscovery(bootstrap.ads, statics);
+    await this.#dns?.synced;
+    // Whoever is told to call this proxy does so by mutual TLS.
+    await this.#identity?.workload.ready;
     await hotRestart?.takeOver();
     this.ready = true;
     if (takesOver) await this.#serveAdmin();
@@ -143,6 +157,11 @@ export class Proxy {
     return this.#admin.find(({ server }) => server.name === 'admin')?.address;
   }
 
+  /** Where DNS is answered; none where it is not. */
+  get dnsAddresses(): readonly SocketAddress[] {
+    return this.#dns?.addresses ?? [];
+  }
+
   get discovery(): DynamicConfig | null {
     return this.#discovery;
   }
@@ -152,6 +171,7 @@ export class Proxy {
     const { hotRestart } = this.#options;
     hotRestart?.beginLeaving();
     for (const { server } of this.#admin) server.leave();
+    this.#dns?.leave();
     const gone = this.drain.handOver(shutdownMs);
     hotRestart?.left();
     await gone;
@@ -161,6 +181,8 @@ export class Proxy {
   async close(): Promise<void> {
     for (const { server } of this.#admin) await server.close();
     await this.#discovery?.close();
+    this.#identity?.close();
+    await this.#dns?.close();
     this.applier.close();
     this.env.overloadManager.close();
     this.env.hostRequests.close();
@@ -204,15 +226,37 @@ export class Proxy {
     }
   }
 
+  async #startIdentity(): Promise<void> {
+    const { identity } = this.#options;
+    if (identity === undefined) return;
+    const { ProxyIdentity } = await import('./identity.ts');
+    this.#identity = new ProxyIdentity(identity, this.env);
+    this.#identity.start();
+  }
+
+  async #startDns(): Promise<void> {
+    const { dns, bootstrap } = this.#options;
+    if (dns === undefined) return;
+    const { startDns } = await import('./dns.ts');
+    this.#dns = await startDns(dns, bootstrap, this.env);
+    // Nobody will tell it of any name.
+    if (bootstrap.ads === null) this.#dns.update([]);
+  }
+
   async #followDiscovery(ads: AdsSource, statics: Snapshot): Promise<void> {
     const { bootstrap, version, lastGoodPath } = this.#options;
     // gRPC and HTTP/2 cost a fifth of the process's memory: only a proxy that asks somebody loads them.
     const { followHosts, startDiscovery } = await import('./xds-bridge.ts');
-    // What a gateway may be called by is known; what an app calls is a small part of its mesh.
-    const onDemand = bootstrap.node.id.startsWith('sidecar~') && this.#runtime.boolean('remora.on_demand', true);
-    const discovery = startDiscovery(bootstrap, ads, statics, this.env, version, lastGoodPath, onDemand);
+    const discovery = startDiscovery(bootstrap, ads, statics, this.env, version, {
+      lastGoodPath,
+      dial: this.#identity?.adsDial,
+      names: this.#dns !== null,
+      // What a gateway may be called by is known; what an app calls is a small part of its mesh.
+      onDemand: bootstrap.node.id.startsWith('sidecar~') && this.#runtime.boolean('remora.on_demand', true),
+    });
     followHosts(discovery, this.env, this.applier.tables);
     this.#discovery = discovery;
+    discovery.names.subscribe((names) => this.#dns?.update(names ?? []));
     discovery.store.secrets.subscribe((secrets) => this.env.tls.secrets.update(secrets));
     await new Promise<void>((resolve, reject) => {
       let first = true;

@@ -3,29 +3,39 @@ import { formatAddress } from '../../model/address.ts';
 import type { Snapshot } from '../../model/snapshot.ts';
 import type { AdsSource, Bootstrap } from '../../xds/bootstrap/bootstrap.ts';
 import { encodeNode } from '../../xds/bootstrap/node.ts';
+import type { Dial } from '../../xds/client/dial.ts';
 import { DynamicConfig } from '../../xds/client/dynamic-config.ts';
 import { GrpcTransport } from '../../xds/client/grpc-transport.ts';
 import { secretsOf } from '../../xds/client/references.ts';
 import { decodersOf } from '../../xds/client/resource-decoder.ts';
+import { NAME_TABLE } from '../../xds/resources/name-table.ts';
 import { standardResourceTypes } from '../../xds/resources/standard.ts';
 import type { HostSource } from '../http/host-requests.ts';
 import type { SnapshotApplier } from './apply.ts';
 import type { ProxyEnvironment } from './environment.ts';
 import { proxyDecodeContext } from './extensions.ts';
 
-/**
- * Starts discovery as the bootstrap says. Loaded only by a proxy that has an ADS server. `onDemand`: requests will ask
- * for their hosts, so that the server need not send those that nobody calls.
- */
+/** What not every proxy has. */
+export interface DiscoveryOptions {
+  readonly lastGoodPath?: string | undefined;
+  /** How the server is reached; undefined: in plain text. */
+  readonly dial?: Dial | undefined;
+  /** It answers DNS, and asks for the names. */
+  readonly names?: boolean;
+  /** Requests will ask for their hosts, so that the server need not send those that nobody calls. */
+  readonly onDemand?: boolean;
+}
+
+/** Starts discovery as the bootstrap says. Loaded only by a proxy that has an ADS server. */
 export function startDiscovery(
   bootstrap: Bootstrap,
   ads: AdsSource,
   statics: Snapshot,
   env: ProxyEnvironment,
   version: string,
-  lastGoodPath: string | undefined,
-  onDemand = false,
+  { lastGoodPath, dial, names = false, onDemand = false }: DiscoveryOptions = {},
 ): DynamicConfig {
+  const types = names ? [...standardResourceTypes, NAME_TABLE] : standardResourceTypes;
   const log = env.log.child('xds');
   const dynamic = new DynamicConfig({
     transports: targetsOf(bootstrap, ads).map(
@@ -35,15 +45,17 @@ export function startDiscovery(
           clock: env.clock,
           log,
           ...(ads.authority === '' ? {} : { authority: ads.authority }),
+          ...(dial === undefined ? {} : { dial }),
         }),
     ),
     mode: ads.delta ? 'delta' : 'sotw',
     node: { ...encodeNode(bootstrap.node, version), client_features: featuresOf(ads, onDemand) },
-    decoders: decodersOf(standardResourceTypes, { ...proxyDecodeContext(), runtime: bootstrap.runtime }),
+    decoders: decodersOf(types, { ...proxyDecodeContext(), runtime: bootstrap.runtime }),
     clock: env.clock,
     random: env.random,
     log,
     statics,
+    names,
     secretsOf,
     dynamic: { listeners: bootstrap.listenerSource?.kind === 'ads', clusters: bootstrap.clusterSource?.kind === 'ads' },
     ...(lastGoodPath === undefined ? {} : { lastGoodPath }),

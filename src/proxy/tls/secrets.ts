@@ -4,6 +4,9 @@ import type { SecretReference, TlsSecret } from '../../model/tls.ts';
 export class SecretStore {
   readonly #given: ReadonlyMap<string, TlsSecret>;
   #discovered: ReadonlyMap<string, TlsSecret> = new Map();
+  /** Of this process's own identity. */
+  #own: ReadonlyMap<string, TlsSecret> = new Map();
+  /** By where they come from and their name. */
   readonly #listeners = new Map<string, Set<() => void>>();
 
   constructor(given: Iterable<TlsSecret> = []) {
@@ -12,7 +15,14 @@ export class SecretStore {
 
   /** undefined: it has not come yet. */
   get({ name, from }: SecretReference): TlsSecret | undefined {
-    return (from === 'bootstrap' ? this.#given : this.#discovered).get(name);
+    return (from === 'bootstrap' ? this.#given : from === 'ads' ? this.#discovered : this.#own).get(name);
+  }
+
+  /** Puts this process's own secrets in force, all at once. */
+  updateOwn(secrets: ReadonlyMap<string, TlsSecret>): void {
+    const before = this.#own;
+    this.#own = secrets;
+    for (const [name, secret] of secrets) if (before.get(name) !== secret) this.#tell({ name, from: 'agent' });
   }
 
   /** Puts what discovery has now in force. One that it took back stays: a certificate is better than none. */
@@ -25,24 +35,30 @@ export class SecretStore {
       now.set(name, secret);
       changed.push(name);
     }
-    for (const name of before.keys()) if (!discovered.has(name) && !this.#listeners.has(name)) now.delete(name);
+    for (const name of before.keys())
+      if (!discovered.has(name) && !this.#listeners.has(`ads ${name}`)) now.delete(name);
     this.#discovered = now;
-    for (const name of changed) for (const listener of [...(this.#listeners.get(name) ?? [])]) listener();
+    for (const name of changed) this.#tell({ name, from: 'ads' });
   }
 
-  /** Calls back after a secret of discovery changed, until the returned function is called. */
+  #tell({ name, from }: SecretReference): void {
+    for (const listener of [...(this.#listeners.get(`${from} ${name}`) ?? [])]) listener();
+  }
+
+  /** Calls back after a secret of discovery, or of this process, changed, until the returned function is called. */
   subscribe({ name, from }: SecretReference, listener: () => void): () => void {
     if (from === 'bootstrap') return () => {};
-    let listeners = this.#listeners.get(name);
+    const key = `${from} ${name}`;
+    let listeners = this.#listeners.get(key);
     if (listeners === undefined) {
       listeners = new Set();
-      this.#listeners.set(name, listeners);
+      this.#listeners.set(key, listeners);
     }
     const own = listeners;
     own.add(listener);
     return () => {
       own.delete(listener);
-      if (own.size === 0 && this.#listeners.get(name) === own) this.#listeners.delete(name);
+      if (own.size === 0 && this.#listeners.get(key) === own) this.#listeners.delete(key);
     };
   }
 }

@@ -17,9 +17,23 @@ export interface ServerIdentity {
   readonly sni: string;
   /** The name that the server's certificate must have. */
   readonly san: string;
+  /** HTTP/1.1 is what will be spoken. */
+  readonly http?: true;
 }
 
 export const ANY_SERVER: ServerIdentity = { sni: '', san: '' };
+export const ANY_HTTP_SERVER: ServerIdentity = { sni: '', san: '', http: true };
+
+/**
+ * What is offered for HTTP/1.1 where a cluster offers Istio's `istio` alone, because only its connections say what is
+ * spoken: what Istio's own ALPN filter offers then (istio.io/istio, xds/filters: ALPNOverride).
+ */
+const ISTIO_HTTP = ['istio-http/1.1', 'istio', 'http/1.1'];
+
+function httpProtocolsOf(alpn: readonly string[]): readonly string[] {
+  const inMesh = alpn.includes('istio') && alpn.every((name) => name === 'istio' || name === 'istio-peer-exchange');
+  return inMesh ? ISTIO_HTTP : alpn;
+}
 
 /** Why a TLS connection was not made; the message is the whole reason. */
 export class TlsFailure extends Error {}
@@ -52,6 +66,7 @@ export class UpstreamTls {
   readonly #stats: TlsStats;
   readonly #source: MaterialSource;
   readonly #sessions = new Map<string, Session[]>();
+  readonly #httpProtocols: readonly string[];
   /** In force; null until its secrets have come. */
   current: TlsContext | null = null;
 
@@ -59,6 +74,7 @@ export class UpstreamTls {
   constructor(config: UpstreamTlsConfig, cluster: string, contexts: TlsContexts) {
     this.#config = config;
     this.#contexts = contexts;
+    this.#httpProtocols = httpProtocolsOf(config.common.alpn);
     this.#stats = new TlsStats(contexts.stats, 'cluster', cluster);
     this.#source = new MaterialSource(config.common, `cluster ${cluster}`, contexts, (material) => {
       this.current = buildContext(config.common, material, {}, () => contexts.clock.wall());
@@ -89,7 +105,8 @@ export class UpstreamTls {
     }
     const { common } = this.#config;
     const sni = server.sni || this.#config.sni;
-    const owner = `${address} ${sni} ${server.san}`;
+    const alpn = server.http === true ? this.#httpProtocols : common.alpn;
+    const owner = `${address} ${sni} ${server.san} ${server.http ?? false}`;
     const session = this.#takeSession(owner);
     const secured = process.getBuiltinModule('node:tls').connect({
       ...options,
@@ -98,7 +115,7 @@ export class UpstreamTls {
       rejectUnauthorized: false,
       checkServerIdentity: () => undefined,
       ...(sni === '' || isIP(sni) !== 0 ? {} : { servername: sni }),
-      ...(common.alpn.length === 0 ? {} : { ALPNProtocols: [...common.alpn] }),
+      ...(alpn.length === 0 ? {} : { ALPNProtocols: [...alpn] }),
       ...(session === null ? {} : { session: session.ticket }),
     });
     this.#follow(secured, current, owner, session, server.san);

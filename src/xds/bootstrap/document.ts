@@ -22,6 +22,8 @@ export interface LocatedProblem extends Problem {
 }
 
 /** Aliases may repeat what they name, so that a small text can stand for a huge tree; and the parser looks for each from the top. */
+/** UTF-16 units of a text that is not plain JSON: a tree of YAML nodes takes a second and 100 MB for each 2 MB. */
+const MAX_YAML_LENGTH = 8 * 1024 * 1024;
 const MAX_NODES = 1_000_000;
 const MAX_ALIASES = 2000;
 const MAX_DEPTH = 1000;
@@ -82,6 +84,8 @@ function parseTree(text: string, lines: LineCounter): Tree {
     merge: true,
     // Looked for apart: the parser compares every key with every other.
     uniqueKeys: false,
+    // A collection as a key is written out as text first, which takes for ever where collections nest.
+    stringKeys: true,
     logLevel: 'error',
   });
   return { root, lines };
@@ -141,6 +145,9 @@ export function readDocument(text: string, problems: LocatedProblem[]): ConfigDo
     if (tooDeep(text)) return fail(`nested deeper than ${MAX_DEPTH}`, 0);
     const json = parseJson(text);
     if (json !== undefined) return new ConfigDocument(json, text, null);
+    if (text.length > MAX_YAML_LENGTH) {
+      return fail(`larger than ${MAX_YAML_LENGTH / 1024 / 1024} MiB: write it as plain JSON, which is read faster`, 0);
+    }
     const { root } = parseTree(text, lines);
     for (const { message, pos } of firstOfEachLine(root.errors, lines)) fail(message, pos[0]);
     for (const offset of duplicateKeys(root)) fail(`${keyAt(text, offset)} stands twice in one map`, offset);

@@ -66,7 +66,7 @@ export class DeltaProtocol implements AdsProtocol {
         if (typeUrl === VIRTUAL_HOST) absent.push(resource.name ?? '', ...(resource.aliases ?? []));
         continue;
       }
-      received.push({ name: resource.name, version: resource.version ?? '', any: resource.resource });
+      received.push({ name: resource.name ?? '', version: resource.version ?? '', any: resource.resource });
     }
     const verdict = judge(decoder, received, subscription.held);
     const updated = hold(subscription, verdict.accepted);

@@ -1,6 +1,8 @@
 import type { Clock, TimerHandle } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Random } from '../../base/random.ts';
+import { Watch } from '../../base/watch.ts';
+import type { NameEntry, NameTable } from '../../model/name-table.ts';
 import type { Snapshot } from '../../model/snapshot.ts';
 import type { Node } from '../proto/gen/envoy/config/core/v3.ts';
 import { AdsClient, type AdsStatus } from './ads.ts';
@@ -10,7 +12,7 @@ import type { ResourceDecoder, ResourceUpdate } from './resource-decoder.ts';
 import { ResourceStore, type StoreOptions, type Warming } from './resource-store.ts';
 import { WILDCARD } from './subscription.ts';
 import type { AdsMode, AdsTransport } from './transport.ts';
-import { CLUSTER, LISTENER, shortName, VIRTUAL_HOST } from './type-urls.ts';
+import { CLUSTER, LISTENER, NAME_TABLE, shortName, VIRTUAL_HOST } from './type-urls.ts';
 
 export interface DynamicConfigOptions {
   readonly transports: readonly AdsTransport[];
@@ -25,6 +27,8 @@ export interface DynamicConfigOptions {
   readonly statics?: Snapshot;
   /** Which of listeners and clusters the bootstrap says come over ADS; default both. */
   readonly dynamic?: { readonly listeners: boolean; readonly clusters: boolean };
+  /** The names of the mesh are wanted too, for a DNS proxy; `decoders` has their type. */
+  readonly names?: boolean;
   readonly secretsOf?: NonNullable<StoreOptions['secretsOf']>;
   readonly limits?: Pick<StoreOptions, 'warmingMs' | 'missingClusterMs' | 'emptiedMs' | 'retainMs'>;
   /** Where the last good config is kept; none by default. */
@@ -59,6 +63,8 @@ export class DynamicConfig {
   readonly #file: LastGoodFile | null;
   readonly client: AdsClient;
   readonly store: ResourceStore;
+  /** All names of the mesh; null before the first answer, and where they are not wanted. */
+  readonly names = new Watch<readonly NameEntry[] | null>(null);
   #source: DynamicConfigStatus['source'] = 'none';
   #asOf = 0;
   #grace: TimerHandle | null = null;
@@ -107,6 +113,7 @@ export class DynamicConfig {
     const { dynamic = { listeners: true, clusters: true }, clock, serverGraceMs = 1000 } = this.#options;
     if (dynamic.clusters) this.client.subscribe(CLUSTER, [WILDCARD]);
     if (dynamic.listeners) this.client.subscribe(LISTENER, [WILDCARD]);
+    if (this.#options.names) this.client.subscribe(NAME_TABLE, [WILDCARD]);
     this.store.start();
     this.client.start();
     if (this.#file !== null) this.#grace = clock.after(serverGraceMs, () => this.#fallBack(this.#file));
@@ -123,7 +130,8 @@ export class DynamicConfig {
   #onUpdate(update: ResourceUpdate): void {
     this.#source = 'server';
     this.#asOf = this.#options.clock.wall();
-    this.store.apply(update);
+    if (update.typeUrl === NAME_TABLE) this.#publishNames();
+    else this.store.apply(update);
     if (update.absent !== undefined && update.absent.length > 0) this.#hosts?.absent(update.absent);
     // Half a config must not replace a whole one.
     if (this.store.ready.value && (update.updated.length > 0 || update.removed.length > 0))
@@ -144,8 +152,15 @@ export class DynamicConfig {
         type: shortName(typeUrl),
         resources: updated.length,
       });
-      this.store.apply({ typeUrl, updated, removed: [], rejected: [], warnings: [], source: 'disk' });
+      if (typeUrl !== NAME_TABLE)
+        this.store.apply({ typeUrl, updated, removed: [], rejected: [], warnings: [], source: 'disk' });
+      else if (updated.length > 0) this.#publishNames();
       if (typeUrl === VIRTUAL_HOST) this.#hosts?.restored(updated.map(({ name }) => name));
     }
+  }
+
+  #publishNames(): void {
+    const tables = this.client.held(NAME_TABLE).resources.values();
+    this.names.set(tables.flatMap(({ resource }) => (resource as NameTable).entries).toArray());
   }
 }

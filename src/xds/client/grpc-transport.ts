@@ -10,6 +10,7 @@ import {
   DiscoveryResponse,
 } from '../proto/gen/envoy/service/discovery/v3.ts';
 import type { MessageType } from '../proto/message-type.ts';
+import type { Dial, Dialled } from './dial.ts';
 import type { AdsMode, AdsStream, AdsTransport, StreamEvents } from './transport.ts';
 
 const SERVICE = '/envoy.service.discovery.v3.AggregatedDiscoveryService';
@@ -22,6 +23,8 @@ export interface GrpcTransportOptions {
   readonly target: string;
   /** `:authority` of the requests when it is not the target. */
   readonly authority?: string;
+  /** How the target is connected to; absent: TCP, in plain text. */
+  readonly dial?: Dial;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -66,37 +69,49 @@ export class GrpcTransport implements AdsTransport {
 class GrpcStream implements AdsStream {
   readonly #mode: AdsMode;
   readonly #events: StreamEvents;
-  readonly #call: GrpcCall;
+  /** null while the connection is made. */
+  #call: GrpcCall | null = null;
+  #giveUp: () => void = () => {};
+  #waiting: Uint8Array[] = [];
   #over = false;
 
-  constructor(mode: AdsMode, { target, authority, clock }: GrpcTransportOptions, events: StreamEvents) {
+  constructor(mode: AdsMode, { target, authority, dial, clock }: GrpcTransportOptions, events: StreamEvents) {
     this.#mode = mode;
     this.#events = events;
     const address = parseTarget(target);
     const method = mode === 'delta' ? 'DeltaAggregatedResources' : 'StreamAggregatedResources';
-    const options = {
-      path: `${SERVICE}/${method}`,
-      authority: authority ?? address.authority,
-      clock,
-      maxMessageBytes: MAX_MESSAGE,
+    const call = ({ socket, secure, metadata }: Dialled): void => {
+      const options = {
+        path: `${SERVICE}/${method}`,
+        authority: authority ?? address.authority,
+        scheme: secure ? ('https' as const) : ('http' as const),
+        metadata,
+        clock,
+        maxMessageBytes: MAX_MESSAGE,
+      };
+      this.#call = new GrpcCall(socket, options, {
+        open: () => events.open(),
+        message: (bytes) => this.#receive(bytes),
+        end: (error) => this.#end(error),
+      });
+      for (const message of this.#waiting) this.#call.send(message);
+      this.#waiting = [];
     };
-    this.#call = new GrpcCall(dial(address), options, {
-      open: () => events.open(),
-      message: (bytes) => this.#receive(bytes),
-      end: (error) => this.#end(error),
-    });
+    if (dial === undefined) call({ socket: connectTo(address), secure: false, metadata: [] });
+    else this.#giveUp = dial(target, call, (error) => this.#end(error));
   }
 
   send(request: DiscoveryRequest | DeltaDiscoveryRequest): void {
     if (this.#over) return;
-    this.#call.send(
-      this.#mode === 'delta' ? encode(DeltaDiscoveryRequest, request) : encode(DiscoveryRequest, request),
-    );
+    const message = this.#mode === 'delta' ? encode(DeltaDiscoveryRequest, request) : encode(DiscoveryRequest, request);
+    if (this.#call === null) this.#waiting.push(message);
+    else this.#call.send(message);
   }
 
   cancel(): void {
     this.#over = true;
-    this.#call.cancel();
+    if (this.#call === null) this.#giveUp();
+    else this.#call.cancel();
   }
 
   #receive(bytes: Uint8Array): void {
@@ -108,7 +123,7 @@ class GrpcStream implements AdsStream {
         : decodeEnvelope(DiscoveryResponse, bytes, problems);
     const fatal = problems.list.find(({ reason }) => !isUnknown(reason));
     if (fatal !== undefined) {
-      this.#call.cancel();
+      this.#call?.cancel();
       this.#end(new Error(`malformed response: ${fatal.path === '' ? '' : `${fatal.path}: `}${fatal.reason}`));
       return;
     }
@@ -138,7 +153,7 @@ export function parseTarget(target: string): TargetAddress {
   return { authority: name, host, port };
 }
 
-function dial(address: TargetAddress): Socket {
+function connectTo(address: TargetAddress): Socket {
   const socket = connect('path' in address ? { path: address.path } : { host: address.host, port: address.port });
   return socket.setNoDelay(true);
 }

@@ -5,7 +5,7 @@ import { errorCode, messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import type { AdsClient } from './ads.ts';
 import type { HeldResource, ResourceDecoder } from './resource-decoder.ts';
-import { CLUSTER, ENDPOINT, LISTENER, ROUTE, shortName, VIRTUAL_HOST } from './type-urls.ts';
+import { CLUSTER, ENDPOINT, LISTENER, NAME_TABLE, ROUTE, shortName, VIRTUAL_HOST } from './type-urls.ts';
 
 export interface LastGoodOptions {
   /** The file; its directory must exist. */
@@ -35,7 +35,7 @@ export interface LastGood {
 }
 
 /** Never secrets: a key belongs in memory. */
-const SAVED = [CLUSTER, LISTENER, ENDPOINT, ROUTE, VIRTUAL_HOST];
+const SAVED = [CLUSTER, LISTENER, ENDPOINT, ROUTE, VIRTUAL_HOST, NAME_TABLE];
 const FORMAT = 1;
 
 interface SavedFile {
@@ -133,7 +133,7 @@ export class LastGoodFile {
     for (const [name, version, base64] of decoder === undefined ? [] : (saved?.resources ?? [])) {
       const any = { type_url: typeUrl, value: new Uint8Array(Buffer.from(base64, 'base64')) };
       const decoded = decoder?.decode(any);
-      if (decoded?.ok && (decoded.name === name || decoder?.namedOutside === true))
+      if (decoded?.ok && (decoder?.unnamed || decoded.name === name))
         resources.push({ name, version, any, resource: decoded.resource });
       else this.#options.log.warn('left out of the last good config', { type: shortName(typeUrl), name });
     }

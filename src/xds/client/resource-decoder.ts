@@ -5,15 +5,16 @@ import type { Decoded, ResourceType } from '../resources/resource-type.ts';
 /** A resource type with its context: all the client needs. It never throws for bad input. */
 export interface ResourceDecoder {
   readonly typeUrl: string;
-  readonly namedOutside?: true;
+  /** As {@link ResourceType} says. */
+  readonly unnamed?: boolean;
   decode(any: Any): Decoded<unknown>;
 }
 
 /** Resource types bound to what this proxy is built with. */
 export function decodersOf(types: Iterable<ResourceType<unknown>>, context: DecodeContext): ResourceDecoder[] {
-  return Array.from(types, ({ typeUrl, namedOutside, ...type }) => ({
-    typeUrl,
-    ...(namedOutside === undefined ? {} : { namedOutside }),
+  return Array.from(types, (type) => ({
+    typeUrl: type.typeUrl,
+    unnamed: type.unnamed ?? false,
     decode: (any) => type.decode(any, context),
   }));
 }

@@ -37,8 +37,9 @@ export function judge(
   const warnings: Remark[] = [];
   const seen = new Set<string>();
   for (const { name: envelope, version, any } of received) {
-    const outside = envelope || nameIn(any);
-    const before = held.get(outside);
+    const { unnamed = false } = decoder;
+    const outside = unnamed ? (envelope ?? '') : envelope || nameIn(any);
+    const before = unnamed && envelope === undefined ? undefined : held.get(outside);
     if (before !== undefined && !seen.has(outside) && sameBytes(before.any, any)) {
       seen.add(outside);
       accepted.set(outside, { ...before, version });
@@ -47,9 +48,9 @@ export function judge(
     // A copy, because a view would keep the whole response in memory for as long as the resource is held.
     const own = { type_url: any.type_url, value: new Uint8Array(any.value ?? []) };
     const decoded = decoder.decode(own);
-    const name = decoder.namedOutside === true ? outside : decoded.name || outside;
+    const name = unnamed ? (envelope ?? decoded.name ?? '') : decoded.name || outside;
     const reasons = decoded.ok ? [] : textsOf(decoded.errors);
-    if (decoded.ok && outside !== '' && decoded.name !== outside && decoder.namedOutside !== true)
+    if (decoded.ok && !unnamed && outside !== '' && decoded.name !== outside)
       reasons.push(`is named ${JSON.stringify(decoded.name)} inside`);
     if (name !== '' && seen.has(name)) {
       reasons.push('is in the response twice');

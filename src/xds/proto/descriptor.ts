@@ -1,4 +1,5 @@
 import { tables } from './gen/tables.ts';
+import { ISTIO_CA_TABLE } from './istio-ca.ts';
 import * as kind from './kinds.ts';
 import type { Rules } from './rules.ts';
 
@@ -60,7 +61,7 @@ export interface Resolved {
 type FieldRow = [number, string, number, (string | 0)?, number?, number?, (Rules | 0)?];
 type MessageRow = [FieldRow[], string[]?, 1?];
 
-const sources = new Map(tables);
+const sources = new Map([...tables, ISTIO_CA_TABLE]);
 const packages = new Map<string, ReadonlyMap<string, string>>();
 const messages = new Map<string, Message>();
 const enums = new Map<string, Enum>();

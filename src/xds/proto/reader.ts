@@ -66,8 +66,11 @@ export class Reader {
     if (wire === VARINT) this.#varint();
     else if (wire === FIXED_64) this.#take(8);
     else if (wire === FIXED_32) this.#take(4);
-    else if (wire === LENGTH) this.pos += Math.max(this.#length(), 0);
-    else this.fail(`unsupported wire type ${wire}`);
+    else if (wire === LENGTH) {
+      // Its own statement: `+=` would read `pos` before the length is read.
+      const length = Math.max(this.#length(), 0);
+      this.pos += length;
+    } else this.fail(`unsupported wire type ${wire}`);
   }
 
   int32(): number {

@@ -7,6 +7,7 @@ import {
   type LogFormat,
   type LogJson,
 } from '../../model/access-log.ts';
+import { GRPC_CODES } from '../../protocol/grpc/status.ts';
 import type { JsonObject, JsonValue } from '../proto/codec.ts';
 import type * as accesslog from '../proto/gen/envoy/config/accesslog/v3.ts';
 import type * as core from '../proto/gen/envoy/config/core/v3.ts';
@@ -115,26 +116,10 @@ function decodeJsonValue(value: JsonValue, path: string, s: Decoding): LogJson {
   return typeof value === 'object' && value !== null ? decodeJson(value, path, s) : value;
 }
 
-/** In the order of their numbers. */
-const GRPC_STATUSES: readonly accesslog.GrpcStatusFilter_Status[] = [
-  'OK',
-  'CANCELED',
-  'UNKNOWN',
-  'INVALID_ARGUMENT',
-  'DEADLINE_EXCEEDED',
-  'NOT_FOUND',
-  'ALREADY_EXISTS',
-  'PERMISSION_DENIED',
-  'RESOURCE_EXHAUSTED',
-  'FAILED_PRECONDITION',
-  'ABORTED',
-  'OUT_OF_RANGE',
-  'UNIMPLEMENTED',
-  'INTERNAL',
-  'UNAVAILABLE',
-  'DATA_LOSS',
-  'UNAUTHENTICATED',
-];
+/** Envoy writes one name otherwise than gRPC does. */
+function codeNumber(name: accesslog.GrpcStatusFilter_Status): number {
+  return GRPC_CODES.indexOf(name === 'CANCELED' ? 'CANCELLED' : name);
+}
 
 const NEVER: AccessLogFilter = { kind: 'or', filters: [] };
 
@@ -169,7 +154,7 @@ export function decodeLogFilter(filter: accesslog.AccessLogFilter, path: string,
   }
   if (filter.grpc_status_filter !== undefined) {
     const { statuses = [], exclude = false } = filter.grpc_status_filter;
-    return { kind: 'grpc_status', statuses: statuses.map((name) => GRPC_STATUSES.indexOf(name)), exclude };
+    return { kind: 'grpc_status', statuses: statuses.map(codeNumber), exclude };
   }
   if (filter.log_type_filter !== undefined) {
     const { types = [], exclude = false } = filter.log_type_filter;

@@ -29,8 +29,8 @@ export type Decoded<M> =
 /** One kind of resource: how an Any of it becomes a part of the model, or the list of all that is wrong with it. */
 export interface ResourceType<M> {
   readonly typeUrl: string;
-  /** A resource may have another name than its message (delta only). */
-  readonly namedOutside?: true;
+  /** Its resources say no name of their own: that of the envelope counts, and without one what `decode` gives. */
+  readonly unnamed?: boolean;
   decode(any: Any, context: DecodeContext): Decoded<M>;
 }
 

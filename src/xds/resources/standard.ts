@@ -30,7 +30,7 @@ export const ROUTE: ResourceType<RouteConfig> = resourceType(
 /** The resource's name says whose host it is; the host has a name of its own. */
 export const VIRTUAL_HOST: ResourceType<VirtualHost> = {
   ...resourceType(wireRoute.VirtualHost, (m) => m.name ?? '', decodeDiscoveredHost),
-  namedOutside: true,
+  unnamed: true,
 };
 
 export const CLUSTER: ResourceType<Cluster> = resourceType(

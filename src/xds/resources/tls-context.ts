@@ -135,10 +135,37 @@ function decodeValidationSource(context: tls.CommonTlsContext, path: string, s: 
 function decodeReference(config: tls.SdsSecretConfig, path: string, s: Decoding): SecretReference {
   const name = config.name ?? '';
   if (name === '') s.error(`${path}.name`, 'is needed');
-  const from = config.sds_config === undefined ? 'bootstrap' : 'ads';
-  if (config.sds_config !== undefined) checkConfigSource(config.sds_config, `${path}.sds_config`, s);
+  const from = sourceOf(config, path, s);
   s.secrets.push({ name, from, path });
   return { name, from };
+}
+
+/** Istio's agent, which serves the identity of the workload beside the proxy (Istio: security/model SDSClusterName). */
+const AGENT_CLUSTER = 'sds-grpc';
+const AGENT_SECRETS: readonly string[] = ['default', 'ROOTCA'];
+
+function sourceOf(
+  { name = '', sds_config: source }: tls.SdsSecretConfig,
+  path: string,
+  s: Decoding,
+): SecretReference['from'] {
+  if (source === undefined) return 'bootstrap';
+  const at = `${path}.sds_config`;
+  const server = source.api_config_source;
+  if (server === undefined) {
+    checkConfigSource(source, at, s);
+    return 'ads';
+  }
+  const cluster = server.grpc_services?.[0]?.envoy_grpc?.cluster_name ?? '';
+  if (cluster !== AGENT_CLUSTER) {
+    s.error(
+      `${at}.api_config_source`,
+      `a secret server of its own is not supported: use ads, or ${AGENT_CLUSTER} for this workload's identity`,
+    );
+  } else if (!AGENT_SECRETS.includes(name)) {
+    s.error(`${path}.name`, `${AGENT_CLUSTER} has ${AGENT_SECRETS.join(' and ')} here, not ${JSON.stringify(name)}`);
+  }
+  return 'agent';
 }
 
 const VERSIONS: readonly TlsVersion[] = ['TLSv1', 'TLSv1.1', 'TLSv1.2', 'TLSv1.3'];

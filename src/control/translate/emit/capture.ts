@@ -14,6 +14,10 @@ export interface CaptureFacts {
   readonly families: Families;
   /** Inbound connections come by TPROXY: they have the address that the client called. */
   readonly transparent: boolean;
+  /** It answers DNS for its app (Istio's DNS_CAPTURE). */
+  readonly dns: boolean;
+  /** And gives out addresses for hosts that have none; Istio's DNS_AUTO_ALLOCATE, unless it is `false`. */
+  readonly allocates: boolean;
 }
 
 /** Istio's ports; the rules that `remora iptables` writes lead there. */
@@ -35,7 +39,20 @@ export function captureFacts(node: EmitNode): CaptureFacts | null {
   const addresses = (node.addresses ?? []).filter(isAddress);
   const six = addresses.some((address) => address.includes(':'));
   const four = addresses.some((address) => !address.includes(':'));
-  return { addresses, families: six ? (four ? '46' : '6') : '4', transparent: mode === 'TPROXY' };
+  const dns = flag(node.metadata?.DNS_CAPTURE) === true;
+  return {
+    addresses,
+    families: six ? (four ? '46' : '6') : '4',
+    transparent: mode === 'TPROXY',
+    dns,
+    allocates: dns && flag(node.metadata?.DNS_AUTO_ALLOCATE) !== false,
+  };
+}
+
+/** Istio's agents write truth as text. */
+function flag(value: unknown): boolean | undefined {
+  if (typeof value === 'boolean') return value;
+  return value === 'true' ? true : value === 'false' ? false : undefined;
 }
 
 /** `0.0.0.0` and `::`, as the pod has them. */

@@ -2,7 +2,7 @@ import type { Mesh } from '../../mesh/mesh.ts';
 import type { MeshService } from '../../mesh/service.ts';
 import type { ChangeScope } from '../../serve/source.ts';
 import { hostMatches } from '../names.ts';
-import { isPopulated } from './scope.ts';
+import { isHeadless, isPopulated } from './scope.ts';
 
 /**
  * How far a change reaches: null is no change at all. Endpoints alone touch EDS alone, unless a destination became
@@ -15,6 +15,7 @@ export function changeScope(before: Mesh, after: Mesh, captures = false): Change
     mesh.routes,
     mesh.policies,
     mesh.gateways,
+    mesh.peerAuthentications,
     mesh.rateLimits,
     mesh.sidecars,
     mesh.domain,
@@ -34,16 +35,28 @@ export function changeScope(before: Mesh, after: Mesh, captures = false): Change
   return scope;
 }
 
-function instances({ endpoints }: MeshService): string {
-  return endpoints
-    .map(({ address, ports }) => `${address} ${[...ports]}`)
+/** Also which of a headless service's are ready: by its name the app finds these. */
+function instances(service: MeshService): string {
+  const headless = isHeadless(service);
+  return service.endpoints
+    .map(
+      ({ address, ports, health, hostname = '' }) =>
+        `${address} ${[...ports]}${headless ? ` ${health} ${hostname}` : ''}`,
+    )
     .sort()
     .join('\n');
 }
 
-/** All of a service but which endpoints it has. */
+/** All of a service but which endpoints it has, and who they are: by that its clients know them. */
 export function shapeOf(service: MeshService): string {
-  return JSON.stringify({ ...service, endpoints: service.endpoints.length === 0 });
+  return JSON.stringify({ ...service, endpoints: service.endpoints.length === 0, identities: identities(service) });
+}
+
+/** undefined: nobody has one. */
+function identities({ endpoints }: MeshService): readonly string[] | undefined {
+  const found = new Set<string>();
+  for (const { identity = '', plainPorts } of endpoints) found.add(`${identity} ${[...(plainPorts ?? [])]}`);
+  return found.size === 0 || (found.size === 1 && found.has(' ')) ? undefined : [...found].sort();
 }
 
 function outline(service: MeshService, mesh: Mesh): string {

@@ -6,14 +6,22 @@ import type {
 } from '../../../xds/proto/gen/envoy/config/cluster/v3.ts';
 import { HttpProtocolOptions } from '../../../xds/proto/gen/envoy/extensions/upstreams/http/v3.ts';
 import type { MeshService, PortProtocol, ServicePort } from '../../mesh/service.ts';
-import type { ConnectionPool, Outlier, PortPolicy, Subset, TrafficPolicyRule } from '../../mesh/traffic-policy.ts';
+import type {
+  ClientTls,
+  ConnectionPool,
+  Outlier,
+  PortPolicy,
+  Subset,
+  TrafficPolicyRule,
+} from '../../mesh/traffic-policy.ts';
 import { loadAssignment, singleAssignment } from './endpoint.ts';
 import { type AppPort, fromProxy, INBOUND_PASSTHROUGH } from './inbound.ts';
 import type { InboundPort } from './laptop.ts';
 import { istioConfig, istioService, originMetadata, originText } from './metadata.ts';
+import { autoSni, byEndpoint, identitiesOf, istioMutual, mutualSni, originatedTls } from './mtls.ts';
 import { inboundCluster, outboundCluster, statName } from './names.ts';
 import { BLACK_HOLE, FORWARD, PASSTHROUGH } from './outside.ts';
-import { isHeadless, isHttp, portPolicy, type Scope, subsetOf } from './scope.ts';
+import { isHeadless, isHttp, portPolicy, protocolFor, type Scope, subsetOf } from './scope.ts';
 
 const CONNECT_TIMEOUT_MS = 10_000;
 /**
@@ -30,11 +38,13 @@ const UNLIMITED = 4_294_967_295;
 const RETRY_BUDGET = { percent: 20, minRetryConcurrency: 3 };
 const HTTP_EXTENSION = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
 
+type OutboundScope = Pick<Scope, 'http2' | 'captured' | 'trustDomain'>;
+
 /** Every cluster for calls to a service: each port, whole and by subset. */
 export function serviceClusters(
   service: MeshService,
   policy: TrafficPolicyRule | null,
-  scope: Pick<Scope, 'http2' | 'captured'>,
+  scope: OutboundScope,
 ): Cluster[] {
   const whole = subsetOf(policy, '');
   const subsets = whole === null ? [] : [whole, ...(policy?.subsets ?? [])];
@@ -49,8 +59,9 @@ function outbound(
   port: ServicePort,
   subset: Subset,
   rule: TrafficPolicyRule | null,
-  { http2, captured }: Pick<Scope, 'http2' | 'captured'>,
+  scope: OutboundScope,
 ): Cluster | null {
+  const { http2, captured } = scope;
   const name = outboundCluster(port.number, subset.name, service.host);
   const policy = portPolicy(subset.policy, port.number);
   const discovery = discoveryOf(name, service, port, subset, policy, captured !== null);
@@ -67,11 +78,44 @@ function outbound(
     alt_stat_name: statName(name),
     ...discovery,
     ...connectionFields(policy, http2 ? port.protocol : 'http'),
+    ...transportFields(service, port, subset, policy.tls, discovery.type, scope),
     ...(policy.outlierDetection === null ? {} : { outlier_detection: outlierDetection(policy.outlierDetection) }),
     // Sending to endpoints known to be down in the hope that they are not does more harm than good with few of them.
     common_lb_config: { healthy_panic_threshold: { value: policy.outlierDetection?.minHealthPercent ?? 0 } },
     metadata: originMetadata(originText(rule?.written ?? service.written, part), istio),
   };
+}
+
+/** Plain text, mutual TLS where an endpoint's proxy speaks it, or what a rule says. */
+function transportFields(
+  service: MeshService,
+  port: ServicePort,
+  subset: Subset,
+  tls: ClientTls | null,
+  type: Cluster['type'],
+  { http2, trustDomain }: OutboundScope,
+): Pick<Cluster, 'transport_socket' | 'transport_socket_matches'> {
+  const protocol = protocolFor(http2, port.protocol);
+  if (tls !== null) {
+    if (tls.mode === 'DISABLE') return {};
+    if (tls.mode !== 'ISTIO_MUTUAL') {
+      return { transport_socket: originatedTls(tls, protocol === 'http2' || protocol === 'grpc') };
+    }
+  }
+  if (tls === null && (trustDomain === '' || service.external)) return {};
+  const sni = tls?.sni || mutualSni(port.number, subset.name, service.host);
+  const given = tls?.subjectAltNames ?? [];
+  const names = given.length > 0 ? given : identitiesOf(service, trustDomain);
+  const mutual = istioMutual(sni, names, protocol);
+  if (tls !== null) return { transport_socket: mutual };
+  // An original destination has no metadata: mutual TLS where all of its instances are known to speak it.
+  if (type === 'ORIGINAL_DST') return speaksMutual(service) ? { transport_socket: mutual } : {};
+  return { transport_socket_matches: byEndpoint(mutual) };
+}
+
+function speaksMutual({ endpoints }: MeshService): boolean {
+  const mutual = endpoints.filter(({ identity, plainPorts }) => identity !== undefined && plainPorts === undefined);
+  return endpoints.length > 0 && mutual.length === endpoints.length;
 }
 
 type Discovery = Pick<
@@ -234,16 +278,17 @@ function asCalled(http2: boolean): ProtocolOptions {
   return { [HTTP_EXTENSION]: options };
 }
 
-function connectionFields({ connectionPool: pool, retryBudget }: PortPolicy, protocol: PortProtocol) {
+function connectionFields({ connectionPool: pool, retryBudget, tls }: PortPolicy, protocol: PortProtocol) {
   return {
     connect_timeout: pool?.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
     circuit_breakers: { thresholds: [thresholds(pool, retryBudget)] },
-    typed_extension_protocol_options: { [HTTP_EXTENSION]: httpOptions(pool, protocol) },
+    typed_extension_protocol_options: { [HTTP_EXTENSION]: httpOptions(pool, protocol, tls) },
     upstream_connection_options: { tcp_keepalive: { keepalive_time: KEEPALIVE_S } },
   } satisfies Partial<Cluster>;
 }
 
-function httpOptions(pool: ConnectionPool | null, protocol: PortProtocol) {
+function httpOptions(pool: ConnectionPool | null, protocol: PortProtocol, tls: ClientTls | null = null) {
+  const upstream_http_protocol_options = tls === null ? {} : autoSni(tls);
   const maxRequests = pool?.maxRequestsPerConnection ?? null;
   return pack(HttpProtocolOptions, {
     common_http_protocol_options: {
@@ -252,6 +297,7 @@ function httpOptions(pool: ConnectionPool | null, protocol: PortProtocol) {
     },
     explicit_http_config:
       protocol === 'http2' || protocol === 'grpc' ? { http2_protocol_options: {} } : { http_protocol_options: {} },
+    ...(Object.keys(upstream_http_protocol_options).length === 0 ? {} : { upstream_http_protocol_options }),
   });
 }
 

@@ -2,10 +2,7 @@ import type { Mesh } from '../../mesh/mesh.ts';
 import type { RouteTableRule } from '../../mesh/route-rule.ts';
 import type { MeshService } from '../../mesh/service.ts';
 import type { EgressHost, SidecarScope } from '../../mesh/sidecar-scope.ts';
-import { hostMatches } from '../names.ts';
-
-/** Istio's root namespace: what is there holds where no namespace says otherwise. */
-export const ROOT_NAMESPACE = 'istio-system';
+import { hostMatches, ROOT_NAMESPACE } from '../names.ts';
 
 /** What a Sidecar lets workloads call; null parts say nothing. */
 export interface Egress {

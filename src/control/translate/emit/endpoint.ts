@@ -5,6 +5,7 @@ import type {
 } from '../../../xds/proto/gen/envoy/config/endpoint/v3.ts';
 import type { MeshService, ServiceEndpoint } from '../../mesh/service.ts';
 import { compareText, labelsMatch } from '../names.ts';
+import { tlsMode } from './mtls.ts';
 
 const HEALTH = { healthy: 'HEALTHY', unhealthy: 'UNHEALTHY', draining: 'DRAINING' } as const;
 
@@ -56,11 +57,17 @@ function weightOf(endpoint: ServiceEndpoint): number {
 
 function lbEndpoint(endpoint: ServiceEndpoint, port: number): LbEndpoint {
   const workload = workloadText(endpoint);
+  const own = endpoint.ports.get(port) ?? port;
+  const mode = tlsMode(endpoint, own);
+  const filter_metadata = {
+    ...(mode === null ? {} : { 'envoy.transport_socket_match': mode }),
+    ...(workload === '' ? {} : { istio: { workload } }),
+  };
   return {
-    endpoint: { address: socket(endpoint.address, endpoint.ports.get(port) ?? port) },
+    endpoint: { address: socket(endpoint.address, own) },
     health_status: HEALTH[endpoint.health],
     load_balancing_weight: weightOf(endpoint),
-    ...(workload === '' ? {} : { metadata: { filter_metadata: { istio: { workload } } } }),
+    ...(Object.keys(filter_metadata).length === 0 ? {} : { metadata: { filter_metadata } }),
   };
 }
 

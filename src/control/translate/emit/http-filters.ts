@@ -1,3 +1,4 @@
+import { GRPC_CODES } from '../../../protocol/grpc/status.ts';
 import { type Any, pack } from '../../../xds/proto/codec.ts';
 import { Cors, CorsPolicy } from '../../../xds/proto/gen/envoy/extensions/filters/http/cors/v3.ts';
 import { FilterConfig as DynamicForwardProxy } from '../../../xds/proto/gen/envoy/extensions/filters/http/dynamic_forward_proxy/v3.ts';
@@ -44,27 +45,6 @@ export const CAPTURED_FILTERS: readonly HttpFilter[] = HTTP_FILTERS.filter(
   ({ name }) => name !== 'envoy.filters.http.dynamic_forward_proxy',
 );
 
-/** gRPC's codes by their names in the API. */
-const GRPC_STATUS = [
-  'OK',
-  'CANCELLED',
-  'UNKNOWN',
-  'INVALID_ARGUMENT',
-  'DEADLINE_EXCEEDED',
-  'NOT_FOUND',
-  'ALREADY_EXISTS',
-  'PERMISSION_DENIED',
-  'RESOURCE_EXHAUSTED',
-  'FAILED_PRECONDITION',
-  'ABORTED',
-  'OUT_OF_RANGE',
-  'UNIMPLEMENTED',
-  'INTERNAL',
-  'UNAVAILABLE',
-  'DATA_LOSS',
-  'UNAUTHENTICATED',
-];
-
 export function faultConfig({ delay, abort }: RuleFault): Any {
   return pack(HTTPFault, {
     ...(delay === null ? {} : { delay: { fixed_delay: delay.fixedMs, percentage: percentage(delay.percent) } }),
@@ -82,9 +62,9 @@ export function faultConfig({ delay, abort }: RuleFault): Any {
 }
 
 function grpcStatus(text: string): number {
-  const index = GRPC_STATUS.indexOf(text.toUpperCase());
+  const index = (GRPC_CODES as readonly string[]).indexOf(text.toUpperCase());
   if (index >= 0) return index;
-  return /^\d+$/.test(text) ? Number(text) : GRPC_STATUS.indexOf('UNKNOWN');
+  return /^\d+$/.test(text) ? Number(text) : GRPC_CODES.indexOf('UNKNOWN');
 }
 
 /** Istio's percentages have four places behind the point. */

@@ -1,10 +1,17 @@
 import type { Cluster } from '../../../xds/proto/gen/envoy/config/cluster/v3.ts';
-import type { FilterChain, Listener, ListenerFilter } from '../../../xds/proto/gen/envoy/config/listener/v3.ts';
+import type {
+  FilterChain,
+  FilterChainMatch,
+  Listener,
+  ListenerFilter,
+} from '../../../xds/proto/gen/envoy/config/listener/v3.ts';
 import type { Mesh } from '../../mesh/mesh.ts';
 import type { MeshService, PortProtocol, ServiceEndpoint } from '../../mesh/service.ts';
 import { compareText } from '../names.ts';
+import { portMtls, type WorkloadMtls } from '../peer-authentication.ts';
 import { type CaptureFacts, INBOUND_PORT, wildcards } from './capture.ts';
 import { socket } from './endpoint.ts';
+import { type ChainKind, chainKinds, FORWARDED_CERTIFICATE, mutualChain } from './mtls.ts';
 import { inboundCluster } from './names.ts';
 import {
   DETECTED,
@@ -13,6 +20,7 @@ import {
   httpProtocols,
   ORIGINAL_DST,
   rds,
+  TLS_INSPECTOR,
   tcpFilter,
 } from './network-filters.ts';
 import { blackHoleChain } from './outbound.ts';
@@ -64,7 +72,12 @@ export function isHttpPort(protocol: PortProtocol): boolean {
 }
 
 /** Where iptables redirect what others call: a chain for each port, and for the rest of them. */
-export function virtualInbound(facts: CaptureFacts, ports: readonly AppPort[], http2: boolean): Listener {
+export function virtualInbound(
+  facts: CaptureFacts,
+  ports: readonly AppPort[],
+  http2: boolean,
+  mtls: WorkloadMtls,
+): Listener {
   const [first = '', ...more] = wildcards(facts.families);
   return {
     name: 'virtualInbound',
@@ -74,16 +87,30 @@ export function virtualInbound(facts: CaptureFacts, ports: readonly AppPort[], h
       : {}),
     traffic_direction: 'INBOUND',
     ...(facts.transparent ? { transparent: true } : {}),
-    listener_filters: [ORIGINAL_DST, inspector(ports)],
+    listener_filters: [ORIGINAL_DST, ...tlsInspector(mtls), inspector(ports)],
     listener_filters_timeout: 0,
     continue_on_listener_filters_timeout: true,
     filter_chains: [
       blackHoleChain('virtualInbound-blackhole', INBOUND_PORT),
-      ...passthroughChains(http2),
-      ...ports.filter(({ port }) => port !== INBOUND_PORT).flatMap((port) => portChains(port, http2)),
+      ...passthroughChains(http2, ports, mtls),
+      ...ports.filter(({ port }) => port !== INBOUND_PORT).flatMap((port) => portChains(port, http2, mtls)),
     ],
     metadata: DETECTED,
   };
+}
+
+/** Looks for TLS where some is taken; not on ports that take none, whose servers may speak first. */
+export function tlsInspector({ mode, ports }: WorkloadMtls): ListenerFilter[] {
+  const plain = [...ports].filter(([, one]) => one === 'DISABLE').map(([port]) => port);
+  const mutual = [...ports].filter(([, one]) => one !== 'DISABLE').map(([port]) => port);
+  if (mode === 'DISABLE' && mutual.length === 0) return [];
+  const disabled = mode === 'DISABLE' ? { not_match: anyPort(mutual) } : plain.length === 0 ? null : anyPort(plain);
+  return [disabled === null ? TLS_INSPECTOR : { ...TLS_INSPECTOR, filter_disabled: disabled }];
+}
+
+function anyPort(ports: readonly number[]) {
+  const rules = ports.map((port) => ({ destination_port_range: { start: port, end: port + 1 } }));
+  return rules.length === 1 ? rules[0]! : { or_match: { rules } };
 }
 
 /** Looks for HTTP where nobody said what is spoken. */
@@ -95,24 +122,42 @@ function inspector(ports: readonly AppPort[]): ListenerFilter {
   return { ...HTTP_INSPECTOR, filter_disabled: rules.length === 1 ? rules[0] : { or_match: { rules } } };
 }
 
-function portChains({ port, protocol }: AppPort, http2: boolean): FilterChain[] {
+function portChains({ port, protocol }: AppPort, http2: boolean, mtls: WorkloadMtls): FilterChain[] {
   const name = `0.0.0.0_${port}`;
   const cluster = inboundCluster(port);
-  const tcp: FilterChain = { name, filter_chain_match: { destination_port: port }, filters: [tcpFilter(cluster)] };
-  if (!isHttpPort(protocol)) return [tcp];
-  const detected = protocol === 'auto';
-  const http: FilterChain = {
-    name,
-    filter_chain_match: {
-      destination_port: port,
-      ...(detected ? { application_protocols: httpProtocols(http2) } : {}),
-    },
-    filters: [httpFilter({ stat_prefix: `inbound_${name}`, rds: rds(cluster) }, 'captured')],
-  };
-  return detected ? [http, tcp] : [http];
+  const speaks = protocol === 'auto' ? 'auto' : isHttpPort(protocol) ? 'http' : 'tcp';
+  return chainKinds(portMtls(mtls, port), speaks, httpProtocols(http2)).map((kind) =>
+    chainOf(kind, http2, name, { destination_port: port }, cluster, {
+      stat_prefix: `inbound_${name}`,
+      rds: rds(cluster),
+    }),
+  );
 }
 
-function passthroughChains(http2: boolean): FilterChain[] {
+type Manager = Parameters<typeof httpFilter>[0];
+
+function chainOf(
+  { match, speaks, mutual }: ChainKind,
+  http2: boolean,
+  name: string,
+  at: FilterChainMatch,
+  cluster: string,
+  manager: Manager,
+): FilterChain {
+  const filter =
+    speaks === 'tcp'
+      ? tcpFilter(cluster)
+      : httpFilter(mutual ? { ...manager, ...FORWARDED_CERTIFICATE } : manager, 'captured');
+  const filter_chain_match = { ...at, ...match };
+  return {
+    name,
+    ...(Object.keys(filter_chain_match).length === 0 ? {} : { filter_chain_match }),
+    filters: [filter],
+    ...(mutual ? mutualChain(speaks, http2) : {}),
+  };
+}
+
+function passthroughChains(http2: boolean, ports: readonly AppPort[], mtls: WorkloadMtls): FilterChain[] {
   const routes = {
     name: INBOUND_PASSTHROUGH,
     virtual_hosts: [
@@ -124,11 +169,19 @@ function passthroughChains(http2: boolean): FilterChain[] {
     ],
     validate_clusters: false,
   };
-  const http = httpFilter({ stat_prefix: INBOUND_PASSTHROUGH, route_config: routes }, 'captured');
-  const match = { application_protocols: httpProtocols(http2) };
+  const manager = { stat_prefix: INBOUND_PASSTHROUGH, route_config: routes };
+  const known = new Set(ports.map(({ port }) => port));
+  const chains = (at: FilterChainMatch, mode: WorkloadMtls['mode'], suffix: string): FilterChain[] =>
+    chainKinds(mode, 'auto', httpProtocols(http2)).map((kind) => {
+      const name = kind.speaks === 'http' ? 'virtualInbound-catchall-http' : 'virtualInbound';
+      return chainOf(kind, http2, `${name}${suffix}`, at, INBOUND_PASSTHROUGH, manager);
+    });
   return [
-    { name: 'virtualInbound-catchall-http', filter_chain_match: match, filters: [http] },
-    { name: 'virtualInbound', filters: [tcpFilter(INBOUND_PASSTHROUGH)] },
+    ...chains({}, mtls.mode, ''),
+    // Ports that a policy names and no service has.
+    ...[...mtls.ports].flatMap(([port, mode]) =>
+      known.has(port) || port === INBOUND_PORT ? [] : chains({ destination_port: port }, mode, `_${port}`),
+    ),
   ];
 }
 

@@ -1,6 +1,7 @@
 import type { Listener } from '../../../xds/proto/gen/envoy/config/listener/v3.ts';
 import type { RouteConfiguration } from '../../../xds/proto/gen/envoy/config/route/v3.ts';
 import type { HttpConnectionManager } from '../../../xds/proto/gen/envoy/extensions/filters/network/http_connection_manager/v3.ts';
+import type { MtlsMode } from '../../mesh/authentication.ts';
 import type { MeshService } from '../../mesh/service.ts';
 import type { RateLimitPolicy } from '../../mesh/traffic-policy.ts';
 import { socket } from './endpoint.ts';
@@ -9,8 +10,9 @@ import type { ServerGroup } from './gateway.ts';
 import { rateLimitConfig } from './http-filters.ts';
 import type { InboundPort, LaptopFacts, SocketAt } from './laptop.ts';
 import { originText } from './metadata.ts';
+import { chainKinds, FORWARDED_CERTIFICATE, mutualChain } from './mtls.ts';
 import { HTTP_PROXY, inboundCluster } from './names.ts';
-import { httpFilter, rds } from './network-filters.ts';
+import { httpFilter, rds, TLS_INSPECTOR } from './network-filters.ts';
 import { inboundRoute } from './route.ts';
 
 /** Slow heads tie up a gateway's connections; nobody honest needs longer. */
@@ -23,11 +25,22 @@ export function httpProxyListener(at: SocketAt, onDemand = false): Listener {
 }
 
 /** What other proxies call; hands on to the app. */
-export function inboundListener(inbound: InboundPort): Listener {
-  return listener(`inbound|${inbound.port}`, inbound.bind, 'INBOUND', {
+export function inboundListener(inbound: InboundPort, mode: MtlsMode): Listener {
+  const manager: HttpConnectionManager = {
     stat_prefix: `inbound_0.0.0.0_${inbound.port}`,
     rds: rds(inboundCluster(inbound.port)),
-  });
+  };
+  const plain = listener(`inbound|${inbound.port}`, inbound.bind, 'INBOUND', manager);
+  if (mode === 'DISABLE') return plain;
+  return {
+    ...plain,
+    listener_filters: [TLS_INSPECTOR],
+    filter_chains: chainKinds(mode, 'http', []).map(({ match, mutual }) => ({
+      filter_chain_match: match,
+      filters: [httpFilter(mutual ? { ...manager, ...FORWARDED_CERTIFICATE } : manager, 'named')],
+      ...(mutual ? mutualChain('http', false) : {}),
+    })),
+  };
 }
 
 export function gatewayListener(group: ServerGroup, at: SocketAt): Listener {
@@ -36,6 +49,9 @@ export function gatewayListener(group: ServerGroup, at: SocketAt): Listener {
     rds: rds(group.routes),
     // What strangers say about where they come from is not believed.
     use_remote_address: true,
+    // Nor what they say about whose certificate they have.
+    forward_client_cert_details: 'SANITIZE_SET',
+    set_current_client_cert_details: FORWARDED_CERTIFICATE.set_current_client_cert_details,
     request_headers_timeout: EDGE_HEADERS_TIMEOUT_MS,
   });
 }

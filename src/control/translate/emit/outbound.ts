@@ -103,6 +103,8 @@ class Planner {
   }
 
   add(service: MeshService, port: ServicePort): void {
+    // Its addresses are those of the service that it is another name of, whose listeners these are.
+    if (service.aliasOf !== undefined && (!isHttp(port) || isDetected(service, port))) return;
     const addresses = service.addresses.filter(isAddress);
     const ranges = service.addresses.filter((address) => address.includes('/'));
     const cluster = outboundCluster(port.number, '', service.host);

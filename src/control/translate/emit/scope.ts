@@ -4,9 +4,9 @@ import type { RouteTableRule } from '../../mesh/route-rule.ts';
 import type { MeshService, PortProtocol, ServicePort } from '../../mesh/service.ts';
 import type { EgressHost } from '../../mesh/sidecar-scope.ts';
 import type { PortPolicy, Subset, TrafficPolicy, TrafficPolicyRule } from '../../mesh/traffic-policy.ts';
-import { hostMatches, visibleTo } from '../names.ts';
+import { hostMatches, ROOT_NAMESPACE, visibleTo } from '../names.ts';
 import type { CaptureFacts, OutboundPolicy } from './capture.ts';
-import { egressFor, isWithin, ROOT_NAMESPACE, servicesWithin } from './egress.ts';
+import { egressFor, isWithin, servicesWithin } from './egress.ts';
 
 /** What emission asks of a proxy; `ProxyNode` of serve is one. */
 export interface EmitNode {
@@ -20,12 +20,14 @@ export interface EmitNode {
   /** Takes virtual hosts one by one; and asks for them when its app first calls them. */
   readonly virtualHosts?: boolean;
   readonly onDemand?: boolean;
-  /** As the proxy sent it; only `REMORA` is read. */
+  /** As the proxy sent it; only `REMORA`, `DNS_CAPTURE` and `DNS_AUTO_ALLOCATE` are read. */
   readonly metadata?: JsonObject;
   /** `REDIRECT` and `TPROXY`: iptables lead its pod's connections to it. */
   readonly interceptionMode?: string;
   /** Its pod's own. */
   readonly addresses?: readonly string[];
+  /** The SPIFFE ID that it says it has a certificate for; '' none: it cannot speak mutual TLS. */
+  readonly identity?: string;
 }
 
 const HTTP: ReadonlySet<PortProtocol> = new Set(['http', 'http2', 'grpc', 'auto']);
@@ -39,8 +41,10 @@ export function isHttp(port: ServicePort): boolean {
   return HTTP.has(port.protocol);
 }
 
-export type ScopeOptions = Partial<Pick<Scope, 'http2' | 'captured' | 'outbound' | 'virtualHosts' | 'onDemand'>> & {
-  readonly kind?: EmitNode['kind'];
+export type ScopeOptions = Partial<
+  Pick<Scope, 'http2' | 'captured' | 'outbound' | 'trustDomain' | 'allocates' | 'virtualHosts' | 'onDemand'>
+> & {
+  readonly proxy?: EmitNode['kind'];
 };
 
 /**
@@ -62,6 +66,10 @@ export class Scope {
   readonly onDemand: boolean;
   /** Hosts that a Sidecar lets its workloads call; null: all. */
   readonly #egress: readonly EgressHost[] | null;
+  /** Whose identities endpoints have, for proxies that speak mutual TLS; '' for those that do not. */
+  readonly trustDomain: string;
+  /** Hosts without an address have their own one, of {@link captured}'s families. */
+  readonly allocates: boolean;
   readonly #services: Map<string, MeshService>;
   readonly #policies = new Map<MeshService, TrafficPolicyRule | null>();
   readonly #tables = new Map<string, TableIndex>();
@@ -74,24 +82,35 @@ export class Scope {
       http2 = true,
       captured = null,
       outbound = 'ALLOW_ANY',
+      trustDomain = '',
+      allocates = false,
       virtualHosts = false,
       onDemand = false,
-      kind = 'sidecar',
+      proxy = 'sidecar',
     }: ScopeOptions = {},
   ) {
     this.mesh = mesh;
     this.http2 = http2;
     this.captured = captured;
-    const egress = kind === 'router' ? { hosts: null, outbound: null } : egressFor(mesh, namespace, labels);
+    const egress = proxy === 'router' ? { hosts: null, outbound: null } : egressFor(mesh, namespace, labels);
     this.outbound = egress.outbound ?? outbound;
     this.#egress = egress.hosts;
     this.virtualHosts = virtualHosts;
     // What a Sidecar scopes is sent whole: it is what the workload is said to use.
     this.onDemand = onDemand && egress.hosts === null;
+    this.trustDomain = trustDomain;
+    this.allocates = allocates;
     this.namespace = namespace;
     this.labels = labels;
-    const visible = new Map([...mesh.services].filter(([, service]) => visibleTo(service.exportTo, namespace)));
+    const visible = new Map<string, MeshService>();
+    for (const [host, service] of mesh.services)
+      if (visibleTo(service.exportTo, namespace)) visible.set(host, this.#seen(service));
     this.#services = egress.hosts === null ? visible : servicesWithin(visible, this.#routesOf('mesh'), egress.hosts);
+  }
+
+  /** What clusters depend on besides their service and its policy. */
+  get kind(): string {
+    return `${this.http2} ${this.captured !== null} ${this.trustDomain}`;
   }
 
   /** Visible services, by host. */
@@ -99,15 +118,21 @@ export class Scope {
     return this.#services;
   }
 
-  /** `mesh` is the same but for the endpoints of this service; whether it is visible. */
-  moveEndpoints(mesh: Mesh, service: MeshService): boolean {
+  /** The service as these proxies see it, with an address where it has none. */
+  #seen(service: MeshService): MeshService {
+    return this.allocates && service.autoAddresses !== undefined ? allocated(service, this.captured ?? '4') : service;
+  }
+
+  /** `mesh` is the same but for the endpoints of this service; the service as it is seen, null when it is not. */
+  moveEndpoints(mesh: Mesh, moved: MeshService): MeshService | null {
     this.mesh = mesh;
+    const service = this.#seen(moved);
     const before = this.#services.get(service.host);
-    if (before === undefined) return false;
+    if (before === undefined) return null;
     this.#policies.set(service, this.policyOf(before));
     this.#policies.delete(before);
     this.#services.set(service.host, service);
-    return true;
+    return service;
   }
 
   /** The DestinationRule for calls to a service: the caller's namespace comes first, then the service's, then the root. */
@@ -155,6 +180,24 @@ export class Scope {
     }
     return index;
   }
+}
+
+/** One object for one service, by families: whoever compares services does so by identity. */
+const allocatedServices = new WeakMap<MeshService, Map<string, MeshService>>();
+
+function allocated(service: MeshService, families: CaptureFacts['families']): MeshService {
+  let known = allocatedServices.get(service);
+  if (known === undefined) {
+    known = new Map();
+    allocatedServices.set(service, known);
+  }
+  let seen = known.get(families);
+  if (seen === undefined) {
+    const own = service.autoAddresses ?? [];
+    seen = { ...service, addresses: own.filter((address) => families.includes(address.includes(':') ? '6' : '4')) };
+    known.set(families, seen);
+  }
+  return seen;
 }
 
 /** Route tables by host. For each host the first table is the whole truth (see `translate/istio/merge.ts`). */
@@ -211,7 +254,9 @@ const NO_POLICY: TrafficPolicy = {
 
 /** Without an address of its own: its clients choose among its instances. */
 export function isHeadless(service: MeshService): boolean {
-  return service.resolution === 'endpoints' && service.addresses.length === 0 && !service.external;
+  // An alias has none because its clients call the address of what it stands for.
+  const none = service.addresses.length === 0 && service.aliasOf === undefined;
+  return service.resolution === 'endpoints' && none && !service.external;
 }
 
 /** Whether a request to the destination would find anybody. */

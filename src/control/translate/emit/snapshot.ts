@@ -4,6 +4,7 @@ import { Cluster } from '../../../xds/proto/gen/envoy/config/cluster/v3.ts';
 import { ClusterLoadAssignment } from '../../../xds/proto/gen/envoy/config/endpoint/v3.ts';
 import { Listener } from '../../../xds/proto/gen/envoy/config/listener/v3.ts';
 import { RouteConfiguration } from '../../../xds/proto/gen/envoy/config/route/v3.ts';
+import type { MtlsMode } from '../../mesh/authentication.ts';
 import type { Mesh } from '../../mesh/mesh.ts';
 import type { MeshService } from '../../mesh/service.ts';
 import type { TrafficPolicyRule } from '../../mesh/traffic-policy.ts';
@@ -16,7 +17,8 @@ import {
   resourcesOf,
   versionOf,
 } from '../../serve/snapshot.ts';
-import { CLUSTER, ENDPOINT, LISTENER, ROUTE, VIRTUAL_HOST } from '../../serve/type-urls.ts';
+import { CLUSTER, ENDPOINT, LISTENER, NAME_TABLE, ROUTE, VIRTUAL_HOST } from '../../serve/type-urls.ts';
+import { portMtls, type WorkloadMtls } from '../peer-authentication.ts';
 import { Generations } from './cache.ts';
 import { type CaptureFacts, captureFacts, type OutboundPolicy, sourcesToApp } from './capture.ts';
 import { shapeOf } from './change.ts';
@@ -31,17 +33,20 @@ import {
   serviceClusters,
 } from './cluster.ts';
 import { type DiscoveredRoutes, discoveredRoutes } from './discovered-hosts.ts';
-import { loadAssignment } from './endpoint.ts';
+import { endpointsEntry } from './endpoints-entry.ts';
 import { gatewayRouteConfig, serverGroups } from './gateway.ts';
 import { Ids } from './ids.ts';
 import { type AppPort, InboundIndex, isHttpPort, virtualInbound } from './inbound.ts';
 import { KeptMaps } from './kept-maps.ts';
 import { type DecodedFacts, type InboundPort, laptopFacts } from './laptop.ts';
 import { gatewayAddress, gatewayListener, httpProxyListener, inboundListener, inboundRoutes } from './listener.ts';
-import { HTTP_PROXY, parseOutbound } from './names.ts';
+import { inboundMtls } from './mtls.ts';
+import { type Names, NameTables, takesEach } from './name-tables.ts';
+import { HTTP_PROXY } from './names.ts';
 import { type OutboundPlans, outboundListener, outboundPlans, virtualOutbound } from './outbound.ts';
 import { BLACK_HOLE, PASSTHROUGH } from './outside.ts';
-import { type EmitNode, isPopulated, protocolFor, relevantLabels, Scope, speaksHttp2, subsetOf } from './scope.ts';
+import { populated, reasonFor, serviceLimit } from './reachable.ts';
+import { type EmitNode, protocolFor, relevantLabels, Scope, speaksHttp2 } from './scope.ts';
 import { detectedRoutes, type HostPlan, httpProxyHosts, portHosts, wholeRoutes } from './virtual-host.ts';
 
 /** Something about one proxy that it does not get, or got otherwise than it asked. */
@@ -60,6 +65,8 @@ interface Shared {
   endpoints: Resources;
   /** Of captured proxies, made when the first asks. */
   outbound: Outbound | null;
+  /** Of those that answer DNS, made when the first asks. */
+  names: Names | null;
   /** `clusters` with proxies' own ones, by what these are. */
   readonly withOwn: Map<string, Resources>;
   /** Route configurations whose hosts are resources of their own, by name. */
@@ -101,6 +108,7 @@ const MOST_MOVES = 1000;
 export class MeshEmitter {
   readonly #note: (note: EmitNote) => void;
   readonly #policy: OutboundPolicy;
+  readonly #trustDomain: string;
   #mesh: Mesh | null = null;
   #labels: ReadonlySet<string> = new Set();
   #moves = 0;
@@ -114,14 +122,17 @@ export class MeshEmitter {
   readonly #hosts = new Generations<ResourceEntry>();
   readonly #listeners = new Generations<ResourceEntry>();
   readonly #apps = new Generations<ResourceEntry>();
+  readonly #names = new NameTables();
   readonly #maps = new KeptMaps();
   readonly #proxies = new Generations<Emitted>();
   #inbound: InboundIndex | null = null;
   #captures = false;
 
-  constructor(note: (note: EmitNote) => void = () => {}, policy: OutboundPolicy = 'ALLOW_ANY') {
+  /** `trustDomain`: of the mesh's certificates; '' where there is no CA. */
+  constructor(note: (note: EmitNote) => void = () => {}, policy: OutboundPolicy = 'ALLOW_ANY', trustDomain = '') {
     this.#note = note;
     this.#policy = policy;
+    this.#trustDomain = trustDomain;
   }
 
   /** Whether any proxy had connections redirected to it: what those listen on depends on endpoints too. */
@@ -148,7 +159,8 @@ export class MeshEmitter {
   #keyOf(node: EmitNode): string {
     let key = this.#keys.get(node);
     if (key === undefined) {
-      key = JSON.stringify([node.key, node.metadata?.REMORA ?? null]);
+      const { REMORA = null, DNS_CAPTURE = null, DNS_AUTO_ALLOCATE = null } = node.metadata ?? {};
+      key = JSON.stringify([node.key, REMORA, DNS_CAPTURE, DNS_AUTO_ALLOCATE]);
       this.#keys.set(node, key);
     }
     return key;
@@ -190,10 +202,11 @@ export class MeshEmitter {
     const { scope } = shared;
     scope.mesh = mesh;
     const entries: ResourceEntry[] = [];
-    for (const service of services) {
-      if (!scope.moveEndpoints(mesh, service)) continue;
+    for (const moved of services) {
+      const service = scope.moveEndpoints(mesh, moved);
+      if (service === null) continue;
       const policy = scope.policyOf(service);
-      const shape = `${this.#shapeOf(service)} ${this.#ids.of(policy)} ${scope.http2} ${scope.captured !== null}`;
+      const shape = `${this.#shapeOf(service)} ${this.#ids.of(policy)} ${scope.kind}`;
       for (const { name, references } of this.#clustersOf(service, policy, shape, scope)) {
         if (references.length === 0) continue;
         const key = `${name} ${this.#ids.of(policy)}`;
@@ -229,7 +242,16 @@ export class MeshEmitter {
     const own = facts === null ? this.#called(shared, node) : this.#captured(shared, facts, node);
     const hosts = shared.scope.virtualHosts ? this.#hostsOf(shared) : null;
     const { clusters, endpoints } = this.#complete(shared, own, node.kind === 'router', hosts?.missing ?? []);
+    if (facts?.dns) shared.names ??= this.#names.of(shared.scope, facts.families);
     const resources = new Map([
+      ...(facts?.dns && shared.names !== null
+        ? [
+            [
+              NAME_TABLE,
+              this.#maps.keep(`${key} NDS`, takesEach(node) ? shared.names.each : shared.names.whole),
+            ] as const,
+          ]
+        : []),
       [CLUSTER, this.#maps.keep(`${key} CDS`, this.#withOwn(shared, clusters, own.clusters))],
       [ENDPOINT, this.#maps.keep(`${key} EDS`, endpoints)],
       [LISTENER, this.#maps.keep(`${key} LDS`, own.listeners)],
@@ -264,7 +286,10 @@ export class MeshEmitter {
     const captured = facts?.families ?? null;
     const virtualHosts = node.virtualHosts === true && node.kind === 'sidecar';
     const onDemand = virtualHosts && node.onDemand === true;
-    const options = { kind: node.kind, http2, captured, outbound: this.#policy, virtualHosts, onDemand };
+    const allocates = facts?.allocates ?? false;
+    const trustDomain = (node.identity ?? '') === '' ? '' : this.#trustDomain;
+    const outbound = this.#policy;
+    const options = { proxy: node.kind, http2, captured, outbound, trustDomain, allocates, virtualHosts, onDemand };
     const key = JSON.stringify([node.namespace, [...labels], options]);
     let shared = this.#scopes.get(key);
     if (shared === undefined) {
@@ -280,7 +305,7 @@ export class MeshEmitter {
     const shapes: string[] = [];
     for (const service of scope.services.values()) {
       const policy = scope.policyOf(service);
-      const shape = `${this.#shapeOf(service)} ${this.#ids.of(policy)} ${scope.http2} ${scope.captured !== null}`;
+      const shape = `${this.#shapeOf(service)} ${this.#ids.of(policy)} ${scope.kind}`;
       shapes.push(shape, populated(service, policy));
       for (const entry of this.#clustersOf(service, policy, shape, scope)) {
         clusters.set(entry.name, entry);
@@ -295,17 +320,8 @@ export class MeshEmitter {
       ...shapes,
     ];
     const configKey = createHash('sha256').update(parts.join('\n')).digest('base64url');
-    return {
-      key,
-      scope,
-      configKey,
-      clusters,
-      endpoints,
-      outbound: null,
-      withOwn: new Map(),
-      discovered: new Map(),
-      hosts: null,
-    };
+    const fresh = { outbound: null, names: null, withOwn: new Map(), discovered: new Map(), hosts: null };
+    return { key, scope, configKey, clusters, endpoints, ...fresh };
   }
 
   #clustersOf(
@@ -342,7 +358,8 @@ export class MeshEmitter {
         this.#build(this.#listeners, key, Listener, () => httpProxyListener(at, scope.onDemand)),
       );
     }
-    for (const inbound of facts.inbound) this.#inboundPort(inbound, scope, own);
+    const mtls = this.#mtlsOf(node, scope);
+    for (const inbound of facts.inbound) this.#inboundPort(inbound, portMtls(mtls, inbound.port), scope, own);
     if (own.listeners.size === 0 && node.kind === 'sidecar') {
       const message =
         'no listeners: the node metadata has neither INTERCEPTION_MODE REDIRECT or TPROXY nor a REMORA that names some';
@@ -351,14 +368,26 @@ export class MeshEmitter {
     return own;
   }
 
-  #inboundPort(inbound: InboundPort, scope: Scope, own: Own): void {
+  /** What the proxy takes from its callers. Plain text where there is no CA, unless that is refused. */
+  #mtlsOf(node: EmitNode, { mesh }: Scope): WorkloadMtls {
+    const mtls = inboundMtls(this.#trustDomain === '' ? { ...node, identity: '' } : node, mesh.peerAuthentications);
+    if (mtls.mode === 'STRICT' && (node.identity ?? '') === '') {
+      this.#note({
+        proxy: node.id,
+        message: `${mtls.written} is STRICT, and this proxy has no identity: it takes no calls`,
+      });
+    }
+    return mtls;
+  }
+
+  #inboundPort(inbound: InboundPort, mode: MtlsMode, scope: Scope, own: Own): void {
     const service = scope.mesh.services.get(inbound.service);
     const limit = serviceLimit(scope, inbound.service);
     const shape = service === undefined ? '' : this.#shapeOf(service);
     const key = `inbound ${JSON.stringify(inbound)}\n${shape}\n${this.#ids.of(limit ?? null)}`;
     put(
       own.listeners,
-      this.#build(this.#listeners, key, Listener, () => inboundListener(inbound)),
+      this.#build(this.#listeners, `${key} ${mode}`, Listener, () => inboundListener(inbound, mode)),
     );
     put(
       own.clusters,
@@ -390,6 +419,7 @@ export class MeshEmitter {
       own.clusters,
       this.#build(this.#apps, through, Cluster, () => inboundPassthroughCluster(sources, http2)),
     );
+    const mtls = this.#mtlsOf(node, scope);
     this.#inbound ??= new InboundIndex(scope.mesh);
     const ports = this.#inbound
       .portsAt(facts.addresses)
@@ -399,10 +429,12 @@ export class MeshEmitter {
       facts.families,
       facts.transparent,
       ports.map(({ port, protocol }) => [port, protocol]),
+      mtls.mode,
+      [...mtls.ports],
     ]);
     put(
       own.listeners,
-      this.#build(this.#listeners, `inbound ${key}`, Listener, () => virtualInbound(facts, ports, http2)),
+      this.#build(this.#listeners, `inbound ${key}`, Listener, () => virtualInbound(facts, ports, http2, mtls)),
     );
     for (const port of ports) this.#appPort(port, sources, scope, own);
     return own;
@@ -549,19 +581,11 @@ export class MeshEmitter {
   }
 }
 
-function serviceLimit({ mesh }: Scope, host: string) {
-  return mesh.rateLimits.find(({ target }) => target.kind === 'service' && host !== '' && target.host === host);
-}
-
-function endpointsEntry(name: string, service: MeshService, policy: TrafficPolicyRule | null): ResourceEntry {
-  const parts = parseOutbound(name);
-  const labels = subsetOf(policy, parts?.subset ?? '')?.labels ?? {};
-  return resourceEntry(ClusterLoadAssignment, loadAssignment(name, service, parts?.port ?? 0, labels));
-}
-
 function snapshotOf(resources: ReadonlyMap<string, Resources>, onDemand: boolean): ProxySnapshot {
-  const types = [CLUSTER, ENDPOINT, LISTENER, ROUTE, ...(resources.has(VIRTUAL_HOST) ? [VIRTUAL_HOST] : [])];
-  const version = types.map((type) => versionOf(resources.get(type) ?? NO_ENTRIES)).join('.');
+  const more = [VIRTUAL_HOST, NAME_TABLE].filter((type) => resources.has(type));
+  const version = [CLUSTER, ENDPOINT, LISTENER, ROUTE, ...more]
+    .map((type) => versionOf(resources.get(type) ?? NO_ENTRIES))
+    .join('.');
   return { version, resources, ...(onDemand ? { onDemand } : {}) };
 }
 
@@ -573,26 +597,4 @@ interface Own {
 
 function put(map: Map<string, ResourceEntry>, entry: ResourceEntry): void {
   map.set(entry.name, entry);
-}
-
-/** Which of a service's destinations have anybody behind them: weights depend on it. */
-function populated(service: MeshService, policy: TrafficPolicyRule | null): string {
-  const labels = [{}, ...(policy?.subsets ?? []).map((subset) => subset.labels)];
-  return service.ports
-    .flatMap(({ number }) => labels.map((subset) => (isPopulated(service, number, subset) ? '1' : '0')))
-    .join('');
-}
-
-/** Why a cluster that a route names is not there, for people. */
-function reasonFor(name: string, scope: Scope): string {
-  const parts = parseOutbound(name);
-  const service = parts === null ? undefined : scope.services.get(parts.host);
-  if (parts === null) return `no cluster ${name}`;
-  if (service === undefined) {
-    const there = scope.mesh.services.has(parts.host);
-    return `no service ${parts.host}${there ? ` is exported to namespace ${scope.namespace}` : ''}`;
-  }
-  if (!service.ports.some(({ number }) => number === parts.port))
-    return `service ${parts.host} has no port ${parts.port}`;
-  return `no DestinationRule defines subset ${parts.subset} of ${parts.host}`;
 }

@@ -5,7 +5,7 @@ import { domainHost, withPort } from './names.ts';
 import type { DetectedService, PortOfService } from './outbound.ts';
 import { blockedHost, outsideHost, passthroughHost } from './outside.ts';
 import { serviceRoute, tableRoutes } from './route.ts';
-import { httpPorts, type Scope } from './scope.ts';
+import { httpPorts, isHeadless, type Scope } from './scope.ts';
 
 /** Istio's limit for bodies of direct responses; Envoy's own is 4 KiB. */
 export const MAX_DIRECT_BODY = 1024 * 1024;
@@ -126,6 +126,8 @@ class Domains {
     const names = [service.host, ...this.#alternatives(service)];
     if (!isAddress(service.host) && !service.host.startsWith('*')) names.push(`${service.host}.`);
     for (const address of service.addresses) if (isAddress(address)) names.push(address);
+    // Instances are called by names of their own, as a StatefulSet's pods are; the caller has chosen which.
+    if (this.#scope.captured !== null && isHeadless(service)) names.push(...names.map((name) => `*.${name}`));
     return this.claim(
       names.flatMap((name) =>
         portless ? [domainHost(name), withPort(name, port.number)] : [withPort(name, port.number)],

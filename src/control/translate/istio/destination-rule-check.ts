@@ -65,6 +65,7 @@ function checkSections(policy: TrafficPolicySpec | PortTrafficPolicySpec, path: 
         'expected a duration of at least 1ms',
       );
   }
+  checkTls(policy.tls, [...path, 'tls'], sink);
   const outlier = policy.outlierDetection;
   if (outlier !== undefined) {
     const at = [...path, 'outlierDetection'];
@@ -81,6 +82,35 @@ function checkSections(policy: TrafficPolicySpec | PortTrafficPolicySpec, path: 
         'it counts only with splitExternalLocalOriginErrors: true',
       );
     }
+  }
+}
+
+/** Istio's rules of files and modes; a key or a root that nobody reads would look as if it protected something. */
+function checkTls(tls: TrafficPolicySpec['tls'], path: Path, sink: Sink): void {
+  if (tls === undefined) return;
+  const { mode = 'DISABLE', clientCertificate = '', privateKey = '', caCertificates = '' } = tls;
+  const given = Object.entries({ clientCertificate, privateKey, caCertificates }).filter(([, text]) => text !== '');
+  if (mode === 'MUTUAL') {
+    for (const name of ['clientCertificate', 'privateKey'] as const) {
+      if (!tls[name]) sink.error('missing-field', path, `${name} is required for mode MUTUAL: a file of the proxy's`);
+    }
+  } else if (mode === 'ISTIO_MUTUAL') {
+    for (const [name] of given) {
+      sink.error(
+        'conflicting-fields',
+        [...path, name],
+        'mode ISTIO_MUTUAL takes its certificates from the mesh: leave it out, or write MUTUAL',
+      );
+    }
+  } else if (clientCertificate !== '' || privateKey !== '') {
+    sink.error('conflicting-fields', path, `a client certificate is for mode MUTUAL, not ${mode}`);
+  }
+  if (tls.insecureSkipVerify === true && caCertificates !== '') {
+    sink.error(
+      'conflicting-fields',
+      [...path, 'caCertificates'],
+      'nothing is verified with insecureSkipVerify: leave one of them out',
+    );
   }
 }
 

@@ -1,4 +1,5 @@
 import type {
+  ClientTls,
   ConnectionPool,
   Outlier,
   PortPolicy,
@@ -130,12 +131,26 @@ function portPolicy(spec: TrafficPolicySpec | Omit<PortTrafficPolicySpec, 'port'
     loadBalancer: loadBalancer(spec.loadBalancer?.simple),
     connectionPool: connectionPool(spec.connectionPool),
     outlierDetection: outlier(spec.outlierDetection),
-    // The other modes are refused, and this is what the field means when it is empty.
-    tls: spec.tls === undefined ? null : 'DISABLE',
+    tls: clientTls(spec.tls),
     retryBudget:
       budget === undefined
         ? null
         : { percent: budget.percent ?? 20, minRetryConcurrency: budget.minRetryConcurrency ?? 3 },
+  };
+}
+
+function clientTls(spec: TrafficPolicySpec['tls']): ClientTls | null {
+  if (spec === undefined) return null;
+  const { mode = 'DISABLE' } = spec;
+  return {
+    mode: mode === 'SIMPLE' || mode === 'MUTUAL' || mode === 'ISTIO_MUTUAL' ? mode : 'DISABLE',
+    clientCertificate: spec.clientCertificate ?? '',
+    privateKey: spec.privateKey ?? '',
+    caCertificates: spec.caCertificates ?? '',
+    caCrl: spec.caCrl ?? '',
+    sni: spec.sni ?? '',
+    subjectAltNames: spec.subjectAltNames ?? [],
+    insecureSkipVerify: spec.insecureSkipVerify ?? false,
   };
 }
 

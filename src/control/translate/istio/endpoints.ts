@@ -43,12 +43,13 @@ export function followEndpoints(previous: Translation, changes: readonly Decoded
 }
 
 function moved({ mesh, index, entryWorkloads }: Translation, services: ReadonlyMap<string, MeshService>): Mesh {
-  const { routes, policies, gateways, rateLimits, sidecars, domain } = mesh;
+  const { routes, policies, gateways, peerAuthentications, rateLimits, sidecars, domain } = mesh;
   return {
     services,
     routes,
     policies,
     gateways,
+    peerAuthentications,
     rateLimits,
     sidecars,
     domain,

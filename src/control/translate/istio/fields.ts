@@ -1,6 +1,7 @@
 import type { EnumValue, Field, FieldState, Fields, Message } from '../../source/schema/type.ts';
 import { DESTINATION_RULE_MESSAGES } from './fields/destination-rule.ts';
 import { GATEWAY_MESSAGES } from './fields/gateway.ts';
+import { PEER_AUTHENTICATION_MESSAGES } from './fields/peer-authentication.ts';
 import { SERVICE_ENTRY_MESSAGES, WORKLOAD_ENTRY_MESSAGES } from './fields/service-entry.ts';
 import { SIDECAR_MESSAGES } from './fields/sidecar.ts';
 import { VIRTUAL_SERVICE_MESSAGES } from './fields/virtual-service.ts';
@@ -10,6 +11,7 @@ export const ISTIO_MESSAGES: Readonly<Record<string, Readonly<Record<string, Mes
   VirtualService: VIRTUAL_SERVICE_MESSAGES as never,
   DestinationRule: DESTINATION_RULE_MESSAGES as never,
   Gateway: GATEWAY_MESSAGES as never,
+  PeerAuthentication: PEER_AUTHENTICATION_MESSAGES as never,
   ServiceEntry: SERVICE_ENTRY_MESSAGES as never,
   WorkloadEntry: WORKLOAD_ENTRY_MESSAGES as never,
   Sidecar: SIDECAR_MESSAGES as never,

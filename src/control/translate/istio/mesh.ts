@@ -11,11 +11,14 @@ import { NodeIndex } from '../kubernetes/node.ts';
 import { podWorkload } from '../kubernetes/pod.ts';
 import { serviceHost } from '../kubernetes/service.ts';
 import { compareAge, compareText, DOMAIN, hostMatches, visibleTo } from '../names.ts';
+import { MtlsPolicies } from '../peer-authentication.ts';
+import { AUTO_ALLOCATE_LABEL, AutoAddresses, wantsAddress } from './auto-addresses.ts';
 import { delegatedRules, delegateOf } from './delegate.ts';
 import { trafficPolicies } from './destination-rule.ts';
 import { gatewayServers } from './gateway.ts';
 import { Memo } from './memo.ts';
 import { mergeRoutes, type TranslatedVirtualService } from './merge.ts';
+import { peerAuthentications } from './peer-authentication.ts';
 import { rateLimits } from './resilience-policy.ts';
 import { entryWorkload, serviceEntryServices } from './service-entry.ts';
 import { sidecarScope } from './sidecar.ts';
@@ -43,6 +46,10 @@ export function translate(objects: readonly Decoded[], previous?: Translation): 
   const memo = new Memo(previous?.memo);
   const by = new ByKind(objects);
   const findings: Finding[] = [];
+  const authentications = memo.get('authentications', by.all('PeerAuthentication'), () =>
+    peerAuthentications(by.all('PeerAuthentication')),
+  );
+  const mtls = memo.get('mtls', [authentications], () => new MtlsPolicies(authentications.rules));
   const nodes = memo.get('nodes', by.all('Node'), () => new NodeIndex(by.all('Node')));
   const index = new EndpointIndex(
     by.all('Service'),
@@ -50,17 +57,27 @@ export function translate(objects: readonly Decoded[], previous?: Translation): 
     by.all('Endpoints'),
     by.all('Pod'),
     nodes,
+    mtls,
   );
   const aliased = new Set<string>();
-  const services = translateServices(by, index, memo, findings, aliased);
+  const services = translateServices(by, index, mtls, memo, findings, aliased);
   const policies = memo.get('policies', by.all('DestinationRule'), () => trafficPolicies(by.all('DestinationRule')));
   const gateways = memo.get('gateways', by.all('Gateway'), () => by.all('Gateway').flatMap(gatewayServers));
   const routes = translateRoutes(by, policies.policies, gateways, memo);
   const limits = memo.get('limits', by.all('ResiliencePolicy'), () => by.all('ResiliencePolicy').flatMap(rateLimits));
   const sidecars = memo.get('sidecars', by.all('Sidecar'), () => by.all('Sidecar').map(sidecarScope));
   const workloads = translateWorkloads(by, memo);
-  findings.push(...policies.findings, ...routes.findings);
-  const parts = [services, workloads, routes.routes, policies.policies, gateways, limits, sidecars] as const;
+  findings.push(...policies.findings, ...routes.findings, ...authentications.findings);
+  const parts = [
+    services,
+    workloads,
+    routes.routes,
+    policies.policies,
+    gateways,
+    authentications,
+    limits,
+    sidecars,
+  ] as const;
   const mesh = memo.get('mesh', parts, (): Mesh => {
     return {
       services,
@@ -68,6 +85,7 @@ export function translate(objects: readonly Decoded[], previous?: Translation): 
       routes: routes.routes,
       policies: policies.policies,
       gateways,
+      peerAuthentications: authentications.rules,
       rateLimits: limits,
       sidecars,
       domain: DOMAIN,
@@ -98,6 +116,7 @@ class ByKind {
 function translateServices(
   by: ByKind,
   index: EndpointIndex,
+  mtls: MtlsPolicies,
   memo: Memo,
   findings: Finding[],
   aliased: Set<string>,
@@ -111,7 +130,8 @@ function translateServices(
     services.set(serviceHost(service), made.service);
     findings.push(...made.findings);
   }
-  for (const entry of by.all('ServiceEntry')) addServiceEntry(entry, by, memo, services, findings);
+  const allocated = new AutoAddresses();
+  for (const entry of by.all('ServiceEntry')) addServiceEntry(entry, by, mtls, memo, services, findings, allocated);
   resolveAliases(services, memo, aliased);
   const sorted = [...services].sort(([a], [b]) => compareText(a, b));
   return memo.get(
@@ -124,9 +144,11 @@ function translateServices(
 function addServiceEntry(
   entry: Decoded<'ServiceEntry'>,
   by: ByKind,
+  mtls: MtlsPolicies,
   memo: Memo,
   services: Map<string, MeshService>,
   findings: Finding[],
+  allocated: AutoAddresses,
 ): void {
   const selects = entry.value.workloadSelector !== undefined;
   const near = <K extends 'Pod' | 'WorkloadEntry'>(kind: K): readonly Decoded<K>[] =>
@@ -134,16 +156,30 @@ function addServiceEntry(
   const pods = near('Pod');
   const entries = near('WorkloadEntry');
   const key = `entry ${entry.object.namespace}/${entry.object.name}`;
-  const made = memo.get(key, [entry, ...pods, ...entries], () => serviceEntryServices(entry, pods, entries));
+  const made = memo.get(key, [entry, mtls, ...pods, ...entries], () =>
+    serviceEntryServices(entry, pods, entries, mtls),
+  );
   for (const [i, service] of made.entries()) {
     const other = services.get(service.host);
     if (other === undefined) {
-      services.set(service.host, service);
+      services.set(service.host, withAddresses(service, entry, memo, allocated));
       continue;
     }
     const message = `${service.host} is ${other.written.object} (${other.written.place}) already, which counts; this host of the ServiceEntry has no effect`;
     findings.push(findingAt(entry.object, 'warning', 'conflicting-host', ['spec', 'hosts', i], message));
   }
+}
+
+function withAddresses(
+  service: MeshService,
+  { object }: Decoded<'ServiceEntry'>,
+  memo: Memo,
+  allocated: AutoAddresses,
+): MeshService {
+  if (!wantsAddress(service) || object.labels[AUTO_ALLOCATE_LABEL] === 'false') return service;
+  const autoAddresses = allocated.allocate(service.namespace, service.host);
+  if (autoAddresses.length === 0) return service;
+  return memo.get(`addresses ${service.host}`, [service, ...autoAddresses], () => ({ ...service, autoAddresses }));
 }
 
 /** An ExternalName that names a service of the mesh is that service by another name. */
@@ -155,7 +191,8 @@ function resolveAliases(services: Map<string, MeshService>, memo: Memo, aliased:
     aliased.add(target);
     const alias = memo.get(`alias ${host}`, [service, real], (): MeshService => {
       const ports = service.ports.length === 0 ? real.ports : service.ports;
-      return { ...service, ports, resolution: real.resolution, external: real.external, endpoints: real.endpoints };
+      const { resolution, external, endpoints } = real;
+      return { ...service, ports, resolution, external, endpoints, aliasOf: target };
     });
     services.set(host, alias);
   }

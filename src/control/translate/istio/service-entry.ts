@@ -3,8 +3,10 @@ import { objectName } from '../../source/collection.ts';
 import { placeOf } from '../../source/finding.ts';
 import type { Path, Sink } from '../../source/schema/type.ts';
 import type { Decoded } from '../decoded.ts';
+import { mutualTls } from '../kubernetes/endpoint-slice.ts';
 import { localityOf, podWorkload } from '../kubernetes/pod.ts';
 import { exportedTo, isAddress, labelsMatch } from '../names.ts';
+import type { MtlsPolicies } from '../peer-authentication.ts';
 import { portProtocol } from '../protocol.ts';
 import { checkExportTo, checkPort, isLabel, isWildcardHost } from './check.ts';
 import type { ServiceEntrySpec, WorkloadEntrySpec } from './fields/service-entry.ts';
@@ -165,6 +167,7 @@ export function serviceEntryServices(
   { object, value }: Decoded<'ServiceEntry'>,
   pods: readonly Decoded<'Pod'>[],
   entries: readonly Decoded<'WorkloadEntry'>[],
+  mtls: MtlsPolicies,
 ): readonly MeshService[] {
   const resolution = RESOLUTIONS[value.resolution ?? 'NONE'];
   const ports: ServicePort[] = [];
@@ -175,7 +178,7 @@ export function serviceEntryServices(
     ports.push({ number: port.number, name: port.name, protocol });
     targets.set(port.number, { name: port.name, target: port.targetPort || port.number });
   }
-  const endpoints = entryEndpoints(value, object.namespace, targets, pods, entries);
+  const endpoints = entryEndpoints(value, object.namespace, targets, pods, entries, mtls);
   return value.hosts.map((text) => {
     const host = text.toLowerCase();
     const itself = resolution !== 'endpoints' && resolution !== 'passthrough' && value.workloadSelector === undefined;
@@ -202,6 +205,7 @@ function entryEndpoints(
   targets: Targets,
   pods: readonly Decoded<'Pod'>[],
   entries: readonly Decoded<'WorkloadEntry'>[],
+  mtls: MtlsPolicies,
 ): readonly ServiceEndpoint[] {
   if ((spec.resolution ?? 'NONE') === 'NONE') return [];
   const selector = spec.workloadSelector?.labels;
@@ -211,19 +215,25 @@ function entryEndpoints(
     );
   }
   const found: ServiceEndpoint[] = [];
+  const called = (workload: Workload, endpoint: ServiceEndpoint): ServiceEndpoint => ({
+    ...endpoint,
+    ...mutualTls(workload, [...endpoint.ports.values()], mtls),
+  });
   for (const entry of entries) {
     const workload = entryWorkload(entry);
     if (workload.namespace !== namespace || !labelsMatch(selector, workload.labels)) continue;
     for (const address of workload.addresses) {
-      found.push(endpointAt(address, targets, workload.labels, entry.value, `${workload.name}.${namespace}`));
+      const endpoint = endpointAt(address, targets, workload.labels, entry.value, `${workload.name}.${namespace}`);
+      found.push(called(workload, endpoint));
     }
   }
   for (const pod of pods) {
     const workload = podWorkload(pod);
     if (workload === null || workload.namespace !== namespace || !labelsMatch(selector, workload.labels)) continue;
     const [address] = workload.addresses;
-    if (address !== undefined)
-      found.push(endpointAt(address, targets, workload.labels, undefined, `${workload.name}.${namespace}`));
+    if (address === undefined) continue;
+    const endpoint = endpointAt(address, targets, workload.labels, undefined, `${workload.name}.${namespace}`);
+    found.push(called(workload, endpoint));
   }
   return found;
 }

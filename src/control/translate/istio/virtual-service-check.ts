@@ -1,3 +1,4 @@
+import { GRPC_CODES } from '../../../protocol/grpc/status.ts';
 import type { Path, Sink } from '../../source/schema/type.ts';
 import { hostMatches, isAddress } from '../names.ts';
 import { checkExportTo, checkPort, checkRange, checkRegex, isHeaderName, isLabel, isWildcardHost } from './check.ts';
@@ -266,7 +267,7 @@ function checkFault({ fault }: HttpRouteSpec, path: Path, sink: Sink): void {
   if (abort !== undefined) {
     checkPercent(abort.percentage?.value, [...path, 'abort', 'percentage', 'value'], sink);
     checkRange(abort.httpStatus, 200, 599, [...path, 'abort', 'httpStatus'], sink);
-    if (abort.grpcStatus !== undefined && !GRPC_STATUS.has(abort.grpcStatus))
+    if (abort.grpcStatus !== undefined && !GRPC_CODES.some((code) => code === abort.grpcStatus))
       sink.error(
         'invalid-value',
         [...path, 'abort', 'grpcStatus'],
@@ -283,25 +284,6 @@ function checkFault({ fault }: HttpRouteSpec, path: Path, sink: Sink): void {
   }
 }
 
-const GRPC_STATUS = new Set([
-  'OK',
-  'CANCELLED',
-  'UNKNOWN',
-  'INVALID_ARGUMENT',
-  'DEADLINE_EXCEEDED',
-  'NOT_FOUND',
-  'ALREADY_EXISTS',
-  'PERMISSION_DENIED',
-  'RESOURCE_EXHAUSTED',
-  'FAILED_PRECONDITION',
-  'ABORTED',
-  'OUT_OF_RANGE',
-  'UNIMPLEMENTED',
-  'INTERNAL',
-  'UNAVAILABLE',
-  'DATA_LOSS',
-  'UNAUTHENTICATED',
-]);
 const CORS_METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'CONNECT', 'OPTIONS', 'TRACE', '*']);
 
 function checkCors({ corsPolicy }: HttpRouteSpec, path: Path, sink: Sink): void {

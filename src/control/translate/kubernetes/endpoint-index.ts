@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { MeshService } from '../../mesh/service.ts';
 import type { Finding } from '../../source/collection.ts';
 import type { Decoded, DecodedChange } from '../decoded.ts';
+import type { MtlsPolicies } from '../peer-authentication.ts';
 import { mirrorEndpoints, SERVICE_NAME, sliceEndpoints } from './endpoint-slice.ts';
 import type { NodeIndex } from './node.ts';
 import { PodIndex } from './pod.ts';
@@ -33,6 +34,7 @@ export class EndpointIndex {
   readonly #mirrored = new WeakMap<Endpoints, readonly EndpointSlice[]>();
   readonly #pods: PodIndex;
   readonly #nodes: NodeIndex;
+  readonly #mtls: MtlsPolicies;
   /** Which services' slices name a pod; made when a pod changes first. */
   #users: Map<string, Set<string>> | null = null;
 
@@ -42,12 +44,14 @@ export class EndpointIndex {
     older: readonly Endpoints[],
     pods: readonly Pod[],
     nodes: NodeIndex,
+    mtls: MtlsPolicies,
   ) {
     this.#services = new Map(services.map((one) => [keyOf(one), one]));
     this.#slices = Map.groupBy(slices, serviceOf);
     this.#older = new Map(older.map((one) => [keyOf(one), one]));
     this.#pods = new PodIndex(pods);
     this.#nodes = nodes;
+    this.#mtls = mtls;
   }
 
   get pods(): readonly Pod[] {
@@ -62,11 +66,12 @@ export class EndpointIndex {
     const pods = sources.flatMap((slice) => this.#podsBehind(slice));
     return {
       service,
-      inputs: [service, this.#nodes, ...sources, ...pods],
+      inputs: [service, this.#nodes, this.#mtls, ...sources, ...pods],
       make: () => {
         const found = sliceEndpoints(sources, servicePorts(service), {
           pods: this.#pods,
           nodes: this.#nodes,
+          mtls: this.#mtls,
           publishNotReady: service.value.spec.publishNotReadyAddresses ?? false,
         });
         return { service: meshService(service, found.endpoints), findings: found.findings };

@@ -1,12 +1,13 @@
-import type { ServiceEndpoint, ServicePort } from '../../mesh/service.ts';
+import type { ServiceEndpoint, ServicePort, Workload } from '../../mesh/service.ts';
 import type { Finding } from '../../source/collection.ts';
 import { findingAt } from '../../source/finding.ts';
 import { show } from '../../source/schema/type.ts';
 import type { Decoded } from '../decoded.ts';
 import { compareText, isAddress } from '../names.ts';
+import { type MtlsPolicies, portMtls } from '../peer-authentication.ts';
 import type { EndpointSliceValue } from './fields.ts';
 import type { NodeIndex } from './node.ts';
-import { localityOf, type PodIndex } from './pod.ts';
+import { localityOf, type PodIndex, podWorkload } from './pod.ts';
 
 type EndpointSlice = Decoded<'EndpointSlice'>;
 type Endpoints = Decoded<'Endpoints'>;
@@ -18,6 +19,7 @@ export const SERVICE_NAME = 'kubernetes.io/service-name';
 interface Surroundings {
   readonly pods: PodIndex;
   readonly nodes: NodeIndex;
+  readonly mtls: MtlsPolicies;
   readonly publishNotReady: boolean;
 }
 
@@ -66,7 +68,21 @@ export function sliceEndpoints(
       }
     }
   }
-  return { endpoints: [...found.values()], findings: context.findings };
+  return { endpoints: withLastResort([...found.values()]), findings: context.findings };
+}
+
+/**
+ * Endpoints that end but still serve take what nobody else is ready for, port by port, as kube-proxy has it (KEP-1669);
+ * where one is ready they finish what they have and get nothing new.
+ */
+function withLastResort(endpoints: readonly ServiceEndpoint[]): readonly ServiceEndpoint[] {
+  if (!endpoints.some(({ health }) => health === 'draining')) return endpoints;
+  const ready = new Set(endpoints.flatMap(({ health, ports }) => (health === 'healthy' ? [...ports.keys()] : [])));
+  return endpoints.map((endpoint) =>
+    endpoint.health === 'draining' && ![...endpoint.ports.keys()].some((port) => ready.has(port))
+      ? { ...endpoint, health: 'healthy' }
+      : endpoint,
+  );
 }
 
 /** Endpoint port by service port: matched by name, as Kubernetes does; a port without a name serves an only port. */
@@ -100,7 +116,7 @@ function addEndpoint(
   endpoint: NonNullable<EndpointSliceValue['endpoints']>[number],
   ports: ReadonlyMap<number, number>,
   namespace: string,
-  { pods, nodes, publishNotReady }: Context,
+  { pods, nodes, mtls, publishNotReady }: Context,
   found: Map<string, ServiceEndpoint>,
 ): void {
   // All addresses of an endpoint are the same instance; the first is used, as Kubernetes' own proxy does.
@@ -124,13 +140,32 @@ function addEndpoint(
       endpoint.zone,
       nodes.labels(endpoint.nodeName ?? pod?.value.spec?.nodeName),
     ),
+    ...(endpoint.hostname ? { hostname: endpoint.hostname } : {}),
     workload:
       pod === undefined
         ? named
           ? `${targetRef?.name ?? ''}.${targetRef?.namespace || namespace}`
           : ''
         : `${pod.object.name}.${pod.object.namespace}`,
+    ...(pod === undefined ? {} : mutualTls(podWorkload(pod), [...ports.values()], mtls)),
   });
+}
+
+/** The label that injection gives to pods whose proxy speaks mutual TLS; Istio's. */
+const TLS_MODE = 'security.istio.io/tlsMode';
+
+/** Who answers at an endpoint, where it is called by mutual TLS. `ports` are its own. */
+export function mutualTls(
+  workload: Workload | null,
+  ports: readonly number[],
+  mtls: MtlsPolicies,
+): Pick<ServiceEndpoint, 'identity' | 'plainPorts'> {
+  if (workload === null || workload.labels[TLS_MODE] !== 'istio') return {};
+  const { namespace, labels, serviceAccount } = workload;
+  const accepted = mtls.of(namespace, labels);
+  const plain = ports.filter((port) => portMtls(accepted, port) === 'DISABLE');
+  if (plain.length === ports.length) return {};
+  return { identity: `${namespace}/${serviceAccount}`, ...(plain.length === 0 ? {} : { plainPorts: new Set(plain) }) };
 }
 
 /** null: the endpoint is gone. Conditions that are not given count as fulfilled, as Kubernetes asks of its readers. */

@@ -1,5 +1,6 @@
 import { toOctets } from '../../../base/regex.ts';
 import { formatAddress, type SocketAddress } from '../../../model/address.ts';
+import { GRPC_CODES } from '../../../protocol/grpc/status.ts';
 import type { Headers } from '../../../protocol/http/headers.ts';
 import type { RequestHead, ResponseHead } from '../../../protocol/http/message.ts';
 import { grpcStatusOrMapped, isGrpcType } from '../grpc-status.ts';
@@ -355,13 +356,6 @@ function decoded(part: string): string {
     return octet === 0x7f ? code : String.fromCharCode(octet);
   });
 }
-
-/** google.rpc.Code by number. */
-const GRPC_CODES = [
-  'OK CANCELLED UNKNOWN INVALID_ARGUMENT DEADLINE_EXCEEDED NOT_FOUND ALREADY_EXISTS PERMISSION_DENIED',
-  'RESOURCE_EXHAUSTED FAILED_PRECONDITION ABORTED OUT_OF_RANGE UNIMPLEMENTED INTERNAL UNAVAILABLE DATA_LOSS',
-  'UNAUTHENTICATED',
-].flatMap((line) => line.split(' '));
 
 /** Envoy's names, one l in Canceled. */
 const camel = (code: string): string =>

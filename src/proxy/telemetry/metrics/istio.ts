@@ -1,6 +1,7 @@
 import { grpcStatus, isGrpcType } from '../grpc-status.ts';
 import { formatResponseFlags } from '../response-flags.ts';
 import type { ClusterInfo, StreamInfo } from '../stream-info.ts';
+import type { TlsInfo } from '../tls-info.ts';
 import { identityOfEndpoint, UNKNOWN, type WorkloadIdentity } from './identity.ts';
 import { DEFAULT_BUCKETS, type Labels, type StatScope, type StatStore } from './store.ts';
 
@@ -36,6 +37,9 @@ interface Peer {
   readonly cluster: ClusterInfo | null;
   readonly workload: string;
   readonly inbound: boolean;
+  /** URI names of both certificates where TLS is mutual; '' where it is not. */
+  readonly principal: string;
+  readonly own: string;
   /** Of `RequestMetrics` when `series` was filled: what was evicted since may be in it. */
   readonly generation: number;
   /** By status, flags, TLS and gRPC status in one number. */
@@ -86,17 +90,24 @@ export class RequestMetrics {
     const { upstream, cluster, request, response } = info;
     const inbound = info.connection.direction === 'INBOUND';
     const workload = upstream === null ? '' : upstream.workload;
-    const object = upstream ?? cluster ?? (inbound ? NONE_INBOUND : NONE_OUTBOUND);
+    const tls = (inbound ? info.connection.tls : info.upstreamTls) ?? null;
+    // The clients of one app are many: each connection finds what it counts in once.
+    const object =
+      (inbound && tls !== null && isMutual(tls) ? tls : upstream) ??
+      cluster ??
+      (inbound ? NONE_INBOUND : NONE_OUTBOUND);
     let peer = this.#peers.get(object);
     if (
       peer === undefined ||
       peer.cluster !== cluster ||
       peer.inbound !== inbound ||
       peer.workload !== workload ||
+      // A request that reached no server says nothing of who it is.
+      (tls !== null && peer.principal !== principalOf(tls)) ||
       peer.generation !== this.#generation
     ) {
       const generation = this.#generation;
-      peer = { cluster, workload, inbound, generation, series: new Map(), lastKey: -1, last: null };
+      peer = { cluster, workload, inbound, generation, ...principals(tls), series: new Map(), lastKey: -1, last: null };
       this.#peers.set(object, peer);
     }
     const grpc = request.method === 'POST' ? grpcOf(info) : NOT_GRPC;
@@ -136,15 +147,16 @@ export class RequestMetrics {
     const { upstream, cluster, connection } = info;
     const inbound = connection.direction === 'INBOUND';
     const workload = upstream === null ? '' : upstream.workload;
-    const tls = connection.tlsVersion === '' ? 0 : 1;
-    const name = `${inbound} ${cluster?.name} ${cluster?.service?.host} ${workload} ${flags} ${tls}`;
+    const tls = (inbound ? connection.tls : info.upstreamTls) ?? null;
+    const both = principals(tls);
+    const name = `${inbound} ${cluster?.name} ${cluster?.service?.host} ${workload} ${flags} ${both.principal} ${both.own}`;
     let series = this.#tcp.get(name);
     if (series === undefined) {
       if (this.#tcp.size >= this.#maxLabelSets) {
         this.#tcpOverflow ??= this.#tcpSlots({ overflow: 'true' });
         return this.#tcpOverflow;
       }
-      const peer = { cluster, workload, inbound, generation: 0, series: new Map(), lastKey: -1, last: null };
+      const peer = { cluster, workload, inbound, generation: 0, ...both, series: new Map(), lastKey: -1, last: null };
       const { response_code: _, grpc_response_status: __, ...labels } = this.#labels(peer, info, NOT_GRPC);
       series = this.#tcpSlots({ ...labels, request_protocol: 'tcp', response_flags: formatResponseFlags(flags) });
       this.#tcp.set(name, series);
@@ -202,7 +214,7 @@ export class RequestMetrics {
   /** Series of a combination that this peer has not had yet. */
   #find(peer: Peer, key: number, info: StreamInfo, grpc: number): RequestSeries {
     if (peer.series.size >= MAX_SERIES_PER_PEER) return this.#overflowSeries();
-    const name = `${peer.inbound} ${peer.cluster?.name} ${peer.cluster?.service?.host} ${peer.workload} ${key}`;
+    const name = `${peer.inbound} ${peer.cluster?.name} ${peer.cluster?.service?.host} ${peer.workload} ${peer.principal} ${peer.own} ${key}`;
     let series = this.#labelSets.get(name);
     if (series === undefined) {
       if (this.#labelSets.size >= this.#maxLabelSets) series = this.#overflowSeries();
@@ -236,9 +248,10 @@ export class RequestMetrics {
   /** Istio's labels, in Istio's order. */
   #labels(peer: Peer, info: StreamInfo, grpc: number): Labels {
     const { inbound, cluster } = peer;
-    const other = identityOfEndpoint(inbound ? '' : peer.workload);
-    const source = inbound ? other : this.#identity;
-    const destination = inbound ? this.#identity : other;
+    const other = { ...identityOfEndpoint(inbound ? '' : peer.workload), principal: peer.principal };
+    const self = { ...this.#identity, principal: peer.own };
+    const source = inbound ? other : self;
+    const destination = inbound ? self : other;
     const service = serviceOf(cluster, destination.namespace);
     return {
       reporter: inbound ? 'destination' : 'source',
@@ -265,10 +278,23 @@ export class RequestMetrics {
       response_code: String(info.responseCode),
       grpc_response_status: grpc <= GRPC_STATUS_MISSING ? '' : String(grpc - GRPC_STATUS_0),
       response_flags: formatResponseFlags(info.flags),
-      // Who the client is, is not known here yet: TLS alone does not make it mutual.
-      connection_security_policy: inbound && info.connection.tlsVersion === '' ? 'none' : UNKNOWN,
+      // As in Istio, of what the server saw: clients say `unknown`.
+      connection_security_policy: !inbound ? UNKNOWN : peer.principal === '' ? 'none' : 'mutual_tls',
     };
   }
+}
+
+function isMutual({ peer, validated }: TlsInfo): boolean {
+  return validated && peer !== null;
+}
+
+function principalOf(tls: TlsInfo): string {
+  return isMutual(tls) ? (tls.peer?.uriSans[0] ?? '') : '';
+}
+
+function principals(tls: TlsInfo | null): { readonly principal: string; readonly own: string } {
+  if (tls === null || !isMutual(tls)) return { principal: '', own: '' };
+  return { principal: principalOf(tls), own: tls.local?.uriSans[0] ?? '' };
 }
 
 /** The histogram's slots are its buckets, +Inf, then the sum. */

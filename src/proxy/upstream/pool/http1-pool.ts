@@ -6,7 +6,7 @@ import type { Resource } from '../circuit-breaker.ts';
 import type { UpstreamCluster } from '../cluster.ts';
 import { connectTo } from '../connect.ts';
 import type { UpstreamEndpoint } from '../endpoint.ts';
-import { ANY_SERVER, type ServerIdentity } from '../tls.ts';
+import { ANY_HTTP_SERVER, type ServerIdentity } from '../tls.ts';
 import { Http1Connection, type ResetReason } from './http1-connection.ts';
 import type { EndpointPool } from './pool.ts';
 
@@ -55,7 +55,7 @@ export class Http1Pool implements EndpointPool {
   #draining = false;
 
   /** `server`: whom its connections are for, where requests say so. */
-  constructor(endpoint: UpstreamEndpoint, cluster: UpstreamCluster, env: PoolEnvironment, server = ANY_SERVER) {
+  constructor(endpoint: UpstreamEndpoint, cluster: UpstreamCluster, env: PoolEnvironment, server = ANY_HTTP_SERVER) {
     this.#endpoint = endpoint;
     this.#cluster = cluster;
     this.#env = env;

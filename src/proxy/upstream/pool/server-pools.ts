@@ -56,7 +56,7 @@ export class ServerPools implements EndpointPool {
 }
 
 function serverIdentity(name: string, { sni, san }: AutoSni): ServerIdentity {
-  return { sni: sni && isIP(name) === 0 ? name : '', san: san ? name : '' };
+  return { sni: sni && isIP(name) === 0 ? name : '', san: san ? name : '', http: true };
 }
 
 /** The server that a request names: its host without port; '' none. */

@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import protobuf from 'protobufjs';
+import { ISTIO } from './istio.ts';
 
 /** What the loader found: the reflection root and the imports that no include path holds. */
 export interface Loaded {
@@ -44,6 +45,7 @@ export function load(): Loaded {
     visit(`google/protobuf/${common}.proto`);
   }
   for (const file of rootFiles()) visit(file);
+  root.addJSON(ISTIO.nested ?? {});
   return { root, files: seen.size, missing, dropped: dropUnresolvable(root) };
 }
 

@@ -185,6 +185,21 @@ export const coreTables = [
     initial_fetch_timeout: reported('start-up waits for the control server without a limit of its own'),
     resource_api_version: { values: { V2: refused('the xDS v2 API is gone: use V3') } },
   }),
+  table(
+    core.ConfigSource,
+    {
+      authorities: refused('xdstp:// authorities are not supported'),
+      path: effective,
+      path_config_source: effective,
+      // Istio's agent, whose part this process takes itself; any other is refused where it is decoded.
+      api_config_source: effective,
+      ads: effective,
+      self: moot('the same server is asked over ADS'),
+      initial_fetch_timeout: moot('secrets are waited for without a limit, which is what 0 asks for'),
+      resource_api_version: { values: { V2: refused('the xDS v2 API is gone: use V3') } },
+    },
+    'secret',
+  ),
   table(core.AggregatedConfigSource, {}),
   table(core.PathConfigSource, {
     path: effective,

@@ -13,7 +13,7 @@ export const secretTables = [
     validation_context: effective,
     generic_secret: refused('generic secrets have no user in this version'),
   }),
-  table(tls.SdsSecretConfig, { name: effective, sds_config: effective }),
+  table(tls.SdsSecretConfig, { name: effective, sds_config: { as: 'secret' } }),
   table(tls.TlsCertificate, {
     certificate_chain: effective,
     private_key: effective,

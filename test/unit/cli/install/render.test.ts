@@ -194,7 +194,7 @@ describe('the manifests', () => {
     const defaults = defaultSettings(VERSION, values.namespace);
     const settings = readSettings(data['settings.yaml']!, '', defaults);
     expect({ ...settings, resources: defaults.resources }).toEqual(defaults);
-    expect(settings.control).toBe(`remora-control.${values.namespace}.svc:15010`);
+    expect(settings.control).toBe(`remora-control.${values.namespace}.svc:15012`);
   });
 });
 

@@ -62,7 +62,7 @@ describe('the validating webhook', () => {
   });
 
   it('does not refuse a kind that has no effect yet, and takes back nothing', () => {
-    const yaml = 'apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: a}\nspec: {}\n';
+    const yaml = 'apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: a}\nspec: {}\n';
     const { allowed, warnings } = admit(yaml);
     expect([allowed, warnings?.length]).toEqual([true, 1]);
     expect(admit(virtualService('[{rout: []}]'), NOTHING, 'DELETE').allowed).toBe(true);

@@ -81,6 +81,19 @@ test('aliases of aliases are stopped before they laugh', () => {
   expect(took).toBeLessThan(2000);
 });
 
+test('YAML of many megabytes is refused at once, with what to do', () => {
+  const { result, took } = timed(() => faults(`a: "${'x'.repeat(8 * 1024 * 1024)}"`));
+  expect(result).toEqual(['f: larger than 8 MiB: write it as plain JSON, which is read faster']);
+  expect(took).toBeLessThan(2000);
+});
+
+test('a key that is a deep tree is refused, not written out', () => {
+  const deep = `${'['.repeat(200)}x${']'.repeat(200)}`;
+  const { result, took } = timed(() => faults(`? ${deep}\n: 1\n`));
+  expect(result).toEqual(['f:1:3: With stringKeys, all keys must be strings']);
+  expect(took).toBeLessThan(2000);
+});
+
 test('one large anchor used often is stopped too', () => {
   const text = `big: &big [${Array(2000).fill('x').join(', ')}]\nuses: [${Array(1500).fill('*big').join(', ')}]\n`;
   expect(faults(text)).toEqual(['f:1:1: aliases blow the file up beyond all measure']);

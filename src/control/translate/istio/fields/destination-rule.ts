@@ -20,7 +20,7 @@ const LOCALITY = 'localities are not weighted or ordered yet; every endpoint is 
 const WARMUP = 'a new endpoint gets its full share at once';
 const KEEPALIVE = 'the platform decides about keep-alive probes';
 const HTTP2 = 'upstream connections are HTTP/1.1 until the HTTP/2 engine is there';
-const TLS = 'Remora does not originate TLS yet, and without it the traffic would go in plain text';
+const CREDENTIAL = 'Secrets are not handed to proxies yet: mount the files and name them';
 const TUNNEL = 'tunnels are not built yet, and without one the traffic would go straight to the host';
 const PROXY_PROTOCOL = 'it is not sent yet, and a server that expects it would misread every connection';
 
@@ -149,19 +149,23 @@ export const outlierDetection = message('OutlierDetection', {
   outlierDetectionHttpErrorCodes: reported(list(uint32), 'errors are 5xx answers, whatever is listed here'),
 });
 
-const tlsValue = { state: 'refused', reason: TLS } as const;
 export const clientTls = message('ClientTLSSettings', {
   mode: effective(
-    enumeration('TLSmode', { DISABLE: 'effective', SIMPLE: tlsValue, MUTUAL: tlsValue, ISTIO_MUTUAL: tlsValue }),
+    enumeration('TLSmode', {
+      DISABLE: 'effective',
+      SIMPLE: 'effective',
+      MUTUAL: 'effective',
+      ISTIO_MUTUAL: 'effective',
+    }),
   ),
-  clientCertificate: refused(string, TLS),
-  privateKey: refused(string, TLS),
-  caCertificates: refused(string, TLS),
-  credentialName: refused(string, TLS),
-  subjectAltNames: refused(list(string), TLS),
-  sni: refused(string, TLS),
-  insecureSkipVerify: refused(boolValue, TLS),
-  caCrl: refused(string, TLS),
+  clientCertificate: effective(string),
+  privateKey: effective(string),
+  caCertificates: effective(string),
+  credentialName: refused(string, CREDENTIAL),
+  subjectAltNames: effective(list(string)),
+  sni: effective(string),
+  insecureSkipVerify: effective(boolValue),
+  caCrl: effective(string),
 });
 
 const tunnelSettings = message('TrafficPolicy.TunnelSettings', {

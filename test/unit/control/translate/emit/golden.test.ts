@@ -14,6 +14,7 @@ import { Cluster } from '../../../../../src/xds/proto/gen/envoy/config/cluster/v
 import { ClusterLoadAssignment } from '../../../../../src/xds/proto/gen/envoy/config/endpoint/v3.ts';
 import { Listener } from '../../../../../src/xds/proto/gen/envoy/config/listener/v3.ts';
 import { RouteConfiguration } from '../../../../../src/xds/proto/gen/envoy/config/route/v3.ts';
+import { NameTable } from '../../../../../src/xds/proto/gen/istio/networking/nds/v1.ts';
 import { bookinfoInstances } from '../../../../simulation/bookinfo.ts';
 import { bookinfoFiles, type Files, Mesh, type ProxySpec, SimulatedProxy } from '../../../../simulation/traffic.ts';
 
@@ -24,6 +25,7 @@ const TYPES: Readonly<Record<string, readonly [string, MessageType<unknown>]>> =
   RDS: [urls.ROUTE, RouteConfiguration],
   CDS: [urls.CLUSTER, Cluster],
   EDS: [urls.ENDPOINT, ClusterLoadAssignment],
+  NDS: [urls.NAME_TABLE, NameTable],
 };
 
 interface GoldenCase {

@@ -6,7 +6,15 @@ import { type FieldRow, fieldTable } from '../../../../../src/control/translate/
 const GOLDEN = join(import.meta.dirname, '../../../../golden/translate/istio-fields.txt');
 /** The API's own list, where the steering folder is there. */
 const API = '/work/shared/data/istio-fields.tsv';
-const RESOURCES = ['VirtualService', 'DestinationRule', 'Gateway', 'ServiceEntry', 'WorkloadEntry', 'Sidecar'];
+const RESOURCES = [
+  'VirtualService',
+  'DestinationRule',
+  'Gateway',
+  'PeerAuthentication',
+  'ServiceEntry',
+  'WorkloadEntry',
+  'Sidecar',
+];
 
 interface ApiRow {
   readonly step: number;

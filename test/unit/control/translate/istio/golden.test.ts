@@ -12,7 +12,16 @@ import { readObjects } from '../../../../../src/control/source/files/yaml.ts';
  * `Shows: routes, findings` limits the output to those parts.
  */
 const FOLDER = join(import.meta.dirname, '../../../../golden/translate/istio');
-const PARTS = ['services', 'workloads', 'routes', 'policies', 'gateways', 'rateLimits', 'findings'];
+const PARTS = [
+  'services',
+  'workloads',
+  'routes',
+  'policies',
+  'gateways',
+  'peerAuthentications',
+  'rateLimits',
+  'findings',
+];
 
 describe('golden translations of Istio objects', () => {
   const files = readdirSync(FOLDER).sort();

@@ -119,7 +119,7 @@ describe('istio_requests_total', () => {
   });
 
   test.each([
-    ['TLS does not tell that the client was known', 'INBOUND', 'TLSv1.3', 'unknown'],
+    ['TLS without a certificate of the client’s', 'INBOUND', 'TLSv1.3', 'none'],
     ['plain text inbound', 'INBOUND', '', 'none'],
     ['outbound', 'OUTBOUND', '', 'unknown'],
   ] as const)('connection_security_policy: %s', (_, direction, tls, policy) => {

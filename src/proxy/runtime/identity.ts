@@ -1,0 +1,177 @@
+import { readFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { messageOf } from '../../base/errors.ts';
+import { type SpiffeIdentity, spiffeId } from '../../base/spiffe.ts';
+import type { CertificateValidation, UpstreamTlsConfig } from '../../model/tls.ts';
+import { createCertificate } from '../../xds/client/ca-client.ts';
+import type { Dial, Dialled } from '../../xds/client/dial.ts';
+import { parseTarget } from '../../xds/client/grpc-transport.ts';
+import { WorkloadIdentity } from '../identity/workload-identity.ts';
+import { UpstreamTls } from '../upstream/tls.ts';
+import type { ProxyEnvironment } from './environment.ts';
+
+/** Where a server of the control plane is, and whether it is spoken to by TLS. */
+export interface SecureTarget {
+  /** `host:port` */
+  readonly address: string;
+  readonly secure: boolean;
+}
+
+/** Who the proxy is, and who certifies that. */
+export interface IdentitySettings {
+  readonly id: SpiffeIdentity;
+  readonly ca: SecureTarget;
+  /** The control server's xDS; by TLS it is proved there too who calls. */
+  readonly control: SecureTarget;
+  /** File of a bearer token, read anew for each call; '' none. */
+  readonly tokenPath: string;
+  /** File of the roots that the control plane is verified against; '' none. */
+  readonly rootsPath: string;
+  /** Life of a certificate that is asked for, in seconds; 0: what the CA gives. */
+  readonly ttlS: number;
+}
+
+const CONNECT_MS = 10_000;
+
+/** The identity of a proxy put together: its certificates, and the way to those who ask for proof of it. */
+export class ProxyIdentity {
+  readonly #settings: IdentitySettings;
+  readonly #env: ProxyEnvironment;
+  readonly workload: WorkloadIdentity;
+  /** By host. */
+  readonly #contexts = new Map<string, UpstreamTls>();
+  readonly #unwatch: () => void;
+
+  constructor(settings: IdentitySettings, env: ProxyEnvironment) {
+    this.#settings = settings;
+    this.#env = env;
+    const { rootsPath } = settings;
+    this.workload = new WorkloadIdentity({
+      id: settings.id,
+      certify: (csr) => this.#certify(csr),
+      moreRoots: () => (rootsPath === '' ? '' : readFileSync(rootsPath, 'utf8')),
+      publish: (secrets) => env.tls.secrets.updateOwn(secrets),
+      clock: env.clock,
+      random: env.random,
+      log: env.log.child('identity'),
+    });
+    this.#unwatch = rootsPath === '' ? () => {} : env.tls.files.watch([rootsPath], [], this.workload.refreshRoots);
+  }
+
+  get principal(): string {
+    return spiffeId(this.#settings.id);
+  }
+
+  /** How ADS is connected to; undefined: as anybody does, in plain text. */
+  get adsDial(): Dial | undefined {
+    const { control } = this.#settings;
+    return control.secure ? (target, ready, failed) => this.#dial(target, true, ready, failed) : undefined;
+  }
+
+  start(): void {
+    this.workload.start();
+  }
+
+  close(): void {
+    this.workload.close();
+    this.#unwatch();
+    for (const tls of this.#contexts.values()) tls.close();
+  }
+
+  async #certify(csr: string): Promise<readonly string[]> {
+    const { ca, ttlS } = this.#settings;
+    const connection = await new Promise<Dialled>((resolve, reject) => {
+      this.#dial(ca.address, ca.secure, resolve, reject);
+    });
+    const { authority } = parseTarget(ca.address);
+    return createCertificate({ connection, authority, clock: this.#env.clock, csr, validityS: ttlS });
+  }
+
+  #dial(target: string, secure: boolean, ready: (one: Dialled) => void, failed: (error: Error) => void): () => void {
+    const address = parseTarget(target);
+    const host = 'host' in address ? address.host : '';
+    let metadata: Dialled['metadata'];
+    try {
+      metadata = this.#credentials(secure || isLoopback(host));
+    } catch (error) {
+      queueMicrotask(() => failed(new Error(`the token cannot be read: ${messageOf(error)}`)));
+      return () => {};
+    }
+    const socket =
+      'path' in address
+        ? connect({ path: address.path })
+        : secure
+          ? this.#tlsOf(host).connect({ host, port: address.port, noDelay: true }, target, { sni: host, san: host })
+          : connect({ host, port: address.port, noDelay: true });
+    const timer = this.#env.clock.after(CONNECT_MS, () =>
+      socket.destroy(new Error(`no connection within ${CONNECT_MS / 1000} s`)),
+    );
+    const fail = (error: Error): void => {
+      timer.cancel();
+      failed(error);
+    };
+    socket.once('error', fail);
+    // Nothing is written before the other end has been verified: the token is for it alone.
+    socket.once(secure && 'encrypted' in socket ? 'secureConnect' : 'connect', () => {
+      timer.cancel();
+      if (socket.destroyed) return;
+      socket.off('error', fail);
+      ready({ socket, secure, metadata });
+    });
+    return () => {
+      timer.cancel();
+      socket.off('error', fail);
+      socket.on('error', () => {});
+      socket.destroy();
+    };
+  }
+
+  #credentials(confidential: boolean): Dialled['metadata'] {
+    const { tokenPath } = this.#settings;
+    if (tokenPath === '' || !confidential) return [];
+    return [['authorization', `Bearer ${readFileSync(tokenPath, 'utf8').trim()}`]];
+  }
+
+  #tlsOf(host: string): UpstreamTls {
+    let tls = this.#contexts.get(host);
+    if (tls === undefined) {
+      tls = new UpstreamTls(configFor(host, this.#settings.rootsPath), `control plane ${host}`, this.#env.tls);
+      this.#contexts.set(host, tls);
+    }
+    return tls;
+  }
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || host.startsWith('127.');
+}
+
+function configFor(host: string, rootsPath: string): UpstreamTlsConfig {
+  const given: CertificateValidation = {
+    trustedCa: { kind: 'file', path: rootsPath },
+    systemRoots: false,
+    crl: null,
+    watchedDirectory: '',
+    hashes: [],
+    spki: [],
+    sans: [],
+    allowExpired: false,
+    acceptUntrusted: false,
+    maxDepth: null,
+    trustDomains: null,
+  };
+  return {
+    common: {
+      minVersion: 'TLSv1.2',
+      maxVersion: 'TLSv1.3',
+      ciphers: ['ECDHE-ECDSA-AES128-GCM-SHA256', 'ECDHE-RSA-AES128-GCM-SHA256'],
+      curves: ['X25519', 'P-256'],
+      signatureAlgorithms: [],
+      certificates: [],
+      validation: { given, secret: null },
+      alpn: ['h2'],
+    },
+    sni: host,
+    maxSessionKeys: 0,
+  };
+}

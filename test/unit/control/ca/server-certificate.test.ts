@@ -1,0 +1,32 @@
+import { expect, it } from 'vitest';
+import { silentLogger } from '../../../../src/base/log.ts';
+import { CertificateAuthority } from '../../../../src/control/ca/authority.ts';
+import { newRoot } from '../../../../src/control/ca/root.ts';
+import { ServerCertificate } from '../../../../src/control/ca/server-certificate.ts';
+import { manualClock } from '../../../support/clock.ts';
+import { authorityOptions, DAY_MS, MemoryStore, x509 } from './support.ts';
+
+it('the control server has a certificate of its own CA, renewed at half its life and when the roots change', async () => {
+  const clock = manualClock();
+  const store = new MemoryStore();
+  const ca = new CertificateAuthority(authorityOptions({ clock, store }));
+  await ca.start();
+  const own = new ServerCertificate(ca, ['remora-control.remora-system.svc'], clock, silentLogger(clock));
+  const serials: string[] = [];
+  const note = () => serials.push(x509(own.current.value.cert).serialNumber);
+  note();
+  own.current.subscribe(note);
+  const leaf = x509(own.current.value.cert);
+  expect(leaf.checkHost('remora-control.remora-system.svc')).toBeDefined();
+  expect(leaf.verify(x509(own.current.value.roots).publicKey)).toBe(true);
+  clock.advance(DAY_MS / 2);
+  expect(serials).toHaveLength(2);
+  store.stored = { files: newRoot('cluster.local', clock.wall()), version: '7' };
+  clock.advance(30_000);
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(new Set(serials).size).toBe(3);
+  expect(x509(own.current.value.cert).verify(x509(own.current.value.roots).publicKey)).toBe(true);
+  own.close();
+  await ca.close();
+  expect(clock.pending).toBe(0);
+});
