@@ -46,5 +46,6 @@ USER 1337:1337
 WORKDIR /app
 ENV NODE_ENV=production
 # The flags are those of src/cli/process.ts, which says why.
-ENTRYPOINT ["node", "--no-concurrent-recompilation", "--min-semi-space-size=4", "/app/dist/remora.js"]
+ENTRYPOINT ["node", "--no-concurrent-recompilation", "--min-semi-space-size=4", "--semi-space-growth-factor=1", \
+  "--max-inlined-bytecode-size-cumulative=3000", "--no-async-context-frame", "/app/dist/remora.js"]
 CMD ["--help"]

@@ -25,9 +25,21 @@ const common = {
 
 await build({
   ...common,
-  entryPoints: { remora: 'src/cli/remora.ts' },
+  // The worker is one of the threads that serve, beside the chunks that it shares.
+  entryPoints: { remora: 'src/cli/remora.ts', worker: 'src/proxy/runtime/worker.ts' },
   splitting: true,
   chunkNames: 'chunks/[name]-[hash]',
+  outdir: 'dist',
+});
+// A proxy by itself: one file of classic script, whose compiled code .ci/precompile.mjs keeps beside it. It is evaluated
+// as a function that is given these two.
+await build({
+  ...common,
+  banner: {},
+  entryPoints: { proxy: 'src/cli/proxy-bundle.ts' },
+  format: 'cjs',
+  define: { 'import.meta.url': 'bundleUrl' },
+  outExtension: { '.js': '.cjs' },
   outdir: 'dist',
 });
 await build({

@@ -23,8 +23,9 @@ step('xds-types', ['src/xds/proto', 'package-lock.json'], 'src/xds/proto/gen/tab
   console.error('remora: generating xDS message types …');
   run(node, ['src/xds/proto/generate.ts']);
 });
-step('bundles', ['src', '.ci/bundle.mjs', 'package-lock.json'], 'dist/remora.js', () => {
+step('bundles', ['src', '.ci/bundle.mjs', '.ci/precompile.mjs', 'package-lock.json'], 'dist/remora.js', () => {
   run(node, ['.ci/bundle.mjs']);
+  run(node, ['.ci/precompile.mjs']);
 });
 
 function step(name, inputs, product, work) {

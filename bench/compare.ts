@@ -1,47 +1,64 @@
 /**
- * Two commits side by side: `node bench/compare.ts A B [--rounds N] [--seconds S]`. Each is built in a folder
- * of its own; the small scenario runs on both in turn. `.` means the working tree as it is, changes included.
+ * Two commits side by side: `node bench/compare.ts A B [--only NAMES] [--rounds N] [--seconds S]`. Each is built in a
+ * folder of its own; the scenarios (small, if none is named) run on both in turn. `.` means the working tree as it is,
+ * changes included; a name that ends in `.js` is a bundle that is built already.
  */
-import { cpSync, mkdirSync, symlinkSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { cpSync, existsSync, mkdirSync, symlinkSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { SMALL } from './load/small.ts';
+import { body1m } from './load/body-1m.ts';
+import { features } from './load/features.ts';
+import { small } from './load/small.ts';
+import { handshakes, tls } from './load/tls.ts';
+import { upload1m } from './load/upload-1m.ts';
 import type { Peer } from './rivals/peer.ts';
 import { remora } from './rivals/remora.ts';
 import { autocannon, findWrk } from './support/load.ts';
-import { measureLoad } from './support/measure.ts';
 import { run, runToEnd, temporaryFolder } from './support/processes.ts';
 import { NODE, ROOT } from './support/programs.ts';
 import { median, type Report, render, spread } from './support/report.ts';
 
-const USAGE =
-  'usage: node bench/compare.ts A B [--rounds N] [--seconds S]; A and B are commits, or . for the working tree';
+const SCENARIOS = [small, features, body1m, upload1m, tls, handshakes];
+
+const USAGE = `usage: node bench/compare.ts A B [--only NAMES] [--rounds N] [--seconds S]
+A and B are commits, . for the working tree, or built bundles (*.js); scenarios: ${SCENARIOS.map(({ name }) => name).join(', ')}`;
 
 await runToEnd(async () => {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { rounds: { type: 'string', default: '5' }, seconds: { type: 'string', default: '5' } },
+    options: {
+      only: { type: 'string', default: 'small' },
+      rounds: { type: 'string', default: '5' },
+      seconds: { type: 'string', default: '5' },
+    },
   });
   if (positionals.length !== 2) throw new Error(USAGE);
-  const peers = [await build(positionals[0]!, 'A'), await build(positionals[1]!, 'B')];
-  const report = await measureLoad(
-    { ...SMALL, bars: [] },
-    {
-      peers,
-      load: findWrk() ?? autocannon,
-      rounds: Number(values.rounds),
-      seconds: Number(values.seconds),
-      progress: (text) => {
-        if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`);
-      },
+  const scenarios = values.only.split(',').map((name) => {
+    const found = SCENARIOS.find((scenario) => scenario.name === name);
+    if (found === undefined) throw new Error(USAGE);
+    return found;
+  });
+  const settings = {
+    peers: [await build(positionals[0]!, 'A'), await build(positionals[1]!, 'B')],
+    load: findWrk() ?? autocannon,
+    rounds: Number(values.rounds),
+    seconds: Number(values.seconds),
+    progress: (text: string) => {
+      if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`);
     },
-  );
-  if (process.stderr.isTTY) process.stderr.write('\r\x1b[K');
-  process.stdout.write(`${render(report)}${ratios(report)}\n`);
+  };
+  for (const scenario of scenarios) {
+    const report = { ...(await scenario.run(settings)), bars: [] };
+    if (process.stderr.isTTY) process.stderr.write('\r\x1b[K');
+    process.stdout.write(`${render(report)}${ratios(report)}\n`);
+  }
 });
 
 /** The bundle of a revision. Taken out by `git archive`: nothing of it stays in `.git` when this is cut short. */
 async function build(revision: string, letter: string): Promise<Peer> {
+  if (revision.endsWith('.js')) {
+    return remora({ name: `${letter} ${revision}`, bundle: resolve(revision), compileCache: temporaryFolder() });
+  }
   const folder = join(temporaryFolder(), 'tree');
   mkdirSync(folder);
   let label = revision;
@@ -64,6 +81,8 @@ async function build(revision: string, letter: string): Promise<Peer> {
   // Not .ci/setup.mjs: its stamps lie in node_modules, which is this checkout's.
   await run([NODE, join(folder, 'src/xds/proto/generate.ts')], folder);
   await run([NODE, join(folder, '.ci/bundle.mjs')], folder);
+  const precompile = join(folder, '.ci/precompile.mjs');
+  if (existsSync(precompile)) await run([NODE, precompile], folder);
   return remora({
     name: `${letter} ${label}`,
     bundle: join(folder, 'dist/remora.js'),

@@ -18,6 +18,7 @@ import { small } from './load/small.ts';
 import { startup } from './load/startup.ts';
 import { handshakes, tls } from './load/tls.ts';
 import { upload1m } from './load/upload-1m.ts';
+import { workers } from './load/workers.ts';
 import type { Peer } from './rivals/peer.ts';
 import { peers as allPeers } from './rivals/peers.ts';
 import { autocannon, findWrk, type Load } from './support/load.ts';
@@ -38,6 +39,7 @@ const SCENARIOS: readonly Scenario[] = [
   activeConnections,
   routeTables,
   bookinfo,
+  workers,
   startup,
 ];
 

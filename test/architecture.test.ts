@@ -143,6 +143,7 @@ const MATRIX: Matrix = {
     'proxy/filters',
     'proxy/forward',
     'proxy/telemetry',
+    { to: 'proxy/matcher', only: /\/cidr\.ts$/, why: 'address ranges, which RBAC shares' },
   ],
   'proxy/listener': [
     { to: 'proxy/io', only: /\/listen-sockets\.ts$/, why: 'listening sockets that outlive the process' },

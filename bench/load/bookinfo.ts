@@ -33,8 +33,8 @@ async function run(settings: Settings): Promise<Report> {
         const { answered, failed } = await load.run(port, 64, seconds, ask);
         if (answered === 0) throw new Error(`${peer.name} answered nothing. ${child.complaint()}`);
         const cpu = (cpuMicros(child.pid) - before) / answered;
-        const { rss, peak } = memory(child.pid);
-        return { first, idleRss, rss, peakRss: peak, cpu, failed };
+        const { rss, peak, anonymous, proportional } = memory(child.pid);
+        return { first, idleRss, rss, peakRss: peak, anonymous, proportional, cpu, failed };
       }),
     );
     return {
@@ -44,6 +44,8 @@ async function run(settings: Settings): Promise<Report> {
         { metric: 'rss', title: 'RSS after load MB', digits: 0 },
         { metric: 'idleRss', title: 'idle', digits: 0 },
         { metric: 'peakRss', title: 'peak', digits: 0 },
+        { metric: 'anonymous', title: 'of it anonymous', digits: 0 },
+        { metric: 'proportional', title: 'PSS', digits: 0 },
         { metric: 'first', title: 'first answer ms', digits: 0 },
         { metric: 'cpu', title: 'CPU µs/request', digits: 1 },
       ],

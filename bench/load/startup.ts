@@ -1,4 +1,6 @@
-import type { Peer } from '../rivals/peer.ts';
+import { cpSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import type { Peer, Site } from '../rivals/peer.ts';
 import { firstAnswer } from '../support/ask.ts';
 import { type Scenario, type Settings, withProxy } from '../support/measure.ts';
 import { smallBody, startOrigin } from '../support/origin.ts';
@@ -13,7 +15,7 @@ const STARTS = 10;
 export const startup: Scenario = { name: 'startup', run };
 
 async function run({ peers, progress }: Settings): Promise<Report> {
-  const subjects = peers.filter(({ name }) => name !== 'http-proxy').flatMap(withCold);
+  const subjects = peers.filter(({ name }) => name !== 'http-proxy').flatMap(withPlain);
   subjects.push(bareNode());
   const series = subjects.map(({ name }): Series => ({ peer: name, samples: { first: [], cpu: [], rss: [] } }));
   const origin = await startOrigin(smallBody.length);
@@ -50,12 +52,20 @@ async function run({ peers, progress }: Settings): Promise<Report> {
   };
 }
 
-/** Remora twice: with code compiled by an earlier start, as on every start but the first, and without. */
-function withCold(peer: Peer): Peer[] {
+/** Remora three times: as it ships; with code that an earlier start compiled, as other verbs start; and with none. */
+function withPlain(peer: Peer): Peer[] {
   if (peer.name !== 'remora') return [peer];
+  const folder = temporaryFolder();
+  const command = (site: Site): readonly string[] =>
+    peer.command(site).map((word) => {
+      if (basename(word) !== 'remora.js') return word;
+      cpSync(dirname(word), folder, { recursive: true, filter: (file) => !file.endsWith('.cache') });
+      return join(folder, 'remora.js');
+    });
   return [
-    { ...peer, env: { ...peer.env, NODE_COMPILE_CACHE: temporaryFolder() } },
-    { ...peer, name: 'remora, no cache', env: { ...peer.env, NODE_DISABLE_COMPILE_CACHE: '1' } },
+    peer,
+    { ...peer, command, name: 'remora, compile cache', env: { ...peer.env, NODE_COMPILE_CACHE: temporaryFolder() } },
+    { ...peer, command, name: 'remora, no cache', env: { ...peer.env, NODE_DISABLE_COMPILE_CACHE: '1' } },
   ];
 }
 

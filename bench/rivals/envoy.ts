@@ -2,7 +2,7 @@ import { writeBootstrap } from '../support/bootstrap.ts';
 import { findEnvoy } from '../support/programs.ts';
 import type { Peer } from './peer.ts';
 
-/** Envoy with the bootstrap that Remora gets, letter for letter, and one worker thread. */
+/** Envoy with the bootstrap that Remora gets, letter for letter, and one worker thread where nothing else is asked. */
 export function envoy(): Peer {
   const program = findEnvoy();
   return {
@@ -11,9 +11,20 @@ export function envoy(): Peer {
     hasFeatures: true,
     hasTls: true,
     hasControl: true,
+    hasWorkers: true,
     version: [program ?? '', '--version'],
     command(site) {
-      return [program!, '-c', writeBootstrap(site), '--concurrency', '1', '--disable-hot-restart', '-l', 'error'];
+      const concurrency = String(site.workers ?? 1);
+      return [
+        program!,
+        '-c',
+        writeBootstrap(site),
+        '--concurrency',
+        concurrency,
+        '--disable-hot-restart',
+        '-l',
+        'error',
+      ];
     },
   };
 }

@@ -15,6 +15,8 @@ export interface Site {
   readonly table?: RouteTable;
   /** Downstream connections that must fit, where that is to be configured; 4,000 when absent. */
   readonly connections?: number;
+  /** How many threads serve; absent: the peer's own choice on one core. */
+  readonly workers?: number;
   /** Port of a control server that gives the config; absent: all config is in files. */
   readonly control?: number;
 }
@@ -49,6 +51,10 @@ export interface Peer {
   readonly hasTls?: boolean;
   /** Takes its config from a control server when {@link Site.control} says so. */
   readonly hasControl?: boolean;
+  /** Does what {@link Site.workers} asks. */
+  readonly hasWorkers?: boolean;
+  /** It is to have the cores that the bench has for several workers. */
+  readonly workers?: number;
   readonly env?: Readonly<Record<string, string>>;
   /** Writes its config and answers its command line. The command's process, with its children, is the proxy. */
   command(site: Site): readonly string[];

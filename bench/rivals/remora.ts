@@ -22,6 +22,7 @@ export function remora(options: RemoraOptions = {}): Peer {
     hasFeatures: true,
     hasTls: true,
     hasControl: true,
+    hasWorkers: true,
     env: options.compileCache === undefined ? {} : { NODE_COMPILE_CACHE: options.compileCache },
     version: [NODE, bundle, '--version'],
     command(site) {
@@ -35,6 +36,8 @@ export function remora(options: RemoraOptions = {}): Peer {
         writeBootstrap(site),
         '--log-level',
         'warning',
+        // A build of an earlier day does not know it.
+        ...(site.workers === undefined ? [] : ['--concurrency', String(site.workers)]),
       ];
     },
   };

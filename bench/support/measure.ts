@@ -4,7 +4,7 @@ import { firstAnswer, freePort, pause } from './ask.ts';
 import type { Ask, Load } from './load.ts';
 import { startOrigin } from './origin.ts';
 import { cpuMicros, memory } from './proc.ts';
-import { type Child, PROXY_CORE, start, stop, temporaryFolder } from './processes.ts';
+import { type Child, PROXY_CORE, start, stop, temporaryFolder, WORKER_CORES } from './processes.ts';
 import type { Bar, Column, Report, Series } from './report.ts';
 
 export interface Settings {
@@ -151,7 +151,7 @@ export async function withProxy<T>(
   const argv = peer.command(site);
   const startedAt = performance.now();
   const child = start(peer.name, argv, {
-    core: PROXY_CORE,
+    core: peer.workers === undefined ? PROXY_CORE : WORKER_CORES,
     ...(peer.env === undefined ? {} : { env: peer.env }),
     ...(peer.logsToStdout ? { stdoutFile: join(folder, 'access.log') } : {}),
   });

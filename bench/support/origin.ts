@@ -48,7 +48,7 @@ function nginxOrigin(nginx: string, port: number, bytes: number, tls: boolean): 
     nginx,
     folder,
     `server {
-      listen 127.0.0.1:${port} ${tls ? 'ssl ' : ''}backlog=1024;
+      listen 127.0.0.1:${port} ${tls ? 'ssl ' : ''}backlog=4096;
       ${tls ? `ssl_certificate ${CERTIFICATE}; ssl_certificate_key ${KEY};` : ''}
       location / { default_type application/json; ${location} }
     }`,

@@ -11,12 +11,15 @@ export const PROXY_CORE = 0;
 /** Load, backend and this process share the others; with two cores, the one other. */
 export const LOAD_CORE = CORES > 1 ? 1 : 0;
 export const BACKEND_CORE = CORES > 2 ? 2 : LOAD_CORE;
+/** A proxy with several workers has these; with fewer than four cores, the load has a part of them. */
+export const WORKER_CORES = CORES > 3 ? `${PROXY_CORE},3` : `0-${LOAD_CORE}`;
 
 const taskset = CORES > 1 ? findProgram('taskset') : null;
 export const PINNED = taskset !== null;
 
 export interface SpawnOptions {
-  readonly core: number;
+  /** One, or a list of them as taskset takes it. */
+  readonly core: number | string;
   readonly env?: Readonly<Record<string, string>>;
   /** File for the child's stdout; absent: kept in memory for `output`. */
   readonly stdoutFile?: string;

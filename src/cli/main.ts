@@ -1,33 +1,10 @@
 import { Command } from 'commander';
 import { ConfigError, errorCode, messageOf } from '../base/errors.ts';
+import type { Verbs } from './verbs.ts';
 import { VERSION } from './version.ts';
 
-/**
- * The verbs. Each is loaded only when it is asked for: a proxy must not pay, in time or memory, for the
- * control server or the demo.
- */
-const VERBS: Readonly<Record<string, () => Promise<Command>>> = {
-  proxy: async () =>
-    process.argv.includes('--hot-restart')
-      ? (await import('./hot-restart.ts')).supervisorCommand()
-      : (await import('./proxy.ts')).proxyCommand(),
-  control: async () => (await import('./control.ts')).controlCommand(),
-  inject: async () => (await import('./inject.ts')).injectCommand(),
-  run: async () => (await import('./run.ts')).runCommand(),
-  iptables: async () => (await import('./iptables/index.ts')).iptablesCommand(),
-  install: async () => (await import('./install/index.ts')).installCommand(),
-  wait: async () => (await import('./wait.ts')).waitCommand(),
-  drain: async () => (await import('./drain.ts')).drainCommand(),
-  gateway: async () => (await import('./gateway.ts')).gatewayCommand(),
-  demo: async () => (await import('./demo/index.ts')).demoCommand(),
-  explain: async () => (await import('./explain/index.ts')).explainCommand(),
-  analyze: async () => (await import('./analyze.ts')).analyzeCommand(),
-  elect: async () => (await import('./elect.ts')).electCommand(),
-  status: async () => (await import('./status.ts')).statusCommand(),
-};
-
 /** Reads argv, runs one verb. Errors are one line on stderr: exit 2 for bad config, 1 for everything else. */
-export async function main(): Promise<void> {
+export async function main(verbs: Verbs): Promise<void> {
   const program = new Command('remora')
     .description('A service mesh: data plane and control server')
     .version(VERSION)
@@ -35,7 +12,8 @@ export async function main(): Promise<void> {
     .enablePositionalOptions();
   process.stdout.on('error', stopAtClosedPipe);
   try {
-    for (const load of verbsFor(process.argv[2])) program.addCommand((await load()).copyInheritedSettings(program));
+    for (const load of verbsFor(verbs, process.argv[2]))
+      program.addCommand((await load()).copyInheritedSettings(program));
     await program.parseAsync();
   } catch (error) {
     process.exitCode = error instanceof ConfigError ? 2 : 1;
@@ -60,7 +38,7 @@ function stopAtClosedPipe(error: Error): void {
 }
 
 /** The verb that was asked for, or all of them: for help, and to suggest one for a name that is none. */
-function verbsFor(name: string | undefined): (() => Promise<Command>)[] {
-  const one = name !== undefined && Object.hasOwn(VERBS, name) ? VERBS[name] : undefined;
-  return one === undefined ? Object.values(VERBS) : [one];
+function verbsFor(verbs: Verbs, name: string | undefined): (() => Promise<Command>)[] {
+  const one = name !== undefined && Object.hasOwn(verbs, name) ? verbs[name] : undefined;
+  return one === undefined ? Object.values(verbs) : [one];
 }

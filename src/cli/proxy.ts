@@ -14,6 +14,7 @@ import { Proxy } from '../proxy/runtime/server.ts';
 import { type Bootstrap, readBootstrap } from '../xds/bootstrap/bootstrap.ts';
 import { describeProblems } from '../xds/bootstrap/document.ts';
 import { proxyBootstrap } from '../xds/bootstrap/proxy-bootstrap.ts';
+import { concurrencyOf, MAX_CONCURRENCY } from './concurrency.ts';
 import { type IdentityFlags, identityMetadata, identitySettings, secureTarget } from './identity.ts';
 import { type PodIdentity, podIdentity } from './pod-identity.ts';
 import { collectStart, onStop, trimMemory } from './process.ts';
@@ -42,6 +43,7 @@ interface ProxyFlags extends IdentityFlags {
   readonly health?: SocketAddress;
   readonly prometheus?: SocketAddress;
   readonly dns?: readonly SocketAddress[];
+  readonly concurrency?: number;
   readonly drainTimeS: number;
   readonly drainStrategy: DrainStrategy;
   readonly terminationGracePeriodS: number;
@@ -76,6 +78,11 @@ export function proxyCommand(): Command {
     .option('--bind <address>', 'address that gateway listeners bind')
     .option('--admin <address>', 'admin address', parseAddress, { host: '127.0.0.1', port: 15000 })
     .option('--drain-time-s <seconds>', 'how long clients are asked to leave, whatever drains', seconds, 600)
+    .option(
+      '--concurrency <number>',
+      'threads that serve; 0: one for each processor, whatever the limits; without: the CPU limit, for a sidecar 2 at most',
+      concurrency,
+    )
     .addOption(
       new Option('--drain-strategy <name>', 'ask connection after connection over the drain time, or all at once')
         .choices(['gradual', 'immediate'])
@@ -143,6 +150,7 @@ async function runProxy(flags: ProxyFlags): Promise<void> {
     bootstrapText: text,
     logLevel: logRoot,
     quit: () => quit(),
+    concurrency: concurrencyOf(flags.concurrency, bootstrap.node.id),
     drain: { timeMs: flags.drainTimeS * 1000, strategy: flags.drainStrategy },
     ...(hotRestart === null ? {} : { hotRestart }),
     ...appBeside(),
@@ -284,6 +292,13 @@ export function appAddress(pod: Pick<PodIdentity, 'ip' | 'interception'> | null)
 
 function seconds(text: string): number {
   if (!/^\d{1,6}$/.test(text)) throw new InvalidArgumentError('must be a whole number of seconds');
+  return Number(text);
+}
+
+function concurrency(text: string): number {
+  if (!/^\d{1,3}$/.test(text) || Number(text) > MAX_CONCURRENCY) {
+    throw new InvalidArgumentError(`must be a whole number up to ${MAX_CONCURRENCY}`);
+  }
   return Number(text);
 }
 

@@ -33,8 +33,14 @@ export interface VirtualHost extends HeaderMutations {
   readonly fallback?: true;
 }
 
-/** Per-filter config by the filter's name; `config` is the filter's own decoded per-route type, null when only `disabled` is said. */
-export type PerFilterConfig = ReadonlyMap<string, { readonly config: unknown; readonly disabled: boolean }>;
+/**
+ * Per-filter config by the filter's name; `config` is the own decoded per-route type of a filter of that kind, null
+ * when only `disabled` is said.
+ */
+export type PerFilterConfig = ReadonlyMap<
+  string,
+  { readonly config: unknown; readonly disabled: boolean; readonly kind?: string }
+>;
 
 export interface Route extends HeaderMutations {
   readonly name: string;

@@ -49,7 +49,7 @@ export interface OwnListener {
 }
 
 /** `control`: `127.0.0.1:port` of the plane. */
-export function planeProxy(control: string, mode: 'sotw' | 'delta', own?: OwnListener): PlaneProxy {
+export function planeProxy(control: string, mode: 'sotw' | 'delta', own?: OwnListener, concurrency = 1): PlaneProxy {
   const log = new Lines();
   const bootstrap = proxyBootstrap({
     type: 'sidecar',
@@ -71,7 +71,8 @@ export function planeProxy(control: string, mode: 'sotw' | 'delta', own?: OwnLis
     random: systemRandom,
     log: new LogRoot(systemClock, (line) => log.add(line), 'debug').logger(),
     stdout: new Lines(),
-    stderr: new Lines(),
+    stderr: log,
+    concurrency,
     version: 'test',
     drain: { timeMs: 0, strategy: 'immediate' },
   });

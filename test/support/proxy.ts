@@ -7,6 +7,7 @@ import type { Snapshot } from '../../src/model/snapshot.ts';
 import type { DrainSettings } from '../../src/proxy/runtime/drain.ts';
 import { proxyDecodeContext } from '../../src/proxy/runtime/extensions.ts';
 import { Proxy } from '../../src/proxy/runtime/server.ts';
+import type { StatStore } from '../../src/proxy/telemetry/metrics/store.ts';
 import { type Bootstrap, readBootstrap } from '../../src/xds/bootstrap/bootstrap.ts';
 import { describeProblems } from '../../src/xds/bootstrap/document.ts';
 import { type RawClient, rawClient } from './client.ts';
@@ -70,9 +71,11 @@ export class TestProxy {
 
   /** A stat by its dotted name; 0 when it does not exist. */
   stat(dotted: string): number {
-    const { stats } = this.proxy.env;
-    for (const series of stats.series()) if (series.dotted === dotted) return stats.value(series.id);
-    return 0;
+    return numberOf(this.proxy.env.stats, dotted);
+  }
+  /** The same over all threads. */
+  async statOfAll(dotted: string): Promise<number> {
+    return numberOf(await this.proxy.stats(), dotted);
   }
 
   /** The bootstrap's config as the snapshot that `applier.apply` takes, with some parts changed. */
@@ -86,6 +89,11 @@ export class TestProxy {
       ...changes,
     };
   }
+}
+
+function numberOf(stats: StatStore, dotted: string): number {
+  for (const series of stats.series()) if (series.dotted === dotted) return stats.value(series.id);
+  return 0;
 }
 
 function parseLine(line: string): LogLine {
@@ -112,6 +120,16 @@ class LogCapture extends Writable {
   }
 }
 
+/** What workers say for the process's own log. */
+function lines(into: string[]): Writable {
+  return new Writable({
+    write: (chunk: Buffer, _encoding, done) => {
+      into.push(chunk.toString());
+      done();
+    },
+  });
+}
+
 /** Builds a bootstrap piece by piece; everything not said is Envoy's default. */
 export class ProxyBuilder {
   readonly #clusters: Json[] = [];
@@ -132,6 +150,7 @@ export class ProxyBuilder {
   #logFormat = LOG_FORMAT;
   #bootstrap: Json = {};
   #drain: DrainSettings | undefined;
+  #concurrency = 1;
 
   /** A static cluster of loopback ports. */
   cluster(name: string, endpoints: number | readonly number[], fields: Json = {}): this {
@@ -240,6 +259,11 @@ export class ProxyBuilder {
     this.#bootstrap = { ...this.#bootstrap, ...fields };
     return this;
   }
+  /** So many threads serve. They have the system's clock and chance. */
+  workers(count: number): this {
+    this.#concurrency = count;
+    return this;
+  }
   drain(timeMs: number, strategy: DrainSettings['strategy'] = 'gradual'): this {
     this.#drain = { timeMs, strategy };
     return this;
@@ -306,8 +330,9 @@ export class ProxyBuilder {
       random: this.#random,
       log: new LogRoot(clock, (line) => processLog.push(line), 'debug').logger(),
       stdout: output,
-      stderr: output,
+      stderr: this.#concurrency === 1 ? output : lines(processLog),
       version: 'test',
+      concurrency: this.#concurrency,
       ...(this.#drain === undefined ? {} : { drain: this.#drain }),
     });
     await proxy.start();

@@ -137,6 +137,8 @@ export class DemoMesh {
       ...['--map', `80=${this.gatewayPort}`],
       ...['--admin', '127.0.0.1:0'],
       '--explain',
+      // A mesh on one machine has others to share it with.
+      ...['--concurrency', '1'],
     ]);
   }
 

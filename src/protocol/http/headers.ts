@@ -13,7 +13,7 @@ export class Headers {
   /** The text the offsets point into; '' for a block that was not read from the wire. */
   raw = '';
   /** Four offsets a line: name start, name end, value start, value end. A removed line has name end = -1. */
-  offsets: Int32Array = new Int32Array(4 * 32);
+  offsets: Int32Array = NO_OFFSETS;
   /** Lines in `raw`, removed ones included. */
   count = 0;
   /** Added headers: name, value, name, value… in the case they are to be sent. */
@@ -33,7 +33,9 @@ export class Headers {
     this.raw = '';
     this.count = 0;
     this.trimmed = false;
-    if (this.added.length > 0) this.added.length = 0;
+    // Setting the length to 0 would free the array's memory, and the next request would allocate it again.
+    const { added } = this;
+    for (let i = added.length; i > 0; i--) added.pop();
   }
 
   /** Records a line of `raw`; for parsers. */
@@ -215,11 +217,14 @@ export class Headers {
   }
 
   #grow(): void {
-    const bigger = new Int32Array(this.offsets.length * 2);
+    const bigger = new Int32Array(Math.max(4 * 32, this.offsets.length * 2));
     bigger.set(this.offsets);
     this.offsets = bigger;
   }
 }
+
+/** Of a block that nothing was read into: most of a connection's blocks, and memory outside the heap is dear to make. */
+const NO_OFFSETS = new Int32Array(0);
 
 /** Whether `text` holds the lower-case `name` at `start`, ignoring the case of `text`. */
 function matchesAt(text: string, start: number, name: string): boolean {

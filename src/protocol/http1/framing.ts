@@ -87,16 +87,14 @@ export class HeadNotes {
   keepAliveTimeoutMs = -1;
   /** Fields that Connection nominates beyond the hop-by-hop ones we know. */
   nominated = 0;
-  /** Hop-by-hop lines: index and kind. */
-  lines: Uint16Array;
-  kinds: Uint8Array;
+  /** Hop-by-hop lines: index and kind. Arrays of up to 64 bytes lie in V8's heap, larger ones cost an allocation outside. */
+  lines = new Uint16Array(32);
+  kinds = new Uint8Array(32);
   count = 0;
   readonly #isRequest: boolean;
 
-  constructor(maxHeaders: number, isRequest: boolean) {
+  constructor(isRequest: boolean) {
     this.#isRequest = isRequest;
-    this.lines = new Uint16Array(maxHeaders);
-    this.kinds = new Uint8Array(maxHeaders);
   }
 
   reset(): void {
@@ -172,9 +170,18 @@ export class HeadNotes {
   }
 
   #hop(line: number, kind: number): void {
+    if (this.count === this.lines.length) this.#grow();
     this.lines[this.count] = line;
     this.kinds[this.count] = kind;
     this.count++;
+  }
+
+  #grow(): void {
+    const { lines, kinds } = this;
+    this.lines = new Uint16Array(lines.length * 2);
+    this.lines.set(lines);
+    this.kinds = new Uint8Array(kinds.length * 2);
+    this.kinds.set(kinds);
   }
 
   #host(bytes: Uint8Array, start: number, end: number, line: number): void {

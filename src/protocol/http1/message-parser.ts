@@ -60,7 +60,7 @@ export abstract class MessageParser<H extends RequestHead | ResponseHead> {
     this.head = head;
     this.events = events;
     this.limits = limits;
-    this.notes = new HeadNotes(limits.maxHeaders, isRequest);
+    this.notes = new HeadNotes(isRequest);
     this.#block = new HeaderBlock(head.headers, this.notes, limits.maxHeaders);
   }
 

@@ -53,9 +53,12 @@ export function helpText(routes: readonly AdminRoute[]): string {
 
 /** Query parameters; of a name that is there more than once, all values. `+` is a plus, as in Envoy. */
 export class Query {
+  /** As it came. */
+  readonly text: string;
   readonly #values = new Map<string, string[]>();
 
   constructor(text: string) {
+    this.text = text;
     for (const part of text.split('&')) {
       if (part === '') continue;
       const equals = part.indexOf('=');

@@ -1,6 +1,7 @@
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Random } from '../../base/random.ts';
+import type { SharedCounts } from '../../base/shared-counts.ts';
 import type { TimerWheel } from '../../base/timer-wheel.ts';
 import type { Headers } from '../../protocol/http/headers.ts';
 import type { RequestHead, ResponseHead } from '../../protocol/http/message.ts';
@@ -125,12 +126,26 @@ export interface FilterContext {
   readonly slot: number;
   /** The connection manager's `stat_prefix`. */
   readonly statPrefix: string;
+  /** What the filter has in common with itself in other workers; absent: this thread is the only one. */
+  readonly shared?: SharedPlace | null;
+}
+
+/** Numbers that workers share, for one place of the config: a key that begins with it is nobody else's. */
+export interface SharedPlace {
+  readonly counts: SharedCounts;
+  readonly place: string;
 }
 
 /** Envoy's runtime: flat keys to values, from the bootstrap's static layers. */
 export interface RuntimeValues {
   number(key: string, fallback: number): number;
   boolean(key: string, fallback: boolean): boolean;
+}
+
+/** A per-route config as plain data, and made of it again. */
+export interface RouteData<R = unknown> {
+  plain(config: R): unknown;
+  compile(plain: unknown, shared: SharedPlace): R;
 }
 
 /**
@@ -146,5 +161,7 @@ export interface HttpFilterType<C = unknown, R = unknown> {
   readonly routeConfigType: string;
   decode(message: unknown, problems: Problems, warnings: Problems, path: string): C;
   decodeRoute(message: unknown, problems: Problems, warnings: Problems, path: string): R;
+  /** How a route's config travels to another thread; absent: as it is, for it is plain. */
+  readonly routeData?: RouteData<R>;
   create(config: C, context: FilterContext): HttpFilter<R>;
 }

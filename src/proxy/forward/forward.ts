@@ -467,7 +467,7 @@ export class Forwarder implements AttemptOwner, PickContext, TimedForwarder {
     }
     cluster.stats.count('upstream_internal_redirect_succeeded_total');
     if (this.#retries > 0) cluster.stats.retrySucceeded();
-    const body = [...this.#body.chunks];
+    const body = this.#body.take();
     const trailers = this.#trailers;
     attempt.abort();
     this.#settle();

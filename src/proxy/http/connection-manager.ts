@@ -1,6 +1,7 @@
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Random } from '../../base/random.ts';
+import type { SharedCounts } from '../../base/shared-counts.ts';
 import type { TimerWheel } from '../../base/timer-wheel.ts';
 import type { AccessLog } from '../../model/access-log.ts';
 import type { HttpConnectionManager } from '../../model/http-connection-manager.ts';
@@ -44,6 +45,8 @@ export interface HttpEnvironment extends ForwardEnvironment {
   readonly hostRequests?: HostRequests;
   /** What is shed now; one object that changes. */
   readonly overload: OverloadState;
+  /** What workers have in common; null: this thread is the only one. */
+  readonly workers?: { readonly counts: SharedCounts } | null;
   /** Local replies say why in their bodies. */
   readonly explain: boolean;
   readonly headerMatcher: LogFilterDeps['headerMatcher'];
@@ -63,6 +66,8 @@ export interface ListenerSettings {
   readonly bypassOverload: boolean;
   /** The name of its filter chain, for the access log. */
   readonly filterChain: string;
+  /** The chain itself, for what workers share: the same text in each of them, and of no other chain. */
+  readonly place: string;
 }
 
 /** A connection manager compiled from config; shared by all connections of its filter chain. */
@@ -111,10 +116,10 @@ export class ConnectionManager {
     this.#table = tables[0] ?? NO_TABLE;
     this.filterChain = at.filterChain;
     this.#scope = env.stats.scope(`http.${config.statPrefix}`);
-    this.chain = this.#compileFilters(config.filters);
+    this.chain = this.#compileFilters(config.filters, at.place);
     this.upgradeChains = config.upgrades.every(({ filters }) => filters === null)
       ? null
-      : new UpgradeChains(config.upgrades, (filters) => this.#compileFilters(filters));
+      : new UpgradeChains(config.upgrades, (filters, type) => this.#compileFilters(filters, `${at.place} ${type}`));
     this.accessLog = env.compileAccessLogs(config.accessLog, config.statPrefix);
     this.internal = internalAddresses(config.internalAddresses);
     this.localReplies = new LocalReplies(config.localReply, env, env.explain);
@@ -142,8 +147,9 @@ export class ConnectionManager {
     this.startLog = config.accessLogFlush.onNewRequest ? this.accessLog : null;
   }
 
-  #compileFilters(filters: HttpConnectionManager['filters']): FilterChain {
+  #compileFilters(filters: HttpConnectionManager['filters'], place: string): FilterChain {
     const { env, config } = this;
+    const workers = env.workers ?? null;
     return compileChain(
       filters.map((filter, slot) => ({
         name: filter.name,
@@ -157,6 +163,7 @@ export class ConnectionManager {
           runtime: env.runtime,
           slot,
           statPrefix: config.statPrefix,
+          shared: workers === null ? null : { counts: workers.counts, place: `${place} ${nameIn(filters, slot)}` },
         }),
       })),
     );
@@ -178,6 +185,12 @@ export class ConnectionManager {
     const { stats } = this;
     this.#scope.release(() => stats.busy);
   }
+}
+
+/** A filter's name, told apart from others of the same name before it. */
+function nameIn(filters: HttpConnectionManager['filters'], slot: number): string {
+  const { name } = filters[slot]!;
+  return `${name} ${filters.slice(0, slot).filter((other) => other.name === name).length}`;
 }
 
 const NO_TABLE: RouteTableHolder = { table: null };

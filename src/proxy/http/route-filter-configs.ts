@@ -20,7 +20,7 @@ export function routeFilterConfigs(route: Configured, chain: FilterChain): Route
   const configs = chain.filters.map(({ name, disabled }) => {
     const own = route.perFilterConfig.get(name);
     if (own === undefined) return disabled ? DISABLED : ENABLED;
-    return own;
+    return { config: own.config, disabled: own.disabled };
   });
   cache.set(route, { chain, configs });
   return configs;

@@ -8,9 +8,12 @@ import type { CompiledRoute } from '../router/route.ts';
 export class UpgradeChains {
   readonly #chains = new Map<string, { readonly chain: FilterChain; readonly enabled: boolean }>();
 
-  constructor(upgrades: readonly ManagerUpgrade[], compile: (filters: ManagerUpgrade['filters'] & {}) => FilterChain) {
+  constructor(
+    upgrades: readonly ManagerUpgrade[],
+    compile: (filters: ManagerUpgrade['filters'] & {}, type: string) => FilterChain,
+  ) {
     for (const { type, enabled, filters } of upgrades) {
-      if (filters !== null) this.#chains.set(type, { chain: compile(filters), enabled });
+      if (filters !== null) this.#chains.set(type, { chain: compile(filters, type), enabled });
     }
   }
 

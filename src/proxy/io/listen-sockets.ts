@@ -5,12 +5,19 @@ import type { Server } from 'node:net';
  * the connections in its queue wait. null in its place: nobody keeps them.
  */
 export interface ListenSockets {
-  /** What `Server.listen` takes in place of an address: a socket that was kept under this key; null: there is none. */
-  take(key: string): Promise<object | null>;
+  /** What `Server.listen` takes in place of the address: a socket that was kept under this key; null: there is none. */
+  take(key: string, address: ListenAddress): Promise<object | null>;
   /** A server listens on a socket that is to be kept. */
   keep(key: string, server: Server): void;
   /** The socket is not to be listened on any more: who connects is to be refused, not to wait for nobody. */
   release(key: string): void;
+}
+
+export interface ListenAddress {
+  readonly host: string;
+  readonly port: number;
+  readonly backlog?: number;
+  readonly ipv6Only?: boolean;
 }
 
 /** What a socket is kept under: its address, and for one that the system chose, who listens on it. */
@@ -22,10 +29,10 @@ export function socketKey(name: string, { host, port }: { readonly host: string;
 export async function listenKept(
   server: Server,
   key: string,
-  address: { readonly host: string; readonly port: number; readonly backlog?: number },
+  address: ListenAddress,
   sockets: ListenSockets | null,
 ): Promise<void> {
-  const kept = sockets === null ? null : await sockets.take(key);
+  const kept = sockets === null ? null : await sockets.take(key, address);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     const listening = (): void => {

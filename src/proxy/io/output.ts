@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import { latin1 } from '../../protocol/http1/octets.ts';
-import { keep, ownBytes } from './reads.ts';
+import { hold, letGo, ownBytes } from './reads.ts';
+import { DirectWrites } from './writes.ts';
 
 /** Body bytes up to this size that follow a head in the same turn are joined to it: one string, one write. */
 const JOIN_LIMIT = 16 * 1024;
@@ -15,10 +16,18 @@ const JOIN_LIMIT = 16 * 1024;
  */
 export class Output {
   readonly #socket: Socket;
+  readonly #direct: DirectWrites;
   #text = '';
+  /** Of each buffer that was written and not reported as such yet: what the socket still needs of it, or null. */
+  readonly #writing: (Buffer | null)[] = [];
+  readonly #onWritten = (): void => {
+    const bytes = this.#writing.shift();
+    if (bytes != null) letGo(bytes);
+  };
 
   constructor(socket: Socket) {
     this.#socket = socket;
+    this.#direct = new DirectWrites(socket);
   }
 
   /** Appends latin1 text. */
@@ -35,18 +44,18 @@ export class Output {
       return;
     }
     const socket = this.#socket;
-    const bytes = start === 0 && end === chunk.length ? chunk : chunk.subarray(start, end);
+    const bytes = ownBytes(start === 0 && end === chunk.length ? chunk : chunk.subarray(start, end));
     if (text === '') {
-      socket.write(ownBytes(bytes));
+      socket.write(bytes, this.#onWritten);
     } else {
       this.#text = '';
       socket.cork();
       socket.write(text, 'latin1');
-      socket.write(ownBytes(bytes));
+      socket.write(bytes, this.#onWritten);
       socket.uncork();
     }
-    // Not all went out at once: the socket needs the bytes until it has.
-    if (socket.writableLength > 0) keep(bytes);
+    // Where not all went out at once, the socket needs the bytes until it has.
+    this.#writing.push(socket.writableLength > 0 ? hold(bytes) : null);
   }
 
   /** Enough has gathered, or is waiting in the socket, that a source should stop to see whether it gets away. */
@@ -59,7 +68,7 @@ export class Output {
     const text = this.#text;
     if (text !== '') {
       this.#text = '';
-      this.#socket.write(text, 'latin1');
+      if (!this.#direct.write(text)) this.#socket.write(text, 'latin1');
     }
     return !this.#socket.writableNeedDrain;
   }

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import type { Clock } from '../../base/clock.ts';
-import { TokenBucket } from '../../base/token-bucket.ts';
+import type { SharedCounts } from '../../base/shared-counts.ts';
+import { SharedTokenBucket, TokenBucket } from '../../base/token-bucket.ts';
 import type { SocketAddress } from '../../model/address.ts';
 import type { ConnectionRateLimit, ListenerFilter, PortPredicate, ProxyProtocol } from '../../model/listener.ts';
 import { type HttpPreface, HttpPrefaceSniffer } from '../../protocol/sniff/http-preface.ts';
@@ -44,20 +45,22 @@ export interface ListenerFilterEnvironment {
   readonly runtime: { boolean(key: string, fallback: boolean): boolean };
   /** Where a client wanted to go; null: it was not redirected, or nobody can tell. */
   originalDestination(socket: Socket): SocketAddress | null;
+  /** Numbers that workers share, for the listener of that name; null: this thread is the only one. */
+  readonly shared: { readonly counts: SharedCounts; readonly listener: string } | null;
 }
 
 export function compileListenerFilters(
   filters: readonly ListenerFilter[],
   env: ListenerFilterEnvironment,
 ): ListenerFilterStep[] {
-  return filters.map((filter) => ({
+  return filters.map((filter, i) => ({
     kind: filter.kind,
     disabled: filter.disabled === null ? null : compilePredicate(filter.disabled),
-    begin: compileBegin(filter, env),
+    begin: compileBegin(filter, i, env),
   }));
 }
 
-function compileBegin(filter: ListenerFilter, env: ListenerFilterEnvironment): ListenerFilterStep['begin'] {
+function compileBegin(filter: ListenerFilter, at: number, env: ListenerFilterEnvironment): ListenerFilterStep['begin'] {
   switch (filter.kind) {
     case 'proxy-protocol':
       return proxyProtocol(filter.proxyProtocol, env.stats);
@@ -74,7 +77,7 @@ function compileBegin(filter: ListenerFilter, env: ListenerFilterEnvironment): L
         return null;
       };
     case 'local-rate-limit':
-      return localRateLimit(filter.limit, env);
+      return localRateLimit(filter.limit, at, env);
   }
 }
 
@@ -108,9 +111,24 @@ function counters(store: StatStore, prefix: string): (name: string) => void {
 }
 
 /** Connections without a token are closed. */
-function localRateLimit(limit: ConnectionRateLimit, env: ListenerFilterEnvironment): ListenerFilterStep['begin'] {
+function localRateLimit(
+  limit: ConnectionRateLimit,
+  at: number,
+  env: ListenerFilterEnvironment,
+): ListenerFilterStep['begin'] {
   const count = counters(env.stats, `listener_local_ratelimit.${limit.statPrefix}.`);
-  const bucket = new TokenBucket(limit.maxTokens, limit.tokensPerFill, limit.fillIntervalMs);
+  const { maxTokens, tokensPerFill, fillIntervalMs } = limit;
+  const { shared } = env;
+  const bucket =
+    shared === null
+      ? new TokenBucket(maxTokens, tokensPerFill, fillIntervalMs)
+      : new SharedTokenBucket(
+          shared.counts,
+          `listener ${shared.listener} ${at}`,
+          maxTokens,
+          tokensPerFill,
+          fillIntervalMs,
+        );
   const { byDefault, runtimeKey } = limit.enabled;
   return () => {
     const enabled = runtimeKey === '' ? byDefault : env.runtime.boolean(runtimeKey, byDefault);

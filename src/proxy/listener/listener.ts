@@ -1,5 +1,6 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { messageOf } from '../../base/errors.ts';
+import { type Count, LocalCount, SharedCount, type SharedCounts } from '../../base/shared-counts.ts';
 import { formatAddress, type SocketAddress } from '../../model/address.ts';
 import type { FilterChain, Listener as ListenerConfig, NetworkFilter, TrafficDirection } from '../../model/listener.ts';
 import { type ConnectionDeparture, HttpConnection } from '../http/connection.ts';
@@ -73,6 +74,8 @@ export interface ListenerEnvironment extends TcpEnvironment, InterceptionEnviron
   readonly admission: Admission;
   /** Who keeps listening sockets for a process that takes over; null: nobody. */
   readonly sockets: ListenSockets | null;
+  /** What workers have in common; null: this thread is the only one. */
+  readonly workers?: { readonly counts: SharedCounts } | null;
   /** A listener has no connection any more. */
   listenerEmpty(): void;
   readonly runtime: {
@@ -122,6 +125,8 @@ export class Listener implements DetectionHost {
   readonly #connections = new Set<Connection>();
   /** Connections without a chain yet, the one that has waited longest first. They are in `#connections` too. */
   readonly #detections = new Set<Detection>();
+  /** Its connections, those that other workers have of it included. */
+  readonly #open: Count;
   #stats: ListenerStats;
   readonly #limitKey: string;
   readonly #interception: Interception;
@@ -143,6 +148,9 @@ export class Listener implements DetectionHost {
     this.#stats = new ListenerStats(env.stats, compiled.config.statPrefix);
     this.#limitKey = `envoy.resource_limits.listener.${this.name}.connection_limit`;
     this.#interception = new Interception(this.name, env);
+    const workers = env.workers ?? null;
+    this.#open =
+      workers === null ? new LocalCount() : new SharedCount(workers.counts.counters(`listener ${this.name}`, 1));
     this.#plan = this.#compilePlan(null);
   }
 
@@ -332,7 +340,7 @@ export class Listener implements DetectionHost {
   }
 
   #accept(socket: Socket, facts = factsOf(socket)): void {
-    if (this.#connections.size >= this.#env.runtime.number(this.#limitKey, Number.POSITIVE_INFINITY)) {
+    if (this.#open.sum >= this.#env.runtime.number(this.#limitKey, Number.POSITIVE_INFINITY)) {
       this.#stats.count('downstream_cx_overflow');
       socket.destroy();
       return;
@@ -360,6 +368,7 @@ export class Listener implements DetectionHost {
           clock: this.#env.clock,
           runtime: this.#env.runtime,
           originalDestination: (socket) => this.#interception.destinationOf(socket, this.config),
+          shared: this.#env.workers == null ? null : { counts: this.#env.workers.counts, listener: this.name },
         }),
       timeoutMs: listenerFiltersTimeoutMs,
       continueOnTimeout: continueOnListenerFiltersTimeout,
@@ -536,6 +545,7 @@ export class Listener implements DetectionHost {
 
   #add(connection: Connection): void {
     this.#connections.add(connection);
+    this.#open.take();
     this.#env.admission.opened();
     const window = this.#window ?? this.#env.drainWindow(this.config.trafficDirection);
     if (window !== null) this.#askToLeave(connection, window, true);
@@ -543,6 +553,7 @@ export class Listener implements DetectionHost {
 
   #ended(connection: Connection): void {
     if (!this.#connections.delete(connection)) return;
+    this.#open.release();
     this.#env.admission.closed();
     if (this.#connections.size > 0) return;
     this.#onEmpty?.();

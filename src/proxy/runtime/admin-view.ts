@@ -25,26 +25,31 @@ import type { StatStore } from '../telemetry/metrics/store.ts';
 import { daysLeft } from '../tls/contexts.ts';
 import { fingerprint } from '../upstream/fingerprint.ts';
 import type { SnapshotApplier } from './apply.ts';
-import { ConfigSource } from './config-source.ts';
+import { type AssignedCluster, ConfigSource } from './config-source.ts';
 import type { DrainManager } from './drain.ts';
 import type { ProxyEnvironment } from './environment.ts';
+import { memoryUse, type RunningCounts, runningCounts } from './running-counts.ts';
 import type { StaticRuntime } from './runtime-values.ts';
 
 /** What the admin view shows and works on. */
 export interface AdminViewParts {
   readonly env: ProxyEnvironment;
+  /** Where its own gauges are; absent: the environment's. */
+  readonly stats?: StatStore;
   readonly applier: SnapshotApplier;
-  readonly bootstrap: Bootstrap;
+  readonly bootstrap: Pick<Bootstrap, 'clusters' | 'node'>;
   /** The text it was read from, for `/config_dump`; '' without one. */
   readonly bootstrapText: string;
   readonly runtime: StaticRuntime;
-  readonly sinks: LogSinks;
+  readonly sinks: Pick<LogSinks, 'reopen'>;
   readonly logRoot: Pick<LogRoot, 'level'>;
   readonly version: string;
   /** The first whole config is in force. */
   readonly ready: () => boolean;
   readonly discovery: () => DynamicConfig | null;
   readonly drain: DrainManager;
+  /** How many threads serve; absent: 1. */
+  readonly concurrency?: number;
   /** Which process of a row of hot restarts this is, and when the first began (wall ms); absent: there is no row. */
   readonly restart?: { readonly epoch: number; readonly startedAt: number };
   /** Ends the process in good order. */
@@ -64,27 +69,28 @@ const STATE_NUMBERS: Readonly<Record<ServerState, number>> = {
 
 /** The running proxy, as its admin port sees it. */
 export class ProxyAdminView implements AdminView {
-  readonly stats: StatStore;
   readonly config: ConfigDumpSource;
   readonly actions: AdminActions;
   readonly #parts: AdminViewParts;
   readonly #startedAt: number;
+  /** What this view itself sets. */
+  readonly #own: StatStore;
   readonly #gauges: ServerGauges;
 
   constructor(parts: AdminViewParts) {
     const { env, bootstrap } = parts;
     this.#parts = parts;
     this.#startedAt = env.clock.now();
-    this.stats = env.stats;
-    this.#gauges = serverGauges(env.stats);
-    const epoch = this.stats.gauge('envoy_server_hot_restart_epoch', {}, 'server.hot_restart_epoch');
-    this.stats.set(epoch, parts.restart?.epoch ?? 0);
+    this.#own = parts.stats ?? env.stats;
+    this.#gauges = serverGauges(this.#own, parts.concurrency ?? 1);
+    const epoch = this.#own.gauge('envoy_server_hot_restart_epoch', {}, 'server.hot_restart_epoch');
+    this.#own.set(epoch, parts.restart?.epoch ?? 0);
     this.config = new ConfigSource({
       bootstrapText: parts.bootstrapText,
       node: bootstrap.node,
       version: parts.version,
       startedAt: env.clock.wall(),
-      clusters: env.clusters,
+      clusters: () => this.assignments(),
       discovery: parts.discovery,
     });
     this.actions = {
@@ -97,6 +103,10 @@ export class ProxyAdminView implements AdminView {
       drainListeners: (how) => parts.drain.drainListeners(how),
       quit: () => parts.quit(),
     };
+  }
+
+  get stats(): StatStore {
+    return this.#own;
   }
 
   state(): ServerState {
@@ -114,7 +124,7 @@ export class ProxyAdminView implements AdminView {
   }
 
   serverInfo(): ServerInfo {
-    const { env, bootstrap, version, drain, restart, commandLine = {} } = this.#parts;
+    const { env, bootstrap, version, drain, restart, concurrency = 1, commandLine = {} } = this.#parts;
     const uptimeMs = env.clock.now() - this.#startedAt;
     return {
       version: `remora/${version}/Clean/RELEASE/Node-${process.versions.node}`,
@@ -122,7 +132,7 @@ export class ProxyAdminView implements AdminView {
       uptimeAllMs: restart === undefined ? uptimeMs : env.clock.wall() - restart.startedAt,
       node: encodeNode(bootstrap.node, version),
       options: {
-        concurrency: 1,
+        concurrency,
         log_level: this.#parts.logRoot.level,
         service_cluster: bootstrap.node.cluster,
         service_node: bootstrap.node.id,
@@ -137,37 +147,34 @@ export class ProxyAdminView implements AdminView {
   }
 
   sample(): void {
-    const { stats } = this;
-    const { env, applier, discovery } = this.#parts;
+    const stats = this.#own;
+    const { env, discovery } = this.#parts;
     const gauges = this.#gauges;
     const memory = this.memory();
-    let active = 0;
-    let warming = 0;
-    for (const { warm } of env.clusters.clusters()) {
-      if (warm) active++;
-      else warming++;
-    }
-    let connections = 0;
-    for (const { connectionCount } of applier.listeners.values()) connections += connectionCount;
-    stats.set(gauges.daysUntilExpiry, env.tls.daysUntilExpiry() ?? NO_CERTIFICATE);
+    const counts = this.counts();
+    stats.set(gauges.daysUntilExpiry, counts.daysUntilExpiry ?? NO_CERTIFICATE);
     stats.set(gauges.live, this.state() === 'LIVE' ? 1 : 0);
     stats.set(gauges.state, STATE_NUMBERS[this.state()]);
     stats.set(gauges.uptime, Math.floor((env.clock.now() - this.#startedAt) / 1000));
     stats.set(gauges.memoryAllocated, memory.allocated);
     stats.set(gauges.memoryHeapSize, memory.heapSize);
     stats.set(gauges.memoryPhysicalSize, memory.physical);
-    stats.set(gauges.totalConnections, connections);
-    stats.set(gauges.activeClusters, active);
-    stats.set(gauges.warmingClusters, warming);
-    stats.set(gauges.activeListeners, applier.listeners.size);
-    stats.set(gauges.drainingListeners, [...applier.drainingListeners].length);
+    stats.set(gauges.totalConnections, counts.connections);
+    stats.set(gauges.activeClusters, counts.activeClusters);
+    stats.set(gauges.warmingClusters, counts.warmingClusters);
+    stats.set(gauges.activeListeners, counts.activeListeners);
+    stats.set(gauges.drainingListeners, counts.drainingListeners);
     const found = discovery();
     if (found !== null) stats.set(this.#controlPlaneConnected(), found.client.connected ? 1 : 0);
   }
 
+  protected counts(): RunningCounts {
+    return runningCounts(this.#parts);
+  }
+
   /** As in Envoy, absent where there is no control plane. */
   #controlPlaneConnected(): number {
-    return this.stats.gauge('envoy_control_plane_connected_state', {}, 'control_plane.connected_state');
+    return this.#own.gauge('envoy_control_plane_connected_state', {}, 'control_plane.connected_state');
   }
 
   clusters(): readonly ClusterView[] {
@@ -181,6 +188,11 @@ export class ProxyAdminView implements AdminView {
         outlierDetection: outlierDetection !== null,
       };
     });
+  }
+
+  /** Every cluster with its endpoints. */
+  protected assignments(): Iterable<AssignedCluster> {
+    return this.#parts.env.clusters.clusters();
   }
 
   listeners(): readonly ListenerView[] {
@@ -235,8 +247,7 @@ export class ProxyAdminView implements AdminView {
   }
 
   memory(): MemoryUse {
-    const { heapUsed, heapTotal, external, rss } = process.memoryUsage();
-    return { allocated: heapUsed + external, heapSize: heapTotal, heapFree: heapTotal - heapUsed, physical: rss };
+    return memoryUse();
   }
 
   explain(request: ExplainRequest): Explanation {
@@ -271,9 +282,9 @@ interface ServerGauges {
 }
 
 /** Those of Envoy's gauges that stock dashboards show and nothing else here sets. */
-function serverGauges(store: StatStore): ServerGauges {
+function serverGauges(store: StatStore, concurrency: number): ServerGauges {
   const gauge = (scope: string, name: string): number => store.gauge(`envoy_${scope}_${name}`, {}, `${scope}.${name}`);
-  store.set(gauge('server', 'concurrency'), 1);
+  store.set(gauge('server', 'concurrency'), concurrency);
   gauge('server', 'parent_connections');
   gauge('listener_manager', 'total_listeners_warming');
   return {

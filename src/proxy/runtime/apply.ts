@@ -299,8 +299,9 @@ export class SnapshotApplier {
         bufferLimitBytes: listener.perConnectionBufferLimitBytes,
         bypassOverload: listener.bypassOverloadManager,
         filterChain: chain?.name ?? '',
+        place: placeOf(listener, chain),
       };
-      const place = placeOf(listener, chain);
+      const { place } = settings;
       entry = { manager: new ConnectionManager(http, holders, settings, this.#env), holders, place };
       const previous = this.#managers.values().find((one) => one.place === place);
       if (previous !== undefined) staged.heirs.push({ entry, previous });

@@ -1,4 +1,5 @@
 import type { SocketAddress } from '../../model/address.ts';
+import type { Cluster as ClusterConfig } from '../../model/cluster.ts';
 import type { LoadAssignment } from '../../model/endpoint.ts';
 import { readDocument } from '../../xds/bootstrap/document.ts';
 import { encodeNode, type NodeConfig } from '../../xds/bootstrap/node.ts';
@@ -12,7 +13,12 @@ import { Listener } from '../../xds/proto/gen/envoy/config/listener/v3.ts';
 import { Secret } from '../../xds/proto/gen/envoy/extensions/transport_sockets/tls/v3.ts';
 import { Any as AnyType } from '../../xds/proto/gen/google/protobuf.ts';
 import type { ConfigDumpSource, DumpedResource, DumpedResources, DumpKind } from '../admin/view.ts';
-import type { ClusterManager } from '../upstream/manager.ts';
+
+/** A cluster, and its endpoints as it has them now. */
+export interface AssignedCluster {
+  readonly config: Pick<ClusterConfig, 'name' | 'discovery'>;
+  readonly assignment: LoadAssignment | null;
+}
 
 export interface ConfigSourceParts {
   /** The bootstrap as it was read; '' when the proxy was not started from a text. */
@@ -21,7 +27,7 @@ export interface ConfigSourceParts {
   readonly version: string;
   /** Wall time at which the bootstrap was read, ms. */
   readonly startedAt: number;
-  readonly clusters: ClusterManager;
+  clusters(): Iterable<AssignedCluster>;
   readonly discovery: () => DynamicConfig | null;
 }
 
@@ -135,7 +141,7 @@ export class ConfigSource implements ConfigDumpSource {
   /** Endpoints of clusters that do not get theirs from discovery. */
   #assignments(dynamic: ReadonlySet<string>): DumpedResource[] {
     const found: DumpedResource[] = [];
-    for (const { config, assignment } of this.#parts.clusters.clusters()) {
+    for (const { config, assignment } of this.#parts.clusters()) {
       if (assignment === null || (config.discovery.kind === 'EDS' && dynamic.has(config.discovery.serviceName)))
         continue;
       found.push({ ...this.#item(config.name, assignmentJson(config.name, assignment)), lastUpdated: 0 });

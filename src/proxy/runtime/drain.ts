@@ -31,6 +31,22 @@ export type DrainCause =
   | 'outbound termination'
   | 'hot restart';
 
+/** The worker threads of a process that has them: they have the connections, and drain as it says. */
+export interface DrainFollowers {
+  failHealthCheck(failed: boolean): void;
+  drainListeners(how: ListenerDrain): void;
+  drain(graceMs: number): Promise<void>;
+  handOver(shutdownMs: number): Promise<void>;
+  terminate(plan: TerminationPlan): Promise<void>;
+}
+
+/** `POST /drain_listeners` */
+export interface ListenerDrain {
+  readonly graceful: boolean;
+  readonly inboundOnly: boolean;
+  readonly skipExit: boolean;
+}
+
 interface Cause {
   readonly applies: (direction: TrafficDirection) => boolean;
   readonly window: DrainWindow;
@@ -56,6 +72,8 @@ export class DrainManager {
   readonly #causes = new Map<DrainCause, Cause>();
   /** The whole process takes no new connections, or soon will not. */
   #leaving = false;
+  /** Null: the connections are this thread's. */
+  followers: DrainFollowers | null = null;
   /** Those who wait for connections to end. */
   readonly #waiting = new Set<() => void>();
 
@@ -85,6 +103,7 @@ export class DrainManager {
   /** `POST /healthcheck/fail` and `/ok`. */
   failHealthCheck(failed: boolean): void {
     if (failed === this.healthCheckFailed) return;
+    this.followers?.failHealthCheck(failed);
     if (failed) this.#begin('healthcheck/fail', all, this.#window());
     else {
       this.#causes.delete('healthcheck/fail');
@@ -96,7 +115,8 @@ export class DrainManager {
    * `POST /drain_listeners`: clients are asked to leave. Listeners close at once, or when `graceful` at the end of the
    * drain time, or with `skipExit` not at all.
    */
-  drainListeners(how: { readonly graceful: boolean; readonly inboundOnly: boolean; readonly skipExit: boolean }): void {
+  drainListeners(how: ListenerDrain): void {
+    this.followers?.drainListeners(how);
     const applies = how.inboundOnly ? (direction: TrafficDirection): boolean => direction === 'INBOUND' : all;
     if (!how.inboundOnly) this.#leaving = true;
     const window = this.#window();
@@ -114,12 +134,14 @@ export class DrainManager {
     this.#leaving = true;
     const now = this.#env.clock.now();
     this.#begin('termination', all, new DrainWindow(now, 0, 'immediate'));
+    const others = this.followers?.drain(graceMs);
     for (const listener of this.#listeners(all)) {
       listener.stopAccepting();
       listener.endIdle();
     }
     await this.#until(() => this.#connections(all) === 0, now + graceMs);
     this.#cut();
+    await others;
   }
 
   /**
@@ -130,12 +152,14 @@ export class DrainManager {
     this.#leaving = true;
     const window = this.#window();
     this.#begin('hot restart', all, window);
+    const others = this.followers?.handOver(shutdownMs);
     for (const listener of this.#listeners(all)) listener.stopAccepting();
     const deadline = window.from + shutdownMs;
     await this.#until(() => this.#connections(all) === 0, Math.min(window.until, deadline));
     for (const listener of this.#listeners(all)) listener.endIdle();
     await this.#until(() => this.#connections(all) === 0, deadline);
     this.#cut();
+    await others;
   }
 
   /**
@@ -144,17 +168,21 @@ export class DrainManager {
    * listeners stay until the program beside us has closed its connections. Requests are finished; what is open at the
    * deadline is cut.
    */
-  async terminate({ acceptMs, deadlineMs }: TerminationPlan): Promise<void> {
+  async terminate(plan: TerminationPlan): Promise<void> {
     const { clock, log } = this.#env;
+    const { acceptMs, deadlineMs } = plan;
+    const others = this.followers?.terminate(plan);
     const start = clock.now();
     const deadline = start + deadlineMs;
     this.#leaving = true;
-    log.info('terminating: not ready any more, still accepting', { acceptMs, deadlineMs });
+    if (others === undefined) log.info('terminating: not ready any more, still accepting', { acceptMs, deadlineMs });
     if (acceptMs > 0) await this.#until(() => false, start + Math.min(acceptMs, deadlineMs / 2));
 
     const now = clock.now();
     const window = new DrainWindow(now, Math.min(this.#settings.timeMs, (deadline - now) / 2), this.#settings.strategy);
-    log.info('terminating: inbound clients are asked to leave', { connections: this.#connections(isServing) });
+    if (others === undefined) {
+      log.info('terminating: inbound clients are asked to leave', { connections: this.#connections(isServing) });
+    }
     this.#begin('termination', isServing, window);
     await this.#until(() => this.#connections(isServing) === 0, window.until);
     for (const listener of this.#listeners(isServing)) {
@@ -169,6 +197,7 @@ export class DrainManager {
     }
     await this.#until(() => this.#connections(all) === 0, deadline);
     this.#cut();
+    await others;
   }
 
   /** The window of a direction, with how much of it is over. */

@@ -41,7 +41,8 @@ import type { UpstreamCluster, UpstreamEnvironment } from '../upstream/cluster.t
 import type { Resolver } from '../upstream/dns.ts';
 import type { BalancerType } from '../upstream/lb/balancer.ts';
 import { ClusterManager } from '../upstream/manager.ts';
-import { OverloadManager } from './overload.ts';
+import type { SharedEjections } from '../upstream/outlier.ts';
+import { OverloadManager, type OverloadProbes } from './overload.ts';
 
 export interface EnvironmentParts {
   readonly clock: Clock;
@@ -60,6 +61,13 @@ export interface EnvironmentParts {
   readonly overload: OverloadConfig | null;
   /** Who keeps listening sockets for a process that takes over; absent: nobody. */
   readonly sockets?: ListenSockets | null;
+  /** What workers have in common; absent: this thread is the only one. */
+  readonly workers?: SharedEjections | null;
+  readonly overloadProbes?: OverloadProbes;
+  /** Where ticket keys come from; absent: random. */
+  readonly ticketSeed?: Buffer;
+  /** Numbers of connections, that no two of a process have the same; absent: 1, 2, 3 … */
+  readonly connectionIds?: { readonly first: number; readonly step: number };
   /** The bootstrap's own. */
   readonly secrets?: Iterable<TlsSecret>;
   /** Local replies say why in their bodies. */
@@ -92,11 +100,13 @@ export class ProxyEnvironment implements HttpEnvironment, ListenerEnvironment, U
   /** Called when a listener has no connection any more. */
   onListenerEmpty: (() => void) | null = null;
   readonly sockets: ListenSockets | null;
+  readonly workers: SharedEjections | null;
   readonly overloadManager: OverloadManager;
   readonly overload: OverloadState;
   readonly admission: Admission;
   readonly #sinks: LogSinks;
-  #connectionId = 0;
+  #connectionId: number;
+  readonly #connectionStep: number;
   #originalDestinations: OriginalDestinations | NoOriginalDestinations | null = null;
 
   constructor(parts: EnvironmentParts) {
@@ -114,7 +124,11 @@ export class ProxyEnvironment implements HttpEnvironment, ListenerEnvironment, U
     this.explain = parts.explain;
     this.#sinks = parts.sinks;
     this.sockets = parts.sockets ?? null;
-    this.overloadManager = new OverloadManager(parts.overload, parts);
+    this.workers = parts.workers ?? null;
+    const { first, step } = parts.connectionIds ?? { first: 1, step: 1 };
+    this.#connectionId = first - step;
+    this.#connectionStep = step;
+    this.overloadManager = new OverloadManager(parts.overload, parts, parts.overloadProbes);
     this.overload = this.overloadManager.state;
     this.admission = this.overloadManager;
     this.wheel = new TimerWheel(parts.clock);
@@ -144,7 +158,8 @@ export class ProxyEnvironment implements HttpEnvironment, ListenerEnvironment, U
     return this.listenerIndex.find(destination);
   }
   nextConnectionId(): number {
-    return ++this.#connectionId;
+    this.#connectionId += this.#connectionStep;
+    return this.#connectionId;
   }
   compileAccessLogs(configs: readonly AccessLog[], of: string): AccessLogger | null {
     return compileAccessLogs(configs, {

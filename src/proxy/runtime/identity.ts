@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { messageOf } from '../../base/errors.ts';
 import { type SpiffeIdentity, spiffeId } from '../../base/spiffe.ts';
-import type { CertificateValidation, UpstreamTlsConfig } from '../../model/tls.ts';
+import type { CertificateValidation, TlsSecret, UpstreamTlsConfig } from '../../model/tls.ts';
 import { createCertificate } from '../../xds/client/ca-client.ts';
 import type { Dial, Dialled } from '../../xds/client/dial.ts';
 import { parseTarget } from '../../xds/client/grpc-transport.ts';
@@ -42,7 +42,11 @@ export class ProxyIdentity {
   readonly #contexts = new Map<string, UpstreamTls>();
   readonly #unwatch: () => void;
 
-  constructor(settings: IdentitySettings, env: ProxyEnvironment) {
+  constructor(
+    settings: IdentitySettings,
+    env: ProxyEnvironment,
+    publish: (secrets: ReadonlyMap<string, TlsSecret>) => void,
+  ) {
     this.#settings = settings;
     this.#env = env;
     const { rootsPath } = settings;
@@ -50,7 +54,7 @@ export class ProxyIdentity {
       id: settings.id,
       certify: (csr) => this.#certify(csr),
       moreRoots: () => (rootsPath === '' ? '' : readFileSync(rootsPath, 'utf8')),
-      publish: (secrets) => env.tls.secrets.updateOwn(secrets),
+      publish,
       clock: env.clock,
       random: env.random,
       log: env.log.child('identity'),

@@ -3,6 +3,7 @@ import { setFlagsFromString } from 'node:v8';
 import type { Clock, TimerHandle } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Random } from '../../base/random.ts';
+import { type Count, LocalCount, SharedCount, type SharedCounts } from '../../base/shared-counts.ts';
 import type { Listener as ListenerConfig } from '../../model/listener.ts';
 import type { OverloadAction, OverloadActionName, OverloadConfig, ResourceMonitor } from '../../model/overload.ts';
 import type { OverloadState } from '../http/overload-state.ts';
@@ -18,6 +19,8 @@ export interface OverloadProbes {
   readFile(path: string): string;
   /** How many descriptors the process may have open. */
   descriptors(): number;
+  /** The worst delay of all threads' event loops since they last said, ms, of which this one's is `own`. */
+  delayMs?(own: number): number;
 }
 
 interface OverloadParts {
@@ -25,6 +28,8 @@ interface OverloadParts {
   readonly random: Random;
   readonly log: Logger;
   readonly stats: StatStore;
+  /** What workers have in common; absent: this thread is the only one. */
+  readonly workers?: { readonly counts: SharedCounts } | null;
 }
 
 /** How often the delay of the event loop is sampled; a refresh takes the worst since the last. */
@@ -68,7 +73,7 @@ export class OverloadManager implements Admission {
   readonly #maxConnections: number;
   /** The limit is our own guess. */
   readonly #guessed: boolean;
-  #connections = 0;
+  readonly #open: Count;
   #reject = 0;
   #hold = false;
   #warned = false;
@@ -80,7 +85,8 @@ export class OverloadManager implements Admission {
   constructor(config: OverloadConfig | null, parts: OverloadParts, probes: OverloadProbes = processProbes()) {
     this.#parts = parts;
     this.#probes = probes;
-    const { stats } = parts;
+    const { stats, workers = null } = parts;
+    this.#open = workers === null ? new LocalCount() : new SharedCount(workers.counts.counters('connections', 1));
     const actions = config?.actions ?? [];
     this.#refreshMs = config?.refreshMs ?? 0;
     this.#actions = actions.map((action) => ({
@@ -107,7 +113,7 @@ export class OverloadManager implements Admission {
     return this.#maxConnections;
   }
   get connections(): number {
-    return this.#connections;
+    return this.#open.sum;
   }
 
   /** Begins to watch. */
@@ -124,7 +130,7 @@ export class OverloadManager implements Admission {
   // === Admission ===
 
   judge(config: ListenerConfig): Verdict {
-    if (this.#connections >= this.#maxConnections && !config.ignoreGlobalConnLimit) {
+    if (this.#open.sum >= this.#maxConnections && !config.ignoreGlobalConnLimit) {
       this.#warnOfLimit();
       return Verdict.Overflow;
     }
@@ -133,10 +139,10 @@ export class OverloadManager implements Admission {
     return this.#hold ? Verdict.Hold : Verdict.Serve;
   }
   opened(): void {
-    this.#connections++;
+    this.#open.take();
   }
   closed(): void {
-    this.#connections--;
+    this.#open.release();
   }
 
   /** Once: each connection that is refused is counted, not logged. */
@@ -224,9 +230,9 @@ export class OverloadManager implements Admission {
         return before >= monitor.lowest && this.#collect() ? this.#probes.heapBytes() / config.maxBytes : before;
       }
       case 'connections':
-        return this.#connections / config.max;
+        return this.#open.sum / config.max;
       case 'event-loop-delay':
-        return this.#delayMs / config.maxMs;
+        return (this.#probes.delayMs?.(this.#delayMs) ?? this.#delayMs) / config.maxMs;
       case 'file':
         return this.#read(monitor, config.path);
     }
@@ -275,7 +281,8 @@ function gauge(stats: StatStore, of: string, stat: string): number {
   return stats.gauge(statName(of, stat), {}, `overload.${of}.${stat}`);
 }
 
-function processProbes(): OverloadProbes {
+/** Of this thread; descriptors are the process's. */
+export function processProbes(): OverloadProbes {
   let gc: (() => void) | null = null;
   return {
     heapBytes() {

@@ -2,29 +2,23 @@ import type { Clock } from '../../base/clock.ts';
 import { messageOf } from '../../base/errors.ts';
 import type { Logger, LogRoot } from '../../base/log.ts';
 import type { Random } from '../../base/random.ts';
-import { Registry } from '../../base/registry.ts';
 import { formatAddress, type SocketAddress } from '../../model/address.ts';
 import { EMPTY_SNAPSHOT, type Snapshot } from '../../model/snapshot.ts';
 import type { AdsSource, Bootstrap } from '../../xds/bootstrap/bootstrap.ts';
 import type { DynamicConfig } from '../../xds/client/dynamic-config.ts';
 import type { AdminServer } from '../admin/server.ts';
 import type { DnsProxy } from '../dns/dns-proxy.ts';
-import { HTTP_FILTER_TYPES } from '../filters/standard.ts';
 import { LogSinks } from '../telemetry/accesslog/sink.ts';
-import { identityOfNode } from '../telemetry/metrics/identity.ts';
-import { RequestMetrics } from '../telemetry/metrics/istio.ts';
 import { StatStore } from '../telemetry/metrics/store.ts';
-import { StatSweeper } from '../telemetry/metrics/sweeper.ts';
-import { systemResolver } from '../upstream/dns.ts';
-import { standardBalancers } from '../upstream/lb/standard.ts';
 import type { AppOptions } from './admin.ts';
-import { SnapshotApplier } from './apply.ts';
+import type { SnapshotApplier } from './apply.ts';
+import { DataPlane } from './data-plane.ts';
 import type { DnsOptions } from './dns.ts';
-import { DrainManager, type DrainSettings } from './drain.ts';
-import { ProxyEnvironment } from './environment.ts';
+import type { DrainManager, DrainSettings } from './drain.ts';
+import type { ProxyEnvironment } from './environment.ts';
 import type { HotRestart } from './hot-restart.ts';
 import type { IdentitySettings, ProxyIdentity } from './identity.ts';
-import { StaticRuntime } from './runtime-values.ts';
+import type { Workers } from './workers.ts';
 
 export interface ProxyOptions {
   readonly bootstrap: Bootstrap;
@@ -53,6 +47,8 @@ export interface ProxyOptions {
   readonly quit?: () => void;
   /** How clients are asked to leave; Envoy's defaults without. */
   readonly drain?: DrainSettings;
+  /** How many threads serve; 1 when absent, and then it is this one. More: this one coordinates. */
+  readonly concurrency?: number;
   /** The supervisor that replaces this process by another; absent: nobody does. */
   readonly hotRestart?: HotRestart;
   /** Who it is, for mutual TLS; absent: nobody, and config that asks for an identity finds no secrets. */
@@ -67,8 +63,9 @@ export class Proxy {
   readonly drain: DrainManager;
   readonly #options: ProxyOptions;
   readonly #sinks: LogSinks;
-  readonly #runtime: StaticRuntime;
-  readonly #sweeper: StatSweeper;
+  readonly #plane: DataPlane;
+  /** Null: this thread serves. */
+  #workers: Workers | null = null;
   #discovery: DynamicConfig | null = null;
   #identity: ProxyIdentity | null = null;
   #dns: DnsProxy | null = null;
@@ -79,41 +76,23 @@ export class Proxy {
   constructor(options: ProxyOptions) {
     const { clock, random, log, bootstrap } = options;
     this.#options = options;
-    // Numbers first: everything below counts in them.
-    const stats = new StatStore();
     // Access log files and streams outlive the config that names them.
     this.#sinks = new LogSinks(clock, options);
-    const runtime = new StaticRuntime(bootstrap.runtime);
-    this.#runtime = runtime;
-    const metrics = new RequestMetrics(stats, identityOfNode(bootstrap.node.metadata));
-    this.#sweeper = new StatSweeper(clock, [metrics, stats]);
-    // What the parts may ask of the process; clusters live in it.
-    this.env = new ProxyEnvironment({
+    // Where workers serve, this has the clock, the log and the numbers that are the process's, and no listener.
+    this.#plane = new DataPlane({
       clock,
       random,
       log,
-      stats,
+      // Numbers first: everything counts in them.
+      stats: new StatStore(),
       sinks: this.#sinks,
-      node: bootstrap.node,
-      runtime,
-      filterTypes: new Registry(
-        'HTTP filter',
-        HTTP_FILTER_TYPES.map((type) => [type.kind, type]),
-      ),
-      balancers: standardBalancers,
-      resolve: systemResolver,
-      metrics,
-      overload: bootstrap.overload,
+      bootstrap,
+      drain: options.drain,
       sockets: options.hotRestart ?? null,
-      secrets: bootstrap.secrets,
-      explain: runtime.boolean('remora.local_reply.explain', false),
     });
-    // Turns snapshots of the model into listeners, tables and clusters.
-    this.applier = new SnapshotApplier(this.env, options.drain);
-    this.env.overloadManager.onRelief = () => {
-      for (const listener of this.applier.listeners.values()) listener.serveHeld();
-    };
-    this.drain = new DrainManager(this.env, this.applier, options.drain);
+    this.env = this.#plane.env;
+    this.applier = this.#plane.applier;
+    this.drain = this.#plane.drain;
   }
 
   /**
@@ -123,15 +102,15 @@ export class Proxy {
   async start(): Promise<void> {
     const { bootstrap } = this.#options;
     const statics = staticSnapshot(bootstrap);
-    this.#sweeper.start();
-    this.env.overloadManager.start();
     const { hotRestart } = this.#options;
+    await this.#startWorkers();
+    this.#plane.start();
     const takesOver = hotRestart !== undefined && !(await hotRestart.started).alone;
     // Before the config: `/ready` answers while it is awaited. Where another process serves, that one answers.
     if (!takesOver) await this.#serveAdmin();
     await this.#startIdentity();
     await this.#startDns();
-    if (bootstrap.ads === null) await this.applier.apply(statics);
+    if (bootstrap.ads === null) await this.apply(statics);
     else await this.#followDiscovery(bootstrap.ads, statics);
     await this.#dns?.synced;
     // Whoever is told to call this proxy does so by mutual TLS.
@@ -140,16 +119,55 @@ export class Proxy {
     this.ready = true;
     if (takesOver) await this.#serveAdmin();
     hotRestart?.settled();
-    for (const listener of this.applier.listeners.values()) {
-      for (const address of listener.addresses) {
-        this.#options.log.info('listening', { listener: listener.name, address: formatAddress(address) });
+    for (const { name, addresses } of this.#listeners()) {
+      for (const address of addresses) {
+        this.#options.log.info('listening', { listener: name, address: formatAddress(address) });
       }
     }
   }
 
+  #listeners(): Iterable<{ readonly name: string; readonly addresses: readonly SocketAddress[] }> {
+    return this.#workers === null ? this.applier.listeners.values() : this.#workers.listeners;
+  }
+
+  /** Resolves when `snapshot`, or a later one, is in force in every thread; rejects when it cannot be. */
+  apply(snapshot: Snapshot): Promise<void> {
+    return this.#workers === null ? this.applier.apply(snapshot) : this.#workers.apply(snapshot);
+  }
+
+  async #startWorkers(): Promise<void> {
+    const { concurrency = 1, bootstrap, log, logLevel, clock, stdout, stderr, version, drain } = this.#options;
+    if (concurrency === 1) return;
+    const { loadDuplicate } = await import('./listen-handle.ts');
+    const duplicate = loadDuplicate();
+    if (duplicate === null) {
+      log.warn('one thread serves: workers need Linux and a Node with node:ffi (26.1 or later)', { concurrency });
+      return;
+    }
+    const { Workers } = await import('./workers.ts');
+    this.#workers = new Workers({
+      count: concurrency,
+      clock,
+      log,
+      logLine: (line) => void stderr.write(line),
+      logLevel: logLevel?.level ?? 'info',
+      stats: this.env.stats,
+      stdout,
+      stderr,
+      bootstrap,
+      drain,
+      version,
+      duplicate,
+      sockets: this.env.sockets,
+    });
+    this.drain.followers = this.#workers;
+    this.#workers.start();
+  }
+
   /** Where a listener really listens (port 0 resolved), or undefined when there is no such listener. */
   addressOf(listener: string): SocketAddress | undefined {
-    return this.applier.listeners.get(listener)?.addresses[0];
+    for (const { name, addresses } of this.#listeners()) if (name === listener) return addresses[0];
+    return undefined;
   }
 
   /** Where the admin port really is; undefined without one. */
@@ -160,6 +178,13 @@ export class Proxy {
   /** Where DNS is answered; none where it is not. */
   get dnsAddresses(): readonly SocketAddress[] {
     return this.#dns?.addresses ?? [];
+  }
+
+  /** The numbers of all threads as they are now. */
+  async stats(): Promise<StatStore> {
+    if (this.#workers === null) return this.env.stats;
+    await this.#workers.sync();
+    return this.#workers.stats.read();
   }
 
   get discovery(): DynamicConfig | null {
@@ -173,6 +198,8 @@ export class Proxy {
     for (const { server } of this.#admin) server.leave();
     this.#dns?.leave();
     const gone = this.drain.handOver(shutdownMs);
+    // Workers accept no more when they have heard of it.
+    await this.#workers?.sync();
     hotRestart?.left();
     await gone;
   }
@@ -183,12 +210,8 @@ export class Proxy {
     await this.#discovery?.close();
     this.#identity?.close();
     await this.#dns?.close();
-    this.applier.close();
-    this.env.overloadManager.close();
-    this.env.hostRequests.close();
-    this.#sweeper.stop();
-    this.env.tls.close();
-    this.env.wheel.close();
+    await this.#workers?.close();
+    this.#plane.close();
     await this.#sinks.close();
   }
 
@@ -197,15 +220,15 @@ export class Proxy {
     const { bootstrap, health, prometheus, log, hotRestart } = this.#options;
     if (bootstrap.admin === null && health === undefined && prometheus === undefined) return;
     const admin = await import('./admin.ts');
-    const view = admin.adminView({
+    const parts = {
       env: this.env,
       applier: this.applier,
       drain: this.drain,
       bootstrap,
       bootstrapText: this.#options.bootstrapText ?? '',
-      runtime: this.#runtime,
+      runtime: this.#plane.runtime,
       sinks: this.#sinks,
-      logRoot: this.#options.logLevel ?? { level: 'info' },
+      logRoot: this.#options.logLevel ?? { level: 'info' as const },
       version: this.#options.version,
       ready: () => this.ready,
       discovery: () => this.#discovery,
@@ -213,9 +236,9 @@ export class Proxy {
       ...(hotRestart === undefined
         ? {}
         : { restart: { epoch: hotRestart.epoch, startedAt: (await hotRestart.started).startedAt } }),
-    });
+    };
     for (const { server, at } of admin.adminServers(
-      view,
+      await admin.adminPages(parts, this.#workers),
       { admin: bootstrap.admin, health, prometheus },
       this.env,
       this.#options.app,
@@ -230,7 +253,10 @@ export class Proxy {
     const { identity } = this.#options;
     if (identity === undefined) return;
     const { ProxyIdentity } = await import('./identity.ts');
-    this.#identity = new ProxyIdentity(identity, this.env);
+    this.#identity = new ProxyIdentity(identity, this.env, (secrets) => {
+      this.env.tls.secrets.updateOwn(secrets);
+      this.#workers?.updateSecrets('own', secrets);
+    });
     this.#identity.start();
   }
 
@@ -252,16 +278,24 @@ export class Proxy {
       dial: this.#identity?.adsDial,
       names: this.#dns !== null,
       // What a gateway may be called by is known; what an app calls is a small part of its mesh.
-      onDemand: bootstrap.node.id.startsWith('sidecar~') && this.#runtime.boolean('remora.on_demand', true),
+      // Workers have no way to ask yet: they get all of it.
+      onDemand:
+        this.#workers === null &&
+        bootstrap.node.id.startsWith('sidecar~') &&
+        this.#plane.runtime.boolean('remora.on_demand', true),
     });
-    followHosts(discovery, this.env, this.applier.tables);
+    if (this.#workers === null) followHosts(discovery, this.env, this.applier.tables);
     this.#discovery = discovery;
     discovery.names.subscribe((names) => this.#dns?.update(names ?? []));
-    discovery.store.secrets.subscribe((secrets) => this.env.tls.secrets.update(secrets));
+    discovery.store.secrets.subscribe((secrets) =>
+      this.#workers === null
+        ? this.env.tls.secrets.update(secrets)
+        : this.#workers.updateSecrets('discovered', secrets),
+    );
     await new Promise<void>((resolve, reject) => {
       let first = true;
       discovery.snapshot.subscribe((snapshot) => {
-        const applied = this.applier.apply(snapshot);
+        const applied = this.apply(snapshot);
         if (first && discovery.ready.value) {
           first = false;
           applied.then(resolve, reject);
@@ -272,11 +306,11 @@ export class Proxy {
       discovery.ready.subscribe((ready) => {
         if (!ready || !first) return;
         first = false;
-        this.applier.apply(discovery.snapshot.value).then(resolve, reject);
+        this.apply(discovery.snapshot.value).then(resolve, reject);
       });
       // What the bootstrap has of its own does not wait for the server, but for endpoints that come from there.
       const own = discovery.snapshot.value;
-      if (own.listeners.size > 0) this.applier.apply(own).catch(reject);
+      if (own.listeners.size > 0) this.apply(own).catch(reject);
     });
   }
 }

@@ -1,12 +1,31 @@
+import { type SharedBlock, SharedCount, type SharedCounts } from '../../base/shared-counts.ts';
 import type { CircuitBreakerThresholds } from '../../model/cluster.ts';
 import type { StatStore } from '../telemetry/metrics/store.ts';
 import type { ClusterStats } from './stats.ts';
 
 /**
  * One bounded resource of a cluster. Whoever holds a unit calls `release` exactly once for it.
- * The `…_open` gauge is 1 while no further unit may be taken; it is written only when that changes.
+ * The `…_open` gauge is 1 while no further unit may be taken.
  */
-export class Resource {
+export interface Resource {
+  /** Units taken, by all threads. */
+  readonly count: number;
+  /** Units that this thread holds. */
+  readonly held: number;
+  limit: number;
+  /** Whether a unit may be taken now. */
+  canAcquire(): boolean;
+  /** Takes a unit; false when none is free. The caller counts the overflow. */
+  acquire(): boolean;
+  /** Takes a unit even above the limit, as Envoy does for the first connection to an endpoint. */
+  take(): void;
+  release(): void;
+  /** Sets the gauge, where that is not done at each change. */
+  publish(): void;
+}
+
+/** Counted by one thread: the gauge is written only when it changes. */
+class LocalResource implements Resource {
   count = 0;
   #limit: number;
   readonly #store: StatStore;
@@ -16,53 +35,104 @@ export class Resource {
     this.#store = store;
     this.#limit = limit;
     this.#open = openGauge;
-    this.#publish();
+    this.publish();
+  }
+  get held(): number {
+    return this.count;
   }
   get limit(): number {
     return this.#limit;
   }
   set limit(limit: number) {
     this.#limit = limit;
-    this.#publish();
+    this.publish();
   }
-  /** Whether a unit may be taken now. */
   canAcquire(): boolean {
     return this.count < this.#limit;
   }
-  /** Takes a unit; false when none is free. The caller counts the overflow. */
   acquire(): boolean {
     if (this.count >= this.#limit) return false;
     this.take();
     return true;
   }
-  /** Takes a unit even above the limit, as Envoy does for the first connection to an endpoint. */
   take(): void {
     if (++this.count === this.#limit) this.#store.set(this.#open, 1);
   }
   release(): void {
     if (this.count-- === this.#limit) this.#store.set(this.#open, 0);
   }
-
-  #publish(): void {
+  publish(): void {
     this.#store.set(this.#open, this.count >= this.#limit ? 1 : 0);
+  }
+}
+
+/** Counted by all workers. Their gauges say the same when they are published: before they are read. */
+class SharedResource implements Resource {
+  limit: number;
+  readonly #count: SharedCount;
+  readonly #store: StatStore;
+  readonly #open: number;
+
+  constructor(store: StatStore, limit: number, openGauge: number, count: SharedCount) {
+    this.#store = store;
+    this.limit = limit;
+    this.#open = openGauge;
+    this.#count = count;
+  }
+  get count(): number {
+    return this.#count.sum;
+  }
+  get held(): number {
+    return this.#count.own;
+  }
+  canAcquire(): boolean {
+    return this.#count.sum < this.limit;
+  }
+  acquire(): boolean {
+    return this.#count.takeBelow(this.limit);
+  }
+  take(): void {
+    this.#count.take();
+  }
+  release(): void {
+    this.#count.release();
+  }
+  publish(): void {
+    this.#store.set(this.#open, this.count >= this.limit ? 1 : 0);
   }
 }
 
 /** Retries in flight, bounded by a fixed number or by a budget: a share of all requests under way. */
 export class RetryResource {
-  count = 0;
   #thresholds: CircuitBreakerThresholds;
   readonly #requests: Resource;
   readonly #pending: Resource;
   readonly #store: StatStore;
   readonly #open: number;
+  #own = 0;
+  /** Null: this thread is the only one. */
+  readonly #shared: SharedCount | null;
 
-  constructor(store: StatStore, thresholds: CircuitBreakerThresholds, of: [Resource, Resource], openGauge: number) {
+  constructor(
+    store: StatStore,
+    thresholds: CircuitBreakerThresholds,
+    of: [Resource, Resource],
+    openGauge: number,
+    shared: SharedCount | null,
+  ) {
     this.#store = store;
     this.#thresholds = thresholds;
     [this.#requests, this.#pending] = of;
     this.#open = openGauge;
-    this.#publish();
+    this.#shared = shared;
+    this.publish();
+  }
+  get count(): number {
+    return this.#shared === null ? this.#own : this.#shared.sum;
+  }
+  /** What this thread has of them. */
+  get held(): number {
+    return this.#own;
   }
   /** Limited by a budget, not by a fixed number. */
   get budgeted(): boolean {
@@ -79,23 +149,33 @@ export class RetryResource {
     return this.count < this.limit;
   }
   acquire(): boolean {
-    if (this.count >= this.limit) return false;
-    this.count++;
-    this.#publish();
+    if (this.#shared !== null) {
+      if (!this.#shared.takeBelow(this.limit)) return false;
+    } else if (this.#own >= this.limit) return false;
+    this.#own++;
+    this.publish();
     return true;
   }
   release(): void {
-    this.count--;
-    this.#publish();
+    this.#own--;
+    this.#shared?.release();
+    this.publish();
   }
   update(thresholds: CircuitBreakerThresholds): void {
     this.#thresholds = thresholds;
-    this.#publish();
+    this.publish();
   }
-
-  #publish(): void {
+  publish(): void {
     this.#store.set(this.#open, this.count >= this.limit ? 1 : 0);
   }
+}
+
+/** Counters of a priority: connections, pending requests, requests, retries. */
+const RESOURCES = 4;
+
+/** What the breakers of a cluster count in with those of other workers; null: there are none. */
+export function sharedBreakers(shared: SharedCounts | null, cluster: string, statName: string): SharedBlock | null {
+  return shared === null ? null : shared.counters(`breakers ${cluster} ${statName}`, 2 * RESOURCES);
 }
 
 /**
@@ -109,21 +189,42 @@ export class CircuitBreaker {
   readonly requests: Resource;
   readonly retries: RetryResource;
 
-  constructor(priority: 'default' | 'high', thresholds: CircuitBreakerThresholds, stats: ClusterStats) {
+  /** `shared`: counters that all workers have, from the first of these four on; null: this thread is the only one. */
+  constructor(
+    priority: 'default' | 'high',
+    thresholds: CircuitBreakerThresholds,
+    stats: ClusterStats,
+    shared: SharedBlock | null = null,
+  ) {
     const { store } = stats;
     const open = (resource: string): number =>
       stats.gauge(`circuit_breakers_${priority}_${resource}_open`, `circuit_breakers.${priority}.${resource}_open`);
-    this.connections = new Resource(store, thresholds.maxConnections, open('cx'));
-    this.pendingRequests = new Resource(store, thresholds.maxPendingRequests, open('rq_pending'));
-    this.requests = new Resource(store, thresholds.maxRequests, open('rq'));
-    this.retries = new RetryResource(store, thresholds, [this.requests, this.pendingRequests], open('rq_retry'));
+    const first = priority === 'default' ? 0 : RESOURCES;
+    const resource = (at: number, limit: number, gauge: number): Resource =>
+      shared === null
+        ? new LocalResource(store, limit, gauge)
+        : new SharedResource(store, limit, gauge, new SharedCount(shared, first + at));
+    this.connections = resource(0, thresholds.maxConnections, open('cx'));
+    this.pendingRequests = resource(1, thresholds.maxPendingRequests, open('rq_pending'));
+    this.requests = resource(2, thresholds.maxRequests, open('rq'));
+    const of: [Resource, Resource] = [this.requests, this.pendingRequests];
+    const retries = shared === null ? null : new SharedCount(shared, first + 3);
+    this.retries = new RetryResource(store, thresholds, of, open('rq_retry'), retries);
   }
 
-  /** Something holds a unit: a connection is open, or a request under way. */
+  /** Something here holds a unit: a connection is open, or a request under way. */
   get inUse(): boolean {
     return (
-      this.connections.count > 0 || this.requests.count > 0 || this.pendingRequests.count > 0 || this.retries.count > 0
+      this.connections.held > 0 || this.requests.held > 0 || this.pendingRequests.held > 0 || this.retries.held > 0
     );
+  }
+
+  /** Brings the gauges up to date where several threads count: each of them is to say the same. */
+  publish(): void {
+    this.connections.publish();
+    this.pendingRequests.publish();
+    this.requests.publish();
+    this.retries.publish();
   }
 
   /** New limits for what is already counted. */

@@ -7,7 +7,7 @@ import type { LoadAssignment } from '../../model/endpoint.ts';
 import type { StatStore } from '../telemetry/metrics/store.ts';
 import type { ClusterInfo } from '../telemetry/stream-info.ts';
 import type { TlsContexts } from '../tls/contexts.ts';
-import { CircuitBreaker } from './circuit-breaker.ts';
+import { CircuitBreaker, sharedBreakers } from './circuit-breaker.ts';
 import { type ClusterDescription, describeEndpoint } from './describe.ts';
 import { forwardDestination, originalDestination } from './destination.ts';
 import { DnsDiscovery, type Resolver } from './dns.ts';
@@ -16,7 +16,7 @@ import { fingerprint } from './fingerprint.ts';
 import type { Balancer, BalancerType, PickContext } from './lb/balancer.ts';
 import { Membership } from './membership.ts';
 import { OnDemandEndpoints } from './on-demand-endpoints.ts';
-import { clearEjection, OutlierDetector } from './outlier.ts';
+import { clearEjection, OutlierDetector, type SharedEjections } from './outlier.ts';
 import { ClusterStats } from './stats.ts';
 import { ClusterTls, tlsPrint } from './tls.ts';
 
@@ -31,6 +31,8 @@ export interface UpstreamEnvironment {
   readonly tls: TlsContexts;
   readonly balancers: { get(kind: string): BalancerType | undefined };
   readonly resolve: Resolver;
+  /** What workers have in common; absent: this thread is the only one. */
+  readonly workers?: SharedEjections | null;
 }
 
 /** How an attempt failed without a response; see ResetReason and PoolFailure of the pools. */
@@ -83,9 +85,10 @@ export class UpstreamCluster implements ClusterInfo {
       this.breakers.HIGH.update(config.circuitBreakers.high);
     } else {
       this.stats = new ClusterStats(env.stats, config.statName);
+      const shared = sharedBreakers(env.workers?.counts ?? null, config.name, config.statName);
       this.breakers = {
-        DEFAULT: new CircuitBreaker('default', config.circuitBreakers.default, this.stats),
-        HIGH: new CircuitBreaker('high', config.circuitBreakers.high, this.stats),
+        DEFAULT: new CircuitBreaker('default', config.circuitBreakers.default, this.stats, shared),
+        HIGH: new CircuitBreaker('high', config.circuitBreakers.high, this.stats, shared),
       };
     }
     this.stats.retain();
@@ -210,10 +213,23 @@ export class UpstreamCluster implements ClusterInfo {
     const samePools = predecessor !== null && connectionPrint(predecessor.config) === connectionPrint(this.config);
     const left = this.#members.update(assignment, (address) => predecessor?.handOver(address, this, samePools));
     for (const endpoint of left) {
-      this.outlier?.forget(endpoint);
+      this.outlier?.left(endpoint);
       retire(endpoint);
     }
+    if (this.#env.workers && this.outlier !== null) this.#followOthers(this.outlier);
     this.#warmed();
+  }
+
+  /** What other workers know of endpoints that are new here. */
+  #followOthers(outlier: OutlierDetector): void {
+    const before = outlier.ejected;
+    for (const endpoint of this.#members.endpoints()) outlier.adopt(endpoint);
+    if (outlier.ejected !== before) this.#members.recompute();
+  }
+
+  /** Another worker has ejected the endpoint of that address. */
+  followEjection(address: string): void {
+    for (const endpoint of this.#members.endpoints()) if (endpoint.address === address) this.outlier?.follow(endpoint);
   }
 
   /** An endpoint was ejected or let back. */

@@ -1,18 +1,7 @@
 import { formatAddress } from '../../model/address.ts';
 import type { Endpoint, HealthStatus, Locality } from '../../model/endpoint.ts';
+import { LocalOutlierState, type OutlierState } from './outlier-state.ts';
 import type { EndpointPool } from './pool/pool.ts';
-
-/** Consecutive-error counts that outlier detection keeps on each endpoint. */
-export interface OutlierState {
-  consecutive5xx: number;
-  consecutiveGatewayFailure: number;
-  consecutiveLocalOriginFailure: number;
-  ejected: boolean;
-  /** Monotonic ms at which the ejection ends; 0 when not ejected. */
-  ejectedUntil: number;
-  /** How often it was ejected, which multiplies the next ejection's length; it decays while the host is well. */
-  ejections: number;
-}
 
 /**
  * An endpoint at run time: lives as long as its address stays in the cluster, across assignments, so that
@@ -39,14 +28,8 @@ export class UpstreamEndpoint {
   errors = 0;
   /** False once it left the assignment: it finishes what it has and is not picked again. */
   present = true;
-  readonly outlier: OutlierState = {
-    consecutive5xx: 0,
-    consecutiveGatewayFailure: 0,
-    consecutiveLocalOriginFailure: 0,
-    ejected: false,
-    ejectedUntil: 0,
-    ejections: 0,
-  };
+  /** What outlier detection has seen of it. */
+  outlier: OutlierState = new LocalOutlierState();
 
   constructor(config: Endpoint, priority: number, locality: Locality) {
     this.address = formatAddress(config.address);

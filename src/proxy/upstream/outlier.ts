@@ -1,9 +1,11 @@
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Random } from '../../base/random.ts';
+import type { SharedCounts } from '../../base/shared-counts.ts';
 import { type TimerWheel, WheelTimer } from '../../base/timer-wheel.ts';
 import type { OutlierDetection } from '../../model/cluster.ts';
 import type { UpstreamEndpoint } from './endpoint.ts';
+import { Run, SharedOutlierState } from './outlier-state.ts';
 import type { ClusterStats } from './stats.ts';
 
 /** What the detector asks of the cluster it watches. */
@@ -11,6 +13,7 @@ export interface OutlierHost {
   readonly name: string;
   /** All endpoints, the ejected included. */
   readonly total: number;
+  endpoints(): Iterable<UpstreamEndpoint>;
   onHealthChange(endpoint: UpstreamEndpoint): void;
 }
 
@@ -19,6 +22,14 @@ interface OutlierEnvironment {
   readonly wheel: TimerWheel;
   readonly random: Random;
   readonly log: Logger;
+  /** What workers have in common; absent: this thread is the only one. */
+  readonly workers?: SharedEjections | null;
+}
+
+/** Numbers that workers share, and how each hears of what another has ejected. */
+export interface SharedEjections {
+  readonly counts: SharedCounts;
+  tellEjected(cluster: string, address: string): void;
 }
 
 type Kind = 'consecutive_5xx' | 'consecutive_gateway_failure' | 'consecutive_local_origin_failure';
@@ -43,7 +54,10 @@ export class OutlierDetector {
   readonly #troubled = new Set<UpstreamEndpoint>();
   readonly #sweepTimer = new WheelTimer(() => this.#sweep());
   readonly #activeGauge: number;
-  #active = 0;
+  /** Those that are ejected, as far as this thread has acted on it. */
+  readonly #out = new Set<UpstreamEndpoint>();
+  /** What of the gauge is ours. */
+  #shown = 0;
 
   constructor(config: OutlierDetection, host: OutlierHost, stats: ClusterStats, env: OutlierEnvironment) {
     this.#config = config;
@@ -55,29 +69,29 @@ export class OutlierDetector {
 
   /** Endpoints ejected now. */
   get ejected(): number {
-    return this.#active;
+    return this.#out.size;
   }
 
   /** An answer came from the endpoint. */
   recordResponse(endpoint: UpstreamEndpoint, status: number): void {
     const state = endpoint.outlier;
     if (status < 500) {
-      state.consecutive5xx = 0;
-      state.consecutiveGatewayFailure = 0;
+      state.clear(Run.All5xx);
+      state.clear(Run.GatewayFailures);
       return;
     }
     const config = this.#config;
     if (status >= 502 && status <= 504) {
-      if (++state.consecutiveGatewayFailure === config.consecutiveGatewayFailure) {
+      if (reached(state.add(Run.GatewayFailures), config.consecutiveGatewayFailure)) {
         this.#detected(endpoint, 'consecutive_gateway_failure', config.consecutiveGatewayFailure);
-        state.consecutiveGatewayFailure = 0;
+        state.clear(Run.GatewayFailures);
       }
     } else {
-      state.consecutiveGatewayFailure = 0;
+      state.clear(Run.GatewayFailures);
     }
-    if (++state.consecutive5xx === config.consecutive5xx) {
+    if (reached(state.add(Run.All5xx), config.consecutive5xx)) {
       this.#detected(endpoint, 'consecutive_5xx', config.consecutive5xx);
-      state.consecutive5xx = 0;
+      state.clear(Run.All5xx);
     }
   }
 
@@ -92,35 +106,67 @@ export class OutlierDetector {
       return;
     }
     const state = endpoint.outlier;
-    if (++state.consecutiveLocalOriginFailure === config.consecutiveLocalOriginFailure) {
+    if (reached(state.add(Run.LocalOriginFailures), config.consecutiveLocalOriginFailure)) {
       this.#detected(endpoint, 'consecutive_local_origin_failure', config.consecutiveLocalOriginFailure);
-      state.consecutiveLocalOriginFailure = 0;
+      state.clear(Run.LocalOriginFailures);
     }
   }
 
   /** The endpoint could be reached. */
   recordSuccessLocalOrigin(endpoint: UpstreamEndpoint): void {
-    endpoint.outlier.consecutiveLocalOriginFailure = 0;
+    endpoint.outlier.clear(Run.LocalOriginFailures);
   }
 
-  /** An endpoint joined that may carry an ejection from before a config change. */
+  /** An endpoint joined that may carry an ejection from before a config change, or from another worker. */
   adopt(endpoint: UpstreamEndpoint): void {
+    this.#share(endpoint);
     const { outlier } = endpoint;
-    if (outlier.ejected) this.#setActive(this.#active + 1);
+    if (outlier.ejected) this.#out.add(endpoint);
+    this.#show();
     if (outlier.ejected || outlier.ejections > 0) this.#watch(endpoint);
   }
 
-  /** An endpoint left the cluster. */
+  /** Another worker has ejected it. */
+  follow(endpoint: UpstreamEndpoint): void {
+    if (!endpoint.outlier.ejected || this.#out.has(endpoint)) return;
+    this.adopt(endpoint);
+    this.#host.onHealthChange(endpoint);
+  }
+
+  /** An endpoint goes to another cluster object. */
   forget(endpoint: UpstreamEndpoint): void {
     this.#troubled.delete(endpoint);
-    if (endpoint.outlier.ejected) this.#setActive(this.#active - 1);
+    this.#out.delete(endpoint);
+    this.#show();
+  }
+
+  /** An endpoint left the cluster. */
+  left(endpoint: UpstreamEndpoint): void {
+    this.forget(endpoint);
+    if (endpoint.outlier instanceof SharedOutlierState) endpoint.outlier.reset();
   }
 
   /** Stops watching; whoever takes the endpoints over takes their ejections over too. */
   close(): void {
     this.#env.wheel.release(this.#sweepTimer);
     this.#troubled.clear();
-    this.#setActive(0);
+    this.#out.clear();
+    this.#show();
+  }
+
+  /** Counts with other workers, where there are any. */
+  #share(endpoint: UpstreamEndpoint): void {
+    const shared = this.#env.workers ?? null;
+    if (shared === null || endpoint.outlier instanceof SharedOutlierState) return;
+    endpoint.outlier = new SharedOutlierState(shared.counts, this.#host.name, endpoint.address);
+  }
+
+  /** How many are ejected at this moment, by whichever worker. */
+  #countEjected(): number {
+    if ((this.#env.workers ?? null) === null) return this.#out.size;
+    let count = 0;
+    for (const { outlier } of this.#host.endpoints()) if (outlier.ejected) count++;
+    return count;
   }
 
   #detected(endpoint: UpstreamEndpoint, kind: Kind, run: number): void {
@@ -130,8 +176,9 @@ export class OutlierDetector {
     const reason = `${run} ${REASONS[kind]} in a row`;
     const config = this.#config;
     const { total } = this.#host;
-    const share = (100 * (this.#active + 1)) / Math.max(1, total);
-    const allowed = config.maxEjectionPercent > 0 && (this.#active === 0 || share <= config.maxEjectionPercent);
+    const active = this.#countEjected();
+    const share = (100 * (active + 1)) / Math.max(1, total);
+    const allowed = config.maxEjectionPercent > 0 && (active === 0 || share <= config.maxEjectionPercent);
     if (!allowed) {
       this.#count('ejections_overflow');
       this.#env.log.warn('endpoint not ejected: max_ejection_percent is reached', {
@@ -153,29 +200,33 @@ export class OutlierDetector {
     const config = this.#config;
     const state = endpoint.outlier;
     // The multiplier stops growing where it no longer makes a difference.
-    if (state.ejections * config.baseEjectionTimeMs < config.maxEjectionTimeMs + config.baseEjectionTimeMs) {
-      state.ejections++;
-    }
+    const grows = state.ejections * config.baseEjectionTimeMs < config.maxEjectionTimeMs + config.baseEjectionTimeMs;
+    const ejections = state.ejections + (grows ? 1 : 0);
     const jitter = config.maxEjectionTimeJitterMs > 0 ? random.int(Math.floor(config.maxEjectionTimeJitterMs) + 1) : 0;
-    const lasts = Math.min(config.baseEjectionTimeMs * state.ejections, config.maxEjectionTimeMs) + jitter;
-    state.ejected = true;
-    state.ejectedUntil = clock.now() + lasts;
-    this.#setActive(this.#active + 1);
+    const lasts = Math.min(config.baseEjectionTimeMs * ejections, config.maxEjectionTimeMs) + jitter;
+    if (!state.eject(clock.now() + lasts)) {
+      this.follow(endpoint);
+      return;
+    }
+    state.ejections = ejections;
+    this.#out.add(endpoint);
+    this.#show();
     this.#count('ejections_enforced_total');
     this.#count(`ejections_enforced_${kind}`);
     this.#watch(endpoint);
     log.warn('endpoint ejected', { ...this.#facts(endpoint, reason), for_ms: lasts });
     this.#host.onHealthChange(endpoint);
+    this.#env.workers?.tellEjected(this.#host.name, endpoint.address);
   }
 
   #sweep(): void {
     const now = this.#env.clock.now();
     for (const endpoint of [...this.#troubled]) {
       const state = endpoint.outlier;
-      if (!state.ejected) {
+      if (!this.#out.has(endpoint)) {
         state.ejections--;
         if (state.ejections <= 0) this.#troubled.delete(endpoint);
-      } else if (state.ejectedUntil <= now) {
+      } else if (!state.ejected || state.ejectedUntil <= now) {
         this.#unejected(endpoint);
       }
     }
@@ -183,9 +234,10 @@ export class OutlierDetector {
   }
 
   #unejected(endpoint: UpstreamEndpoint): void {
-    clearEjection(endpoint);
-    this.#setActive(this.#active - 1);
-    this.#env.log.info('endpoint returned', this.#facts(endpoint, 'its ejection time is over'));
+    const first = clearEjection(endpoint);
+    this.#out.delete(endpoint);
+    this.#show();
+    if (first) this.#env.log.info('endpoint returned', this.#facts(endpoint, 'its ejection time is over'));
     this.#host.onHealthChange(endpoint);
   }
 
@@ -201,10 +253,10 @@ export class OutlierDetector {
     return config.enforcingConsecutiveLocalOriginFailure;
   }
 
-  #setActive(active: number): void {
+  #show(): void {
     // A difference, because a successor of the cluster may already count into the same gauge.
-    this.#stats.store.add(this.#activeGauge, active - this.#active);
-    this.#active = active;
+    this.#stats.store.add(this.#activeGauge, this.#out.size - this.#shown);
+    this.#shown = this.#out.size;
   }
 
   #count(name: string): void {
@@ -217,7 +269,7 @@ export class OutlierDetector {
       endpoint: endpoint.address,
       workload: endpoint.workload === '' ? undefined : endpoint.workload,
       reason,
-      ejected: `${this.#active}/${this.#host.total}`,
+      ejected: `${this.#out.size}/${this.#host.total}`,
     };
   }
 }
@@ -228,12 +280,20 @@ const REASONS: Readonly<Record<Kind, string>> = {
   consecutive_local_origin_failure: 'failures to connect or to get an answer',
 };
 
-/** Lets an endpoint back in with clean counts, so that one more error does not throw it out again. */
-export function clearEjection(endpoint: UpstreamEndpoint): void {
+/** A threshold of 0 is never reached. */
+function reached(count: number, threshold: number): boolean {
+  return threshold > 0 && count >= threshold;
+}
+
+/**
+ * Lets an endpoint back in with clean counts, so that one more error does not throw it out again; false: another
+ * worker has let it in.
+ */
+export function clearEjection(endpoint: UpstreamEndpoint): boolean {
   const state = endpoint.outlier;
-  state.ejected = false;
-  state.ejectedUntil = 0;
-  state.consecutive5xx = 0;
-  state.consecutiveGatewayFailure = 0;
-  state.consecutiveLocalOriginFailure = 0;
+  const first = state.readmit();
+  state.clear(Run.All5xx);
+  state.clear(Run.GatewayFailures);
+  state.clear(Run.LocalOriginFailures);
+  return first;
 }

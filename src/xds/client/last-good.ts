@@ -1,5 +1,4 @@
-import { readFileSync } from 'node:fs';
-import { rename, unlink, writeFile } from 'node:fs/promises';
+import { promises, readFileSync } from 'node:fs';
 import type { Clock, TimerHandle } from '../../base/clock.ts';
 import { errorCode, messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
@@ -91,11 +90,11 @@ export class LastGoodFile {
     const temporary = `${path}.${process.pid}.tmp`;
     try {
       if (text.length > maxBytes) throw new Error(`the config is bigger than ${maxBytes} bytes`);
-      await writeFile(temporary, text, { mode: 0o600, flush: true });
-      await rename(temporary, path);
+      await promises.writeFile(temporary, text, { mode: 0o600, flush: true });
+      await promises.rename(temporary, path);
       this.#savedAt = savedAt;
     } catch (error) {
-      await unlink(temporary).catch(() => {});
+      await promises.unlink(temporary).catch(() => {});
       log.warn('last good config not saved', { path, reason: messageOf(error) });
     }
   }

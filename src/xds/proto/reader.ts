@@ -1,6 +1,6 @@
+import { isUtf8 } from 'node:buffer';
 import { Path, type Problems } from './problems.ts';
 
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 const TWO_32 = 0x1_0000_0000;
 
 /** Wire types. */
@@ -154,7 +154,7 @@ export class Reader {
     const short = length <= 24 ? this.#ascii(start, this.pos) : undefined;
     if (short !== undefined) return short;
     const text = this.#buffer.toString('utf8', start, this.pos);
-    if (text.includes('\ufffd') && !this.#wellFormed(start, this.pos)) this.path.report('invalid UTF-8');
+    if (text.includes('\ufffd') && !isUtf8(this.#bytes.subarray(start, this.pos))) this.path.report('invalid UTF-8');
     return text;
   }
 
@@ -166,15 +166,6 @@ export class Reader {
       text += String.fromCharCode(code);
     }
     return text;
-  }
-
-  #wellFormed(start: number, end: number): boolean {
-    try {
-      utf8.decode(this.#bytes.subarray(start, end));
-      return true;
-    } catch {
-      return false;
-    }
   }
 
   /** A length that fits in what is left, or -1. */

@@ -14,7 +14,7 @@ export function decodePerFilterConfig(
   s: Decoding,
 ): PerFilterConfig {
   if (configs === undefined) return NONE;
-  const decoded = new Map<string, { config: unknown; disabled: boolean }>();
+  const decoded = new Map<string, Configured>();
   for (const [name, any] of Object.entries(configs)) {
     const at = `${path}["${name}"]`;
     const one = decodeOne(any, at, s);
@@ -23,10 +23,12 @@ export function decodePerFilterConfig(
   return decoded;
 }
 
-function decodeOne(any: Any, path: string, s: Decoding): { config: unknown; disabled: boolean } | undefined {
+type Configured = PerFilterConfig extends ReadonlyMap<string, infer T> ? T : never;
+
+function decodeOne(any: Any, path: string, s: Decoding): Configured | undefined {
   if (typeNameOf(any.type_url) !== FilterConfig.typeName) {
     const config = decodeRouteFilter(any, path, s, false);
-    return config === undefined ? undefined : { config, disabled: false };
+    return config === undefined ? undefined : { ...config, disabled: false };
   }
   const wrapper = s.openAs(FilterConfig, any, path);
   if (wrapper === undefined) return undefined;
@@ -36,10 +38,15 @@ function decodeOne(any: Any, path: string, s: Decoding): { config: unknown; disa
     return { config: null, disabled };
   }
   const config = decodeRouteFilter(wrapper.config, `${path}.config`, s, wrapper.is_optional ?? false);
-  return config === undefined ? undefined : { config, disabled };
+  return config === undefined ? undefined : { ...config, disabled };
 }
 
-function decodeRouteFilter(any: Any, path: string, s: Decoding, optional: boolean): unknown {
+function decodeRouteFilter(
+  any: Any,
+  path: string,
+  s: Decoding,
+  optional: boolean,
+): Pick<Configured, 'config' | 'kind'> | undefined {
   const declared = typeNameOf(any.type_url);
   if (optional && resolve(declared) === undefined) {
     s.noEffect(path, `there is no filter config ${declared}, and it is optional`);
@@ -48,7 +55,9 @@ function decodeRouteFilter(any: Any, path: string, s: Decoding, optional: boolea
   const opened = s.open(any, path);
   if (opened === undefined) return undefined;
   const filter = s.context.routeFilters.get(opened.typeName);
-  if (filter !== undefined) return filter.decodeRoute(opened.message, s.problems, s.warnings, path);
+  if (filter !== undefined) {
+    return { config: filter.decodeRoute(opened.message, s.problems, s.warnings, path), kind: filter.kind };
+  }
   if (optional) s.noEffect(path, `no filter here takes a ${opened.typeName} for a route, and it is optional`);
   else s.error(path, `no filter of this version takes a ${opened.typeName} for a route`);
   return undefined;

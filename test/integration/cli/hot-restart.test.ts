@@ -47,34 +47,39 @@ function isRunning(pid: number): boolean {
 }
 
 describe('hot restart', () => {
-  it('two restarts under load fail no request, on new connections and on kept ones', async () => {
-    const { port, admin } = await start('--drain-time-s', '1', '--parent-shutdown-time-s', '10');
-    const first = await serving(0);
-    const load = new Load(16, () => port);
-    await load.more(200);
-    const pids = [first];
-    for (const epoch of [1, 2]) {
-      supervisor.signal('SIGHUP');
-      pids.push(await serving(epoch));
-      // Until those before have drained, and then some.
-      while (isRunning(pids[epoch - 1]!)) await load.more(50);
-      await load.more(100);
-    }
-    const info = await (await fetch(`${admin}/server_info`)).json();
-    expect(info).toMatchObject({
-      state: 'LIVE',
-      command_line_options: { restart_epoch: 2, disable_hot_restart: false },
-    });
-    const { failures, served, asked, connections } = await load.stop();
-    expect(failures).toEqual([]);
-    expect(served).toBe(server.requests.length);
-    // Each of the clients that keep their connections was asked to leave by each of the two that left.
-    expect(asked).toBeGreaterThanOrEqual(16);
-    expect(connections).toBeGreaterThan(200);
-    expect(new Set(pids).size).toBe(3);
-    expect((await supervisor.stop('SIGTERM')).code).toBe(0);
-    expect(isRunning(pids[2]!)).toBe(false);
-  }, 60_000);
+  it.each([1, 2])(
+    'two restarts of %d threads under load fail no request, on new connections and on kept ones',
+    async (threads) => {
+      const flags = ['--drain-time-s', '1', '--parent-shutdown-time-s', '10', '--concurrency', String(threads)];
+      const { port, admin } = await start(...flags);
+      const first = await serving(0);
+      const load = new Load(16, () => port);
+      await load.more(200);
+      const pids = [first];
+      for (const epoch of [1, 2]) {
+        supervisor.signal('SIGHUP');
+        pids.push(await serving(epoch));
+        // Until those before have drained, and then some.
+        while (isRunning(pids[epoch - 1]!)) await load.more(50);
+        await load.more(100);
+      }
+      const info = await (await fetch(`${admin}/server_info`)).json();
+      expect(info).toMatchObject({
+        state: 'LIVE',
+        command_line_options: { restart_epoch: 2, disable_hot_restart: false },
+      });
+      const { failures, served, asked, connections } = await load.stop();
+      expect(failures).toEqual([]);
+      expect(served).toBe(server.requests.length);
+      // Each of the clients that keep their connections was asked to leave by each of the two that left.
+      expect(asked).toBeGreaterThanOrEqual(16);
+      expect(connections).toBeGreaterThan(200);
+      expect(new Set(pids).size).toBe(3);
+      expect((await supervisor.stop('SIGTERM')).code).toBe(0);
+      expect(isRunning(pids[2]!)).toBe(false);
+    },
+    60_000,
+  );
 
   it('a request in progress is finished by the process that has it', async () => {
     const { port } = await start('--drain-time-s', '0');

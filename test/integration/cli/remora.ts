@@ -21,7 +21,9 @@ export class Remora {
   /** `home` takes the place of the machine's temporary folder, so that no other mesh is met. */
   constructor(args: readonly string[], home: string, stdin?: string, more: Readonly<Record<string, string>> = {}) {
     const env = { ...process.env, TMPDIR: home, NO_COLOR: '1', ...more };
-    this.#child = spawn(process.execPath, [ENTRY, ...args], { env, stdio: ['pipe', 'pipe', 'pipe'] });
+    // What a machine's number of processors would decide, the test does.
+    const workers = args[0] === 'proxy' && !args.includes('--concurrency') ? ['--concurrency', '1'] : [];
+    this.#child = spawn(process.execPath, [ENTRY, ...args, ...workers], { env, stdio: ['pipe', 'pipe', 'pipe'] });
     this.#child.stdin?.on('error', () => {});
     this.#child.stdin?.end(stdin ?? '');
     this.#child.stdout?.setEncoding('utf8').on('data', (text: string) => this.#heard(text, ''));

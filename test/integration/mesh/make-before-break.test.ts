@@ -11,11 +11,11 @@ import { ends } from '../../support/mesh-leaks.ts';
 import { Load } from '../../support/mesh-load.ts';
 import { planeProxy } from '../../support/plane-proxy.ts';
 
-async function stand(mode: 'sotw' | 'delta') {
+async function stand(mode: 'sotw' | 'delta', threads = 1) {
   const a = ends(await app('a'));
   const b = ends(await app('b'));
   const plane = ends(await controlPlane().cluster('a', a.port).http('in', 0, 'a').start());
-  const proxy = ends(planeProxy(plane.address, mode));
+  const proxy = ends(planeProxy(plane.address, mode, undefined, threads));
   await proxy.proxy.start();
   await proxy.answers('in', 'a');
   await plane.synced();
@@ -114,4 +114,21 @@ describe.each(['sotw', 'delta'] as const)('%s:', (mode) => {
     plane.routes('in', 'b').push();
     await proxy.answers('in', 'b');
   });
+});
+
+it('with two threads a route leads to a new cluster in both, once both are warm, without a failed request', async () => {
+  const { plane, proxy, b } = await stand('delta', 2);
+  const load = ends(new Load({ port: proxy.port('in'), target: '/' }));
+  for (let i = 0; i < 6; i++) {
+    const [from, to, body] = i % 2 === 0 ? ['a', `b${i}`, 'b'] : [`b${i - 1}`, 'a', 'a'];
+    if (to !== 'a') plane.cluster(to, b.port);
+    plane.routes('in', to).push();
+    await proxy.answers('in', body);
+    if (from !== 'a') plane.remove(Cluster, from).push();
+    await load.more(20);
+  }
+  await load.stop();
+  expect(load.failures).toEqual(new Map());
+  expect(load.connections).toBe(load.clients);
+  expect(load.bodies.get('b')).toBeGreaterThan(0);
 });

@@ -85,11 +85,15 @@ const get = (socket: TLSSocket): Promise<string> =>
     socket.write('GET / HTTP/1.1\r\nhost: a\r\n\r\n');
   });
 
-describe.each(['sotw', 'delta'] as const)('SDS, %s', (mode) => {
+describe.each([
+  ['sotw', 1],
+  ['delta', 1],
+  ['delta', 2],
+] as const)('SDS, %s, threads: %d', (mode, threads) => {
   it('a listener goes live with its secrets, follows them, and keeps the last good ones', async () => {
     const a = ends(await app('a'));
     const plane = ends(await controlPlane().cluster('a', a.port).put(secureListener('in', 'a')).start());
-    const proxy = ends(planeProxy(plane.address, mode));
+    const proxy = ends(planeProxy(plane.address, mode, undefined, threads));
     const started = proxy.proxy.start();
     if (mode === 'sotw') {
       await until('what is awaited', () => {
@@ -129,7 +133,7 @@ describe.each(['sotw', 'delta'] as const)('SDS, %s', (mode) => {
     const a = ends(await app('a'));
     const secure = edsCluster('a', { transport_socket: { name: 'tls', typed_config: tls } });
     const plane = ends(await controlPlane().put(secure, endpoints('a', a.port)).http('in', 0, 'a').start());
-    const proxy = ends(planeProxy(plane.address, mode));
+    const proxy = ends(planeProxy(plane.address, mode, undefined, threads));
     const started = proxy.proxy.start();
     if (mode === 'sotw') {
       await until('what is awaited', () =>

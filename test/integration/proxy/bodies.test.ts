@@ -72,6 +72,33 @@ test('10 MiB arrive whole in both directions at once', async () => {
   expect(p.stat('cluster.a.remora_replay_buffer_overflow')).toBe(0);
 });
 
+test('uploads that are kept for a retry share memory and stay what they were', async () => {
+  const server = await scripted();
+  const p = await proxy()
+    .cluster('a', server.port)
+    .to('a', { retry_policy: { retry_on: '5xx', retry_back_off: { base_interval: '0.001s' } } })
+    .start();
+  const letters = [...'abc'];
+  const bodies = letters.map((letter) => pattern(MIB).replaceAll(',', letter));
+  const upload = async (i: number): Promise<void> => {
+    const client = await p.client();
+    client.post(`/${letters[i]}`, bodies[i]!);
+    expect((await client.response()).status).toBe(200);
+  };
+  const answer = async (status: string): Promise<void> => {
+    const connection = await server.accept();
+    const at = letters.indexOf(/POST \/(\w)/.exec(await connection.head())![1]!);
+    expect(hash(await connection.bytes(MIB))).toBe(hash(bodies[at]!));
+    connection.write(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+  };
+  for (let round = 0; round < 2; round++) {
+    const uploads = letters.map((_, i) => upload(i));
+    for (const _ of letters) await answer('503 Service Unavailable');
+    for (const _ of letters) await answer('200 OK');
+    await Promise.all(uploads);
+  }
+});
+
 test('a client that reads slowly slows the upstream down', async () => {
   const server = await scripted();
   const p = await still().cluster('a', server.port).start();

@@ -28,6 +28,7 @@ export const cors: HttpFilterType<null, Cors> = {
   decode: () => null,
   decodeRoute: (message, problems, _warnings, path) =>
     compilePolicy(decodeCorsPolicy(message as WirePolicy, problems, path)),
+  routeData: { plain: ({ policy }) => policy, compile: (plain) => compilePolicy(plain as CorsPolicy) },
   create: (_config, context) => new CorsFilter(context),
 };
 

@@ -1,3 +1,4 @@
+import { type Count, LocalCount, SharedCount } from '../../../base/shared-counts.ts';
 import { WheelTimer } from '../../../base/timer-wheel.ts';
 import { duration } from '../../../base/words.ts';
 import type { Headers } from '../../../protocol/http/headers.ts';
@@ -29,6 +30,7 @@ export const fault: HttpFilterType<FaultConfig, Fault> = {
   decode: (message, problems, warnings, path) => decodeFault(message as HTTPFault, problems, warnings, path),
   decodeRoute: (message, problems, warnings, path) =>
     compileFault(decodeFault(message as HTTPFault, problems, warnings, path)),
+  routeData: { plain: ({ config }) => config, compile: (plain) => compileFault(plain as FaultConfig) },
   create: (config, context) => new FaultFilter(compileFault(config), context),
 };
 
@@ -55,12 +57,14 @@ class FaultFilter implements HttpFilter<Fault> {
   readonly #overflow: number;
   readonly #activeFaults: number;
   /** Streams with a fault, of this filter and of those in whose place it came. */
-  #active = { count: 0 };
+  #active: Count;
 
   constructor(own: Fault, context: FilterContext) {
     this.#own = own;
     this.#context = context;
-    const { stats, statPrefix } = context;
+    const { stats, statPrefix, shared = null } = context;
+    this.#active =
+      shared === null ? new LocalCount() : new SharedCount(shared.counts.counters(`faults ${shared.place}`, 1));
     const labels = { envoy_http_conn_manager_prefix: statPrefix };
     const name = (stat: string) => [`envoy_http_fault_${stat}`, labels, `http.${statPrefix}.fault.${stat}`] as const;
     this.#delaysInjected = stats.counter(...name('delays_injected'));
@@ -70,7 +74,7 @@ class FaultFilter implements HttpFilter<Fault> {
   }
 
   inherit(previous: unknown): void {
-    if (previous instanceof FaultFilter) this.#active = previous.#active;
+    if (previous instanceof FaultFilter && this.#active instanceof LocalCount) this.#active = previous.#active;
   }
 
   onRequestHead(stream: FilterStream, route: Fault | null): FilterResult {
@@ -103,7 +107,7 @@ class FaultFilter implements HttpFilter<Fault> {
     if (active === undefined) return;
     if (active.timer !== null) this.#context.wheel.release(active.timer);
     stream.slots[this.#context.slot] = undefined;
-    this.#active.count--;
+    this.#active.release();
     this.#context.stats.add(this.#activeFaults, -1);
   }
 
@@ -151,12 +155,12 @@ class FaultFilter implements HttpFilter<Fault> {
     const { slot, stats, runtime } = this.#context;
     if (stream.slots[slot] !== undefined) return true;
     const limit = config.maxActiveFaults;
-    if (limit !== null && this.#active.count >= runtime.number(config.runtime.maxActiveFaults, limit)) {
+    if (limit !== null && this.#active.sum >= runtime.number(config.runtime.maxActiveFaults, limit)) {
       stats.inc(this.#overflow);
       return false;
     }
     stream.slots[slot] = { timer: null } satisfies ActiveFault;
-    this.#active.count++;
+    this.#active.take();
     stats.inc(this.#activeFaults);
     return true;
   }

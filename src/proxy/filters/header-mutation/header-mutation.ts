@@ -19,6 +19,7 @@ type Step = string | HeaderOption;
 
 /** Mutations compiled: what a route carries. A step that is a text removes the header of that name. */
 export interface Mutations {
+  readonly config: MutationsConfig;
   readonly request: readonly Step[];
   readonly response: readonly Step[];
 }
@@ -39,13 +40,14 @@ export const headerMutation: HttpFilterType<MutationsConfig, Mutations> = {
   },
   decodeRoute: (message, problems, _warnings, path) =>
     compile(decodeMutations((message as HeaderMutationPerRoute).mutations, problems, `${path}.mutations`)),
+  routeData: { plain: ({ config }) => config, compile: (plain) => compile(plain as MutationsConfig) },
   create: (config) => new HeaderMutationFilter(compile(config)),
 };
 
 function compile(config: MutationsConfig): Mutations {
   const steps = (list: readonly Mutation[]): Step[] =>
     list.map((mutation) => ('remove' in mutation ? mutation.remove : new HeaderOption(mutation.set)));
-  return { request: steps(config.request), response: steps(config.response) };
+  return { config, request: steps(config.request), response: steps(config.response) };
 }
 
 /** Applies the filter's own mutations, then the route's, each in its order. */

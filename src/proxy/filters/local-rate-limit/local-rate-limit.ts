@@ -1,4 +1,4 @@
-import { TokenBucket } from '../../../base/token-bucket.ts';
+import { type Bucket, SharedTokenBucket, TokenBucket } from '../../../base/token-bucket.ts';
 import { count, duration } from '../../../base/words.ts';
 import type { LocalRateLimit as WireLimit } from '../../../xds/proto/gen/envoy/extensions/filters/http/local_ratelimit/v3.ts';
 import type { StatStore, Stats } from '../../telemetry/metrics/store.ts';
@@ -12,6 +12,7 @@ import {
   type Heir,
   type HttpFilter,
   type HttpFilterType,
+  type SharedPlace,
 } from '../filter.ts';
 import { isEnabled } from '../fraction.ts';
 import { HeaderOption } from '../header-option.ts';
@@ -27,6 +28,10 @@ export const localRateLimit: HttpFilterType<LocalRateLimitConfig, Limit> = {
     decodeLocalRateLimit(message as WireLimit, problems, warnings, path, false),
   decodeRoute: (message, problems, warnings, path) =>
     new Limit(decodeLocalRateLimit(message as WireLimit, problems, warnings, path, true)),
+  routeData: {
+    plain: ({ config }) => config,
+    compile: (plain, shared) => new Limit(plain as LocalRateLimitConfig, shared),
+  },
   create: (config, context) => new LocalRateLimitFilter(config, context),
 };
 
@@ -45,31 +50,33 @@ export class Limit implements Heir {
   readonly config: LocalRateLimitConfig;
   readonly responseHeaders: readonly HeaderOption[];
   readonly requestHeaders: readonly HeaderOption[];
-  #shared: TokenBucket | null;
-  #perConnection: WeakMap<ConnectionInfo, TokenBucket> | null;
+  #shared: Bucket | null;
+  #perConnection: WeakMap<ConnectionInfo, Bucket> | null;
   #slots: Slots | null = null;
 
-  constructor(config: LocalRateLimitConfig) {
+  /** `among`: where its tokens are shared by workers; null: they are this thread's. */
+  constructor(config: LocalRateLimitConfig, among: SharedPlace | null = null) {
     this.config = config;
     this.responseHeaders = config.responseHeaders.map((option) => new HeaderOption(option));
     this.requestHeaders = config.requestHeadersWhenNotEnforced.map((option) => new HeaderOption(option));
-    this.#shared = config.perConnection ? null : makeBucket(config);
+    this.#shared = config.perConnection ? null : makeBucket(config, among);
     this.#perConnection = config.perConnection ? new WeakMap() : null;
   }
 
   /** Tokens stay while the bucket is configured as it was, whatever else is changed. */
   inherit(previous: unknown): void {
     if (!(previous instanceof Limit) || !sameBucket(this.config, previous.config)) return;
-    this.#shared = previous.#shared;
+    // Those that workers share are found by their place: one that starts later finds them too.
+    if (!(this.#shared instanceof SharedTokenBucket)) this.#shared = previous.#shared;
     this.#perConnection = previous.#perConnection;
   }
 
   /** The bucket a request takes from; null: no limit. */
-  bucketFor(info: StreamInfo): TokenBucket | null {
+  bucketFor(info: StreamInfo): Bucket | null {
     if (this.#perConnection === null) return this.#shared;
     let bucket = this.#perConnection.get(info.connection) ?? null;
     if (bucket === null) {
-      bucket = makeBucket(this.config);
+      bucket = makeBucket(this.config, null);
       if (bucket !== null) this.#perConnection.set(info.connection, bucket);
     }
     return bucket;
@@ -82,8 +89,11 @@ export class Limit implements Heir {
   }
 }
 
-function makeBucket({ bucket }: LocalRateLimitConfig): TokenBucket | null {
-  return bucket === null ? null : new TokenBucket(bucket.maxTokens, bucket.tokensPerFill, bucket.fillIntervalMs);
+function makeBucket({ bucket }: LocalRateLimitConfig, among: SharedPlace | null): Bucket | null {
+  if (bucket === null) return null;
+  const { maxTokens, tokensPerFill, fillIntervalMs } = bucket;
+  if (among === null) return new TokenBucket(maxTokens, tokensPerFill, fillIntervalMs);
+  return new SharedTokenBucket(among.counts, among.place, maxTokens, tokensPerFill, fillIntervalMs);
 }
 
 function sameBucket(a: LocalRateLimitConfig, b: LocalRateLimitConfig): boolean {
@@ -115,7 +125,7 @@ class LocalRateLimitFilter implements HttpFilter<Limit> {
   readonly #context: FilterContext;
 
   constructor(config: LocalRateLimitConfig, context: FilterContext) {
-    this.#own = new Limit(config);
+    this.#own = new Limit(config, context.shared ?? null);
     this.#context = context;
   }
 
@@ -149,7 +159,7 @@ class LocalRateLimitFilter implements HttpFilter<Limit> {
   }
 
   onResponseHead(stream: FilterStream): FilterResult {
-    const bucket = stream.slots[this.#context.slot] as TokenBucket | undefined;
+    const bucket = stream.slots[this.#context.slot] as Bucket | undefined;
     if (bucket === undefined) return FilterResult.Next;
     const now = this.#context.clock.now();
     const { headers } = stream.response;

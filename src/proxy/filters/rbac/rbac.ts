@@ -26,6 +26,7 @@ export const rbac: HttpFilterType<RbacConfig, Rbac> = {
   // Without a config of its own a route turns the filter off.
   decodeRoute: (message, problems, warnings, path) =>
     compileRbac(decodeRbac((message as RBACPerRoute).rbac ?? {}, problems, warnings, `${path}.rbac`)),
+  routeData: { plain: ({ config }) => config, compile: (plain) => compileRbac(plain as RbacConfig) },
   create: (config, context) => new RbacFilter(compileRbac(config), context),
 };
 

@@ -41,6 +41,13 @@ const RECLAIM_LOOKS = 32;
 const DISCARD = 0;
 const DISCARD_WIDTH = 64;
 
+/** What another thread has to hear to read a store's numbers: in this order, and before it looks. */
+export type StatChange =
+  /** The numbers stand here from now on. */
+  | { readonly type: 'memory'; readonly memory: SharedArrayBuffer }
+  | { readonly type: 'made'; readonly series: Series; readonly buckets: readonly number[] | null }
+  | { readonly type: 'freed'; readonly id: number };
+
 /** A series and how many scopes hold it; the store's own are held for good. */
 interface Kept extends Series {
   readonly key: string;
@@ -58,7 +65,7 @@ interface Kept extends Series {
  * sets share one overflow series per name.
  */
 export class StatStore implements Stats {
-  #values = new Float64Array(1024);
+  #values: Float64Array;
   #next = DISCARD_WIDTH;
   readonly #series = new Map<string, Kept>();
   readonly #histograms = new Map<number, readonly number[]>([[DISCARD, DEFAULT_BUCKETS]]);
@@ -67,10 +74,16 @@ export class StatStore implements Stats {
   readonly #named = new Map<string, StatScope>();
   readonly #retired = new Set<StatScope>();
   readonly #maxSeries: number;
+  readonly #tell: ((change: StatChange) => void) | null;
 
-  /** A cluster has about 40 series, so the default has room for 2,500. */
-  constructor(maxSeries = 100_000) {
+  /**
+   * A cluster has about 40 series, so the default has room for 2,500. `tell`: another thread follows; null: the numbers
+   * are for this thread.
+   */
+  constructor(maxSeries = 100_000, tell: ((change: StatChange) => void) | null = null) {
     this.#maxSeries = maxSeries;
+    this.#tell = tell;
+    this.#values = this.#memory(1024);
   }
 
   get root(): StatStore {
@@ -198,6 +211,7 @@ export class StatStore implements Stats {
       found = { name, labels, dotted, kind, id: this.#allocate(width), key, width, buckets, holders: 0 };
       this.#series.set(key, found);
       if (buckets !== null) this.#histograms.set(found.id, buckets);
+      this.#tell?.({ type: 'made', series: { name, labels, dotted, kind, id: found.id }, buckets });
     } else if (found.kind !== kind) throw new Error(`series ${key} is a ${found.kind}, not a ${kind}`);
     if (scope === null) found.holders = Number.POSITIVE_INFINITY;
     else scope.hold(found);
@@ -210,11 +224,23 @@ export class StatStore implements Stats {
     const id = this.#next;
     this.#next += width;
     if (this.#next > this.#values.length) {
-      const bigger = new Float64Array(Math.max(this.#next, this.#values.length * 2));
-      bigger.set(this.#values);
+      const bigger = this.#memory(Math.max(this.#next, this.#values.length * 2), this.#values);
       this.#values = bigger;
     }
     return id;
+  }
+
+  #memory(length: number, before?: Float64Array): Float64Array {
+    if (this.#tell === null) {
+      const values = new Float64Array(length);
+      if (before !== undefined) values.set(before);
+      return values;
+    }
+    const memory = new SharedArrayBuffer(length * Float64Array.BYTES_PER_ELEMENT);
+    const values = new Float64Array(memory);
+    if (before !== undefined) values.set(before);
+    this.#tell({ type: 'memory', memory });
+    return values;
   }
 
   /** The budget goes before the grace. True when a series was freed. */
@@ -241,6 +267,7 @@ export class StatStore implements Stats {
       this.#series.delete(key);
       this.#histograms.delete(id);
       this.#values.fill(0, id, id + width);
+      this.#tell?.({ type: 'freed', id });
       const free = this.#free.get(width);
       if (free === undefined) this.#free.set(width, [id]);
       else free.push(id);

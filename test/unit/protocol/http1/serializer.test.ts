@@ -39,6 +39,16 @@ describe('hop-by-hop headers', () => {
     );
   });
 
+  it('drops them however many there are', () => {
+    const lines = Array.from(
+      { length: 80 },
+      (_, i) => `Keep-Alive: timeout=5\r\n${i % 9 === 0 ? `X-${i}: 1\r\n` : ''}`,
+    );
+    expect(forwarded(`GET / HTTP/1.1\r\nHost: a\r\n${lines.join('')}\r\n`)).toBe(
+      `GET / HTTP/1.1\r\nHost: a\r\n${[0, 9, 18, 27, 36, 45, 54, 63, 72].map((i) => `X-${i}: 1\r\n`).join('')}\r\n`,
+    );
+  });
+
   it.each([
     ['Keep-Alive: timeout=5', ''],
     ['Proxy-Connection: keep-alive', ''],

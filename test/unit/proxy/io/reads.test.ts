@@ -1,8 +1,9 @@
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import { PassThrough } from 'node:stream';
 import { describe, expect, test } from 'vitest';
-import { keep, ownBytes, Reads, readFrom } from '../../../../src/proxy/io/reads.ts';
+import { hold, keep, letGo, ownBytes, Reads, readFrom } from '../../../../src/proxy/io/reads.ts';
 
 /** Gives `reads` what a socket would: bytes in the buffer it asked for. */
 function feed(reads: Reads, text: string): void {
@@ -76,6 +77,66 @@ describe('reads', () => {
     expect(kept.toString('latin1', 0, 3)).toBe('yyy');
   });
 
+  test('what is held is not read over until it is let go', () => {
+    const reads = new Reads();
+    feed(reads, FULL);
+    const own = bufferOf(reads);
+    const held: Buffer[] = [];
+    reads.onBytes = (chunk) => held.push(hold(chunk));
+    feed(reads, LARGE);
+    feed(reads, 'z'.repeat(40_000));
+    expect(held.map((chunk) => chunk.toString('latin1', 0, 1))).toEqual(['y', 'z']);
+    expect(held.every((chunk) => chunk.buffer === own.buffer)).toBe(true);
+    expect(bufferOf(reads).byteOffset).toBe(LARGE.length + 40_000);
+    for (const chunk of held) letGo(chunk);
+    reads.onBytes = () => {};
+    feed(reads, LARGE);
+    expect(bufferOf(reads)).toBe(own);
+    feed(reads, 'end');
+  });
+
+  test('a buffer that was read full goes to another connection once all of it was let go', () => {
+    const reads = new Reads();
+    feed(reads, FULL);
+    const own = bufferOf(reads);
+    const held: Buffer[] = [];
+    reads.onBytes = (chunk) => held.push(hold(chunk));
+    feed(reads, LARGE);
+    feed(reads, LARGE);
+    expect(bufferOf(reads).buffer).not.toBe(own.buffer);
+    const other = new Reads();
+    letGo(held[0]!);
+    feed(other, FULL);
+    expect(bufferOf(other).buffer).not.toBe(own.buffer);
+    letGo(held[1]!);
+    const third = new Reads();
+    feed(third, FULL);
+    expect(bufferOf(third)).toBe(own);
+    for (const each of [reads, other, third]) {
+      each.onBytes = () => {};
+      feed(each, 'end');
+    }
+  });
+
+  test('what was kept besides is never read over', () => {
+    const reads = new Reads();
+    feed(reads, FULL);
+    const own = bufferOf(reads);
+    let held = Buffer.alloc(0);
+    reads.onBytes = (chunk) => {
+      keep(chunk.subarray(10));
+      held = hold(chunk) as Buffer<ArrayBuffer>;
+    };
+    feed(reads, LARGE);
+    letGo(held);
+    reads.onBytes = () => {};
+    feed(reads, 'end');
+    const next = new Reads();
+    feed(next, FULL);
+    expect(bufferOf(next).buffer).not.toBe(own.buffer);
+    feed(next, 'end');
+  });
+
   test('outside a read, and for bytes of other buffers, keeping costs nothing', () => {
     const bytes = Buffer.from('somebody else');
     expect(keep(bytes)).toBe(bytes);
@@ -118,6 +179,45 @@ describe('reading from an accepted socket', () => {
     const { first, own } = await accepted;
     expect(own).not.toBe(first);
     expect(first.destroyed).toBe(true);
+    client.write('hello');
+    await once(own, 'bytes');
+    own.pause();
+    own.resume();
+    client.end('bye');
+    const ended = once(own, 'end');
+    await once(own, 'bytes');
+    await ended;
+    expect(seen).toEqual(['hello', 'bye']);
+    const answered = once(client, 'data');
+    own.end('answer');
+    expect((await answered)[0].toString()).toBe('answer');
+    await new Promise((resolve) => server.close(resolve));
+  });
+
+  test('a TLS socket reads into ours: its bytes, its end and its pauses', async () => {
+    const { connect: connectTls, createServer: createTlsServer } = await import('node:tls');
+    const [cert, key] = ['server.pem', 'server.key'].map((name) =>
+      readFileSync(new URL(`../../../support/certs/${name}`, import.meta.url)),
+    );
+    const seen: string[] = [];
+    const server = createTlsServer({ cert, key, allowHalfOpen: true });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const accepted = new Promise<{ secured: Socket; own: Socket }>((resolve) => {
+      server.once('secureConnection', (secured) => {
+        const own = readFrom(secured, (chunk) => {
+          // Not memory that Node made for this read: that of all connections.
+          expect(ownBytes(chunk)).not.toBe(chunk);
+          seen.push(chunk.toString('latin1'));
+          own.emit('bytes');
+        });
+        resolve({ secured, own });
+      });
+    });
+    const port = (server.address() as { port: number }).port;
+    const client = connectTls({ host: '127.0.0.1', port, rejectUnauthorized: false });
+    const { secured, own } = await accepted;
+    expect(own).toBe(secured);
     client.write('hello');
     await once(own, 'bytes');
     own.pause();
