@@ -7,7 +7,7 @@ import { mkdirSync, openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { systemClock } from '../src/base/clock.ts';
-import { ENDPOINT, ROUTE } from '../src/control/serve/type-urls.ts';
+import { ENDPOINT, ROUTE, VIRTUAL_HOST } from '../src/control/serve/type-urls.ts';
 import { kubeconfigAccess } from '../src/control/source/kube/access.ts';
 import { KubeClient } from '../src/control/source/kube/client.ts';
 import { type KubeApi, startKubeApi } from '../test/system/kube/api.ts';
@@ -33,6 +33,8 @@ const clients = Number(values.clients);
 const namespaces = Number(values.namespaces);
 const changes = Number(values.changes);
 let weight = 10;
+/** What brings a change of routes: our server sends the host alone. */
+const routeType = values.istiod ? ROUTE : VIRTUAL_HOST;
 const now = (): number => Number(process.hrtime.bigint()) / 1e6;
 const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -65,7 +67,7 @@ try {
     route:
       values.only === 'endpoints'
         ? null
-        : await measure('route change', pid, Math.min(changes, 20), ROUTE, changeRoute),
+        : await measure('route change', pid, Math.min(changes, 20), routeType, changeRoute),
     routesAtRate: values.only === 'endpoints' ? null : await measureRate(pid),
   };
   if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(result, null, 2)}\n`);
@@ -122,7 +124,7 @@ async function measureRate(pid: number) {
   for (let i = 0; i < count; i++) {
     const due = start + (i * 1000) / rate;
     if (now() < due) await wait(due - now());
-    arrivals.push(one(1000 + i, ROUTE, changeRoute(i + 100)));
+    arrivals.push(one(1000 + i, routeType, changeRoute(i + 100)));
   }
   const all = await Promise.all(arrivals);
   const result = {
@@ -219,7 +221,7 @@ function changeRoute(_change: number) {
   const path = `/apis/networking.istio.io/v1/namespaces/${spaceOf(i)}/virtualservices/vs${i}`;
   const body = { spec: (virtualService(i, weight) as { spec: object }).spec };
   return {
-    name: '',
+    name: values.istiod ? '' : `svc${i}.`,
     write: () => kube.send({ method: 'PATCH', path, body, contentType: 'application/merge-patch+json' }),
   };
 }

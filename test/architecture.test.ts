@@ -242,6 +242,11 @@ const MATRIX: Matrix = {
     { to: 'control/serve', only: /\/caller\.ts$/, why: 'it is served beside ADS, and says who calls' },
   ],
   'control/serve': ['base', 'protocol/http', 'xds/proto'],
+  'control/status': [
+    'base',
+    'control/source',
+    { to: 'control/serve', types: true, why: 'how many proxies have applied a change' },
+  ],
   'control/runtime': [
     'base',
     'xds/proto',
@@ -251,6 +256,7 @@ const MATRIX: Matrix = {
     'control/analyze',
     'control/injector',
     'control/serve',
+    'control/status',
     'control/ca',
   ],
 

@@ -1,11 +1,12 @@
 // Many ADS clients in one process, which ask as Envoy does (delta): all clusters and listeners, then the endpoints and
-// routes that those name. Forked by bench/kube.ts; tells it when every client has received a change.
+// routes that those name, and the virtual hosts of routes that leave them out (VHDS). Forked by bench/kube.ts; tells it when every client has received a change.
 import * as grpc from '@grpc/grpc-js';
 import { referencesOf } from '../../src/control/serve/references.ts';
-import { CLUSTER, ENDPOINT, LISTENER, ROUTE } from '../../src/control/serve/type-urls.ts';
-import { decode, encode, Problems, unpack } from '../../src/xds/proto/codec.ts';
+import { CLUSTER, ENDPOINT, LISTENER, ROUTE, VIRTUAL_HOST } from '../../src/control/serve/type-urls.ts';
+import { type Any, decode, encode, Problems, unpack } from '../../src/xds/proto/codec.ts';
 import { Cluster } from '../../src/xds/proto/gen/envoy/config/cluster/v3.ts';
 import { Listener } from '../../src/xds/proto/gen/envoy/config/listener/v3.ts';
+import { RouteConfiguration } from '../../src/xds/proto/gen/envoy/config/route/v3.ts';
 import { DeltaDiscoveryRequest, DeltaDiscoveryResponse } from '../../src/xds/proto/gen/envoy/service/discovery/v3.ts';
 
 export interface ClientsRequest {
@@ -18,7 +19,12 @@ export interface ClientsRequest {
 }
 
 export interface ClientsAnswer {
-  readonly connected?: { readonly clusters: number; readonly endpoints: number; readonly routes: number };
+  readonly connected?: {
+    readonly clusters: number;
+    readonly endpoints: number;
+    readonly routes: number;
+    readonly hosts: number;
+  };
   readonly expecting?: number;
   /** When each client had it, in ms of the machine's monotonic clock. */
   readonly received?: { readonly id: number; readonly at: readonly number[] };
@@ -107,6 +113,17 @@ class Client {
       this.wanted.delete(key);
       if (this.#versions.get(key) !== version) changed.add(name);
       this.#versions.set(key, version);
+      if (
+        url === ROUTE &&
+        resource !== undefined &&
+        !this.#asksHosts &&
+        discoversHosts(resource, `${key} ${version}`)
+      ) {
+        this.#asksHosts = true;
+        this.wanted.add(VIRTUAL_HOST);
+        this.#send({ type_url: VIRTUAL_HOST });
+      }
+      if (url === VIRTUAL_HOST) this.wanted.delete(VIRTUAL_HOST);
       if (resource === undefined || (url !== CLUSTER && url !== LISTENER)) continue;
       const known = `${key} ${version}`;
       let references = decoded.get(known);
@@ -134,6 +151,7 @@ class Client {
     }
   }
 
+  #asksHosts = false;
   readonly #more = new Map<string, string[]>();
 
   #want(typeUrl: string, name: string): void {
@@ -153,6 +171,17 @@ class Client {
     this.#more.clear();
   }
 }
+
+/** Decoded once for all clients. */
+function discoversHosts(resource: Any, key: string): boolean {
+  let found = vhds.get(key);
+  if (found === undefined) {
+    found = unpack(resource, RouteConfiguration, new Problems(), '')?.vhds !== undefined;
+    vhds.set(key, found);
+  }
+  return found;
+}
+const vhds = new Map<string, boolean>();
 
 function answer(value: ClientsAnswer): void {
   process.send?.(value);
@@ -186,6 +215,7 @@ function connect({ target, clients: count, namespaces }: NonNullable<ClientsRequ
         clusters: one?.count(CLUSTER) ?? 0,
         endpoints: one?.count(ENDPOINT) ?? 0,
         routes: one?.count(ROUTE) ?? 0,
+        hosts: one?.count(VIRTUAL_HOST) ?? 0,
       },
     });
   }, 100);

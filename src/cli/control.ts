@@ -1,4 +1,5 @@
 import { rmSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { systemClock } from '../base/clock.ts';
@@ -22,6 +23,8 @@ interface ControlFlags extends KubeFlags {
   readonly webhook?: SocketAddress;
   readonly webhookCertificates?: string;
   readonly injectSettings?: string;
+  readonly replica?: string;
+  readonly namespace?: string;
   readonly ca: boolean;
   readonly caDir?: string;
   readonly caCerts?: string;
@@ -54,6 +57,14 @@ export function controlCommand(): Command {
     .option('--webhook <address>', 'address of the admission webhooks, 0.0.0.0:15017 in a cluster', parseAddress)
     .option('--webhook-certificates <folder>', 'tls.crt and tls.key of the webhooks; without it the CA’s own')
     .option('--inject-settings <file>', 'what injection writes where a pod says nothing else')
+    .addOption(
+      new Option('--replica <name>', 'who this replica is, for the election of who writes status').env('POD_NAME'),
+    )
+    .addOption(
+      new Option('--namespace <name>', "namespace of the replicas' Lease; without it no status is written").env(
+        'POD_NAMESPACE',
+      ),
+    )
     .option('--no-ca', 'issue no certificates: no mutual TLS')
     .option('--ca-dir <folder>', 'where the root is kept; in a cluster it is in Secret remora-ca-secret')
     .option('--ca-certs <folder>', 'an intermediate to sign with, in files named as in Istio’s cacerts')
@@ -114,6 +125,11 @@ async function webhookOf(flags: ControlFlags, at: SocketAddress) {
   return { ...at, certificates, settings: settingsFrom(injectSettings) };
 }
 
+function replicaOf({ namespace, replica }: ControlFlags) {
+  if (namespace === undefined || namespace === '') return {};
+  return { replica: { namespace, identity: replica ?? `${hostname()}-${process.pid}` } };
+}
+
 async function runControl(flags: ControlFlags): Promise<void> {
   const kube = await kubeAccess(flags);
   if (flags.files.length === 0 && kube === null) {
@@ -136,6 +152,7 @@ async function runControl(flags: ControlFlags): Promise<void> {
     log,
     version: VERSION,
     outboundTrafficPolicy: flags.outboundTrafficPolicy,
+    ...replicaOf(flags),
     ...(ca === null ? {} : { ca }),
     ...(flags.webhook === undefined ? {} : { webhook: await webhookOf(flags, flags.webhook) }),
   });

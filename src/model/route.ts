@@ -12,6 +12,10 @@ export interface RouteConfig extends HeaderMutations {
   /** True: route's mutations are applied last and so win; false (default): the table's win. */
   readonly mostSpecificHeaderMutationsWins: boolean;
   readonly perFilterConfig: PerFilterConfig;
+  /** Virtual hosts come one by one (VHDS) and are added to those that it has itself. Absent: it has all. */
+  readonly discoversHosts?: true;
+  /** What the discovered hosts were added to: two configurations with the same base differ in hosts alone. */
+  readonly base?: RouteConfig;
 }
 
 export interface VirtualHost extends HeaderMutations {
@@ -25,6 +29,8 @@ export interface VirtualHost extends HeaderMutations {
   readonly includeIsTimeoutRetryHeader: boolean;
   readonly perRequestBufferLimitBytes: number | null;
   readonly perFilterConfig: PerFilterConfig;
+  /** Where hosts are discovered on demand: only for requests whose own host the server does not have. */
+  readonly fallback?: true;
 }
 
 /**

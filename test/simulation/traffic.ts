@@ -160,7 +160,7 @@ export function node(spec: ProxySpec): ProxyNode {
       user_agent_name: agent,
       user_agent_version: '1',
     },
-    spec.proved ?? true,
+    { proved: spec.proved ?? true },
   );
 }
 

@@ -22,6 +22,8 @@ import { memoryFolder } from './memory-folder.ts';
 import { type App, type AppOptions, app } from './mesh-app.ts';
 import { closedPort } from './upstream.ts';
 
+const EXPLAIN_LAYERS = EXPLAIN.layers as JsonObject[];
+
 /** The port of every service of a test mesh. */
 export const PORT = 9080;
 
@@ -50,11 +52,17 @@ export interface Reply {
 }
 
 /** One request on a connection of its own. A target with `http://` goes through an explicit proxy. */
-export function call(port: number, target: string, headers: Readonly<Record<string, string>> = {}): Promise<Reply> {
+export function call(
+  port: number,
+  target: string,
+  headers: Readonly<Record<string, string>> = {},
+  sends = '',
+): Promise<Reply> {
   return new Promise((resolve, reject) => {
     const host = /^http:\/\/([^/]+)/.exec(target)?.[1] ?? 'bookinfo.example';
     const options = { host: '127.0.0.1', port, path: target, agent: false as const, headers: { host, ...headers } };
-    const sent = httpRequest(options, (response) => {
+    const method = sends === '' ? 'GET' : 'POST';
+    const sent = httpRequest({ ...options, method }, (response) => {
       let body = '';
       response.setEncoding('utf8');
       response.on('data', (text: string) => {
@@ -64,7 +72,7 @@ export function call(port: number, target: string, headers: Readonly<Record<stri
       response.on('end', () => resolve({ status: response.statusCode ?? 0, body, headers: response.headers }));
     });
     sent.on('error', reject);
-    sent.end();
+    sent.end(sends);
   });
 }
 
@@ -129,8 +137,8 @@ export class MeshProxy {
   }
 
   /** A call of the program beside this proxy: `http://reviews:9080/`. */
-  call(target: string, headers: Readonly<Record<string, string>> = {}): Promise<Reply> {
-    return call(this.outbound.port, target, headers);
+  call(target: string, headers: Readonly<Record<string, string>> = {}, sends = ''): Promise<Reply> {
+    return call(this.outbound.port, target, headers, sends);
   }
   /** The routes in force, as text, for looking for a marker. */
   routesText(): string {
@@ -181,6 +189,8 @@ export interface ProxySpec {
   /** SotW in place of delta. */
   readonly sotw?: boolean;
   readonly lastGood?: boolean;
+  /** It asks for hosts when its program first calls them. False: it knows all of the mesh. */
+  readonly onDemand?: boolean;
   /** In a mesh with certificates: it has none. */
   readonly plain?: true;
   /** Of its certificate; that of its service otherwise. */
@@ -400,7 +410,9 @@ export class Mesh {
         delta: spec.sotw !== true,
         admin: { host: '127.0.0.1', port: 0 },
       }),
-      layered_runtime: EXPLAIN,
+      layered_runtime: {
+        layers: [...EXPLAIN_LAYERS, { name: 'test', static_layer: { 'remora.on_demand': spec.onDemand === true } }],
+      },
     };
     const result = readBootstrap(JSON.stringify(bootstrap), proxyDecodeContext());
     if (!result.ok) throw new Error(describeProblems(name, result.problems).join('\n'));

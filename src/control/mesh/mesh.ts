@@ -3,6 +3,7 @@ import type { GatewayServer } from './gateway.ts';
 import type { RouteTableRule } from './route-rule.ts';
 import type { GatewaySecret } from './secret.ts';
 import type { MeshService, Workload } from './service.ts';
+import type { SidecarScope } from './sidecar-scope.ts';
 import type { RateLimitPolicy, TrafficPolicyRule } from './traffic-policy.ts';
 
 /**
@@ -26,6 +27,8 @@ export interface Mesh {
   /** What workloads take from their callers, oldest first. */
   readonly peerAuthentications: readonly PeerAuthenticationRule[];
   readonly rateLimits: readonly RateLimitPolicy[];
+  /** What workloads may call, oldest first. */
+  readonly sidecars: readonly SidecarScope[];
   /** `cluster.local` */
   readonly domain: string;
 }

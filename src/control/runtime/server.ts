@@ -7,8 +7,10 @@ import { type ConfigSource, formatFinding } from '../source/collection.ts';
 import { FileSource } from '../source/files/watch.ts';
 import type { KubeAccess } from '../source/kube/access.ts';
 import { KubeClient } from '../source/kube/client.ts';
+import { LeaderElection } from '../source/kube/leader.ts';
 import { KubeSource } from '../source/kube/source.ts';
 import { SourceUnion } from '../source/union.ts';
+import { StatusWriter } from '../status/writer.ts';
 import type { OutboundPolicy } from '../translate/emit/capture.ts';
 import { type CaOptions, MeshCa } from './ca.ts';
 import { StatusServer } from './http.ts';
@@ -31,7 +33,11 @@ export interface ControlOptions {
   readonly ca?: CaOptions;
   /** What the API server asks; absent: nothing. */
   readonly webhook?: Pick<WebhookOptions, 'host' | 'port' | 'certificates' | 'settings'>;
+  /** Who this replica is, and where replicas elect who writes status; absent: nobody writes any. */
+  readonly replica?: { readonly namespace: string; readonly identity: string };
 }
+
+type Replica = NonNullable<ControlOptions['replica']>;
 
 /** One control server. This file is where its parts meet, and the only one. */
 export class ControlServer {
@@ -41,6 +47,7 @@ export class ControlServer {
   readonly #snapshots: MeshSnapshotSource;
   readonly #ads: AdsServer;
   readonly #status: StatusServer;
+  readonly #leader: { readonly election: LeaderElection; readonly writer: StatusWriter } | null;
   readonly #ca: MeshCa | null;
   #serving = false;
   readonly #webhook: WebhookServer | null;
@@ -81,6 +88,9 @@ export class ControlServer {
       secure: () => this.#ca?.secure(),
       methods: this.#ca?.methods ?? [],
     });
+    // Back to the objects, by one of the replicas.
+    this.#leader =
+      this.#kube === null || options.replica === undefined ? null : this.#leaderParts(this.#kube, options.replica);
     // For the API server: new pods, and config before it is stored.
     const { webhook } = options;
     this.#webhook =
@@ -107,6 +117,23 @@ export class ControlServer {
     });
   }
 
+  #leaderParts({ client, source }: { client: KubeClient; source: KubeSource }, { namespace, identity }: Replica) {
+    const { clock, log } = this.#options;
+    const parts = { api: client, clock, random: systemRandom, log: log.child('leader') };
+    const election = new LeaderElection({ ...parts, namespace, name: LEASE, identity });
+    const writer = new StatusWriter({
+      api: client,
+      clock,
+      log: log.child('status'),
+      leading: () => election.now.leading,
+      objects: () => source.state.objects,
+      findings: () => this.#snapshots.findings,
+      epoch: () => this.#snapshots.epoch,
+      appliedSince: (epoch) => this.#ads.clients.appliedSince(epoch),
+    });
+    return { election, writer };
+  }
+
   /** 0 without one, and while it has no certificate. */
   get webhookPort(): number {
     return this.#webhook?.port ?? 0;
@@ -130,11 +157,15 @@ export class ControlServer {
     await this.#ca?.start();
     await this.#ads.listen();
     await this.#webhook?.start();
+    this.#leader?.election.start();
+    this.#leader?.writer.start();
     this.#serving = true;
     log.info('serving', { xds: this.#ads.address, http: `${http.host}:${this.#status.port}` });
   }
 
   async close(): Promise<void> {
+    await this.#leader?.writer.close();
+    await this.#leader?.election.close();
     await this.#webhook?.close();
     await this.#status.close();
     await this.#ads.close();
@@ -143,6 +174,9 @@ export class ControlServer {
     this.#kube?.client.close();
   }
 }
+
+/** The Lease of those who write status. */
+const LEASE = 'remora-control';
 
 function kubeParts({ kube, clock, log, version }: ControlOptions) {
   if (kube === undefined || kube === null) return null;

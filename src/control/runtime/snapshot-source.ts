@@ -31,6 +31,7 @@ const EMPTY: Mesh = {
   secrets: new Map(),
   peerAuthentications: [],
   rateLimits: [],
+  sidecars: [],
   domain: 'cluster.local',
 };
 
@@ -59,6 +60,11 @@ export class MeshSnapshotSource implements SnapshotSource {
     this.#log = log;
     this.#emitter = new MeshEmitter((note) => this.#noted(note), policy, trustDomain);
   }
+
+  get epoch(): number {
+    return this.#epoch;
+  }
+  #epoch = 0;
 
   get mesh(): Mesh {
     return this.#translation?.mesh ?? EMPTY;
@@ -133,8 +139,10 @@ export class MeshSnapshotSource implements SnapshotSource {
     }
     this.#report([...all, ...(this.#translation?.findings ?? [])]);
     const written = before.routes !== this.mesh.routes || before.policies !== this.mesh.policies;
-    const whole = written || identitiesMoved(before, this.mesh);
-    this.#tell(changeScope(before, this.mesh, this.#emitter.captures), whole);
+    const scope = changeScope(before, this.mesh, this.#emitter.captures);
+    // What changes nothing is in force everywhere already.
+    if (scope !== null) this.#epoch++;
+    this.#tell(scope, written || identitiesMoved(before, this.mesh));
   }
 
   /** Endpoints do not wait for the weights that they shift; but what somebody wrote, or who answers, goes out as one. */

@@ -10,6 +10,7 @@ import { type Authenticate, type Caller, type CallFacts, CallRefused, type Unary
 import { Clients } from './clients.ts';
 import { type AdsMode, deltaWire, sotwWire, type Wire } from './delta.ts';
 import { type ProxyNode, proxyNode } from './node.ts';
+import { PushBudget } from './push-budget.ts';
 import { PushQueue, type PushQueueOptions } from './push-queue.ts';
 import { type DoorOptions, SecureDoor } from './secure-door.ts';
 import { Session, SessionLimitError, type SessionRequest } from './session.ts';
@@ -42,6 +43,7 @@ const MAX_RESPONSE = 64 * 1024 * 1024;
 export class AdsServer {
   readonly #options: AdsServerOptions;
   readonly #queue: PushQueue;
+  readonly #budget: PushBudget;
   readonly #wires: Readonly<Record<AdsMode, Wire>>;
   readonly clients = new Clients();
   #server: Server | null = null;
@@ -54,6 +56,7 @@ export class AdsServer {
   constructor(options: AdsServerOptions) {
     this.#options = options;
     this.#queue = new PushQueue({ clock: options.clock, ...options.debounce });
+    this.#budget = new PushBudget({ clock: options.clock });
     const controlPlane = { identifier: options.identifier ?? 'remora' };
     this.#wires = { sotw: sotwWire(controlPlane), delta: deltaWire(controlPlane) };
   }
@@ -111,6 +114,8 @@ export class AdsServer {
       'grpc.max_receive_message_length': MAX_REQUEST,
       'grpc.max_send_message_length': MAX_RESPONSE,
       'grpc.max_concurrent_streams': 100,
+      // Counts of every socket and call, for a service that nobody asks.
+      'grpc.enable_channelz': 0,
       'grpc.keepalive_time_ms': 30_000,
       'grpc.keepalive_timeout_ms': 10_000,
     });
@@ -210,12 +215,12 @@ export class AdsServer {
 
   #open(id: number, call: Call, mode: AdsMode, sent: Node | undefined, caller: Caller, proved: boolean): Session {
     const { source, clock, log, gateMs = 15_000 } = this.#options;
-    const node = proxyNode(sent, proved);
+    const node = proxyNode(sent, { proved, delta: mode === 'delta' });
     checkNode(node, caller);
     const wire = this.#wires[mode];
     const send = (bytes: Uint8Array): void => void call.write(bytes);
     const answered = (): void => this.clients.answered();
-    const session = new Session({ node, wire, source, clock, log, gateMs, send, answered });
+    const session = new Session({ node, wire, source, clock, log, gateMs, budget: this.#budget, send, answered });
     this.clients.add({ id, node, peer: call.getPeer(), mode, connectedAt: clock.wall(), session });
     this.#queue.add(session);
     log.info('proxy connected', { proxy: node.id, mode, peer: call.getPeer(), agent: node.userAgent });

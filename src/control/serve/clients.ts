@@ -2,7 +2,6 @@ import { Watch } from '../../base/watch.ts';
 import type { AdsMode } from './delta.ts';
 import type { ProxyNode } from './node.ts';
 import type { Session } from './session.ts';
-import { resourcesOf } from './snapshot.ts';
 
 /** One type as a proxy has it. */
 export interface TypeSync {
@@ -87,11 +86,22 @@ export class Clients {
     return count;
   }
 
+  /** How many proxies run by the config of that epoch of the source, or a later one. */
+  appliedSince(epoch: number): Applied {
+    const count = { applied: 0, rejected: 0, pending: 0, of: this.#entries.size };
+    for (const { session } of this.#entries.values()) {
+      if (session.epoch >= epoch) count.applied++;
+      else if ([...session.types.values()].some((state) => state.nacked !== null)) count.rejected++;
+      else count.pending++;
+    }
+    return count;
+  }
+
   /** How many of the proxies that are to have this resource have its present version. */
   appliedOf(typeUrl: string, name: string): Applied {
     const count = { applied: 0, rejected: 0, pending: 0, of: 0 };
     for (const { session } of this.#entries.values()) {
-      const wanted = resourcesOf(session.target, typeUrl).get(name);
+      const wanted = session.wanted(typeUrl).get(name);
       const state = session.types.get(typeUrl);
       if (wanted === undefined || state === undefined || !state.subscribes(name)) continue;
       count.of++;

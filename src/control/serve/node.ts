@@ -27,6 +27,10 @@ export interface ProxyNode {
   readonly locality: { readonly region: string; readonly zone: string; readonly subZone: string };
   /** `envoy/1.40.0`, for people. */
   readonly userAgent: string;
+  /** Takes the virtual hosts of a route configuration one by one (VHDS). */
+  readonly virtualHosts: boolean;
+  /** Asks for a host when its app first calls it. */
+  readonly onDemand: boolean;
   /** What else it says of itself, as sent; whoever reads a part of it decodes that strictly. */
   readonly metadata: JsonObject;
   /** It was shown that it is who it says: only then it gets keys. */
@@ -35,12 +39,16 @@ export interface ProxyNode {
   readonly key: string;
 }
 
+/** Node `client_features` of our proxies. */
+const FEATURE_VIRTUAL_HOSTS = 'remora.virtual_hosts';
+const FEATURE_ON_DEMAND = 'remora.on_demand';
+
 const MAX_TEXT = 1024;
 const MAX_LABELS = 128;
 const MAX_ADDRESSES = 16;
 
 /** Reads a node. Never fails: a node that says nothing is one of kind `other` that only common config fits. */
-export function proxyNode(node: Node | undefined, proved = false): ProxyNode {
+export function proxyNode(node: Node | undefined, { proved = false, delta = false } = {}): ProxyNode {
   const id = text(node?.id);
   const metadata: JsonObject = node?.metadata ?? Object.create(null);
   const parts = id.split('~');
@@ -64,6 +72,7 @@ export function proxyNode(node: Node | undefined, proved = false): ProxyNode {
     network: text(metadata.NETWORK),
     interceptionMode: text(metadata.INTERCEPTION_MODE),
     proved,
+    ...discoveryOf(node, delta),
     identity: text(metadata.REMORA_IDENTITY),
     locality: {
       region: text(node?.locality?.region),
@@ -76,6 +85,17 @@ export function proxyNode(node: Node | undefined, proved = false): ProxyNode {
     metadata,
     userAgent: [text(node?.user_agent_name), userVersion(node)].filter((part) => part !== '').join('/'),
     key: JSON.stringify({ ...identity, labels: [...identity.labels].sort() }),
+  };
+}
+
+/** What of VHDS it speaks: our proxies say so themselves, and Envoy takes it over delta ADS since 1.40. */
+function discoveryOf(node: Node | undefined, delta: boolean): Pick<ProxyNode, 'virtualHosts' | 'onDemand'> {
+  const features = delta ? (node?.client_features ?? []) : [];
+  const { major_number: major = 0, minor_number: minor = 0 } = node?.user_agent_build_version?.version ?? {};
+  const envoy = node?.user_agent_name === 'envoy' && (major > 1 || minor >= 40);
+  return {
+    virtualHosts: delta && (envoy || features.includes(FEATURE_VIRTUAL_HOSTS)),
+    onDemand: features.includes(FEATURE_ON_DEMAND),
   };
 }
 

@@ -1,10 +1,10 @@
 import { type Any, type MessageType, Problems, typeUrl, unpack } from '../../xds/proto/codec.ts';
 import type { Cluster } from '../../xds/proto/gen/envoy/config/cluster/v3.ts';
 import type { Listener } from '../../xds/proto/gen/envoy/config/listener/v3.ts';
-import type { RouteAction, RouteConfiguration } from '../../xds/proto/gen/envoy/config/route/v3.ts';
+import type { RouteAction, RouteConfiguration, VirtualHost } from '../../xds/proto/gen/envoy/config/route/v3.ts';
 import { HttpConnectionManager } from '../../xds/proto/gen/envoy/extensions/filters/network/http_connection_manager/v3.ts';
 import { TcpProxy } from '../../xds/proto/gen/envoy/extensions/filters/network/tcp_proxy/v3.ts';
-import { CLUSTER, ENDPOINT, LISTENER, ROUTE } from './type-urls.ts';
+import { CLUSTER, ENDPOINT, LISTENER, ROUTE, VIRTUAL_HOST } from './type-urls.ts';
 
 /** Another resource that one cannot work without. */
 export interface Reference {
@@ -20,6 +20,7 @@ export function referencesOf(url: string, message: unknown): readonly Reference[
   };
   if (url === LISTENER) ofListener(message as Listener, add);
   else if (url === ROUTE) ofRoutes(message as RouteConfiguration, add);
+  else if (url === VIRTUAL_HOST) ofHost(message as VirtualHost, add);
   else if (url === CLUSTER) ofCluster(message as Cluster, add);
   return [...found.values()];
 }
@@ -45,9 +46,11 @@ function ofListener(listener: Listener, add: Add): void {
 }
 
 function ofRoutes(config: RouteConfiguration, add: Add): void {
-  for (const host of config.virtual_hosts ?? []) {
-    for (const { route } of host.routes ?? []) if (route !== undefined) ofAction(route, add);
-  }
+  for (const host of config.virtual_hosts ?? []) ofHost(host, add);
+}
+
+function ofHost({ routes }: VirtualHost, add: Add): void {
+  for (const { route } of routes ?? []) if (route !== undefined) ofAction(route, add);
 }
 
 function ofAction(action: RouteAction, add: Add): void {

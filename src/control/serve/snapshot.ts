@@ -3,11 +3,11 @@ import { type Any, encode, type MessageType, typeUrl } from '../../xds/proto/cod
 import type { Cluster } from '../../xds/proto/gen/envoy/config/cluster/v3.ts';
 import type { ClusterLoadAssignment } from '../../xds/proto/gen/envoy/config/endpoint/v3.ts';
 import type { Listener } from '../../xds/proto/gen/envoy/config/listener/v3.ts';
-import type { RouteConfiguration } from '../../xds/proto/gen/envoy/config/route/v3.ts';
+import type { RouteConfiguration, VirtualHost } from '../../xds/proto/gen/envoy/config/route/v3.ts';
 import type { Secret } from '../../xds/proto/gen/envoy/extensions/transport_sockets/tls/v3.ts';
 import type { NameTable } from '../../xds/proto/gen/istio/networking/nds/v1.ts';
 import { type Reference, referencesOf } from './references.ts';
-import { ENDPOINT, shortName } from './type-urls.ts';
+import { ENDPOINT, shortName, VIRTUAL_HOST } from './type-urls.ts';
 
 /** A resource as it is sent: encoded once, however many proxies get it. Immutable. */
 export interface ResourceEntry {
@@ -16,6 +16,8 @@ export interface ResourceEntry {
   readonly version: string;
   readonly any: Any;
   readonly references: readonly Reference[];
+  /** Of a virtual host: what requests name it by. */
+  readonly domains?: readonly string[];
 }
 
 /** Resources of one type by name. Never changed once published; an unchanged type keeps its map. */
@@ -26,6 +28,8 @@ export interface ProxySnapshot {
   /** The source's own; two snapshots with the same version are the same. */
   readonly version: string;
   readonly resources: ReadonlyMap<string, Resources>;
+  /** Virtual hosts, and the clusters that they alone name, go to whoever asks for the host. */
+  readonly onDemand?: boolean;
 }
 
 const NONE: Resources = new Map();
@@ -34,7 +38,14 @@ export function resourcesOf(snapshot: ProxySnapshot, url: string): Resources {
   return snapshot.resources.get(url) ?? NONE;
 }
 
-type ResourceMessage = Listener | RouteConfiguration | Cluster | ClusterLoadAssignment | Secret | NameTable;
+type ResourceMessage =
+  | Listener
+  | RouteConfiguration
+  | VirtualHost
+  | Cluster
+  | ClusterLoadAssignment
+  | Secret
+  | NameTable;
 
 /** Encodes a resource; its version and its references come from it, and its name unless its type has none. */
 export function resourceEntry<T extends ResourceMessage>(type: MessageType<T>, message: T, name = ''): ResourceEntry {
@@ -45,6 +56,7 @@ export function resourceEntry<T extends ResourceMessage>(type: MessageType<T>, m
     version: createHash('sha256').update(value).digest('base64url').slice(0, 16),
     any: { type_url: url, value },
     references: referencesOf(url, message),
+    ...(url === VIRTUAL_HOST ? { domains: (message as VirtualHost).domains ?? [] } : {}),
   };
 }
 

@@ -6,6 +6,8 @@ export type ChangeScope = 'endpoints' | 'config';
 
 /** Where snapshots come from. Translation implements it; the server asks often, so the source caches. */
 export interface SnapshotSource {
+  /** Counts up with every change of what people wrote; absent: always 0. */
+  readonly epoch?: number;
   /** Cheap when nothing changed, and then the same object. Types that did not change keep their map. */
   snapshotFor(node: ProxyNode): ProxySnapshot;
   /** Calls `cb` after each change until the returned function is called. */

@@ -1,5 +1,5 @@
 import { changedSince, type ResourceEntry, type Resources } from './snapshot.ts';
-import { WHOLE_WORLD } from './type-urls.ts';
+import { VIRTUAL_HOST, WHOLE_WORLD } from './type-urls.ts';
 
 export const WILDCARD = '*';
 
@@ -62,15 +62,21 @@ export class TypeState {
   acked: { readonly version: string; readonly at: number } | null = null;
   /** Stands until something is ACKed. */
   nacked: { readonly version: string; readonly at: number; readonly reason: string } | null = null;
+  /** Something was NACKed some time: `sent` may have refused entries. */
+  everRefused = false;
   /** The map that `sent` was last brought level with; nothing is to be compared while it is the present one. */
   #levelWith: Resources | null = null;
 
+  /** Names stand for others, and the client's view has chosen already: it is to have all of the map. */
+  readonly #chosen: boolean;
+
   constructor(typeUrl: string) {
     this.typeUrl = typeUrl;
+    this.#chosen = typeUrl === VIRTUAL_HOST;
   }
 
   subscribes(name: string): boolean {
-    return this.wildcard || this.names.has(name);
+    return this.wildcard || this.#chosen || this.names.has(name);
   }
 
   /** Sets all names, as SotW requests do. Returns whether anything changed. */
@@ -99,7 +105,8 @@ export class TypeState {
 
   /** Adds and takes away names, as delta requests do. */
   editNames(add: readonly string[], remove: readonly string[], first: boolean, known?: Resources): void {
-    if (first && add.length === 0 && WHOLE_WORLD.has(this.typeUrl)) this.wildcard = true;
+    // Envoy's first request for virtual hosts names none either, whatever route configurations it has.
+    if (first && add.length === 0 && (this.#chosen || WHOLE_WORLD.has(this.typeUrl))) this.wildcard = true;
     for (const name of add) {
       if (name === WILDCARD) this.wildcard = true;
       // The text that everybody else has of it too.
@@ -135,7 +142,7 @@ export class TypeState {
 
   /** Everything the client subscribes to that there is. */
   subscribed(resources: Resources): ResourceEntry[] {
-    if (this.wildcard) return [...resources.values()];
+    if (this.wildcard || this.#chosen) return [...resources.values()];
     const entries: ResourceEntry[] = [];
     for (const name of this.names) {
       const entry = resources.get(name);
@@ -193,13 +200,15 @@ export class TypeState {
     this.acked = { version: push.version, at };
     this.nacked = null;
     for (const name of push.names) this.#accept(name);
-    if (WHOLE_WORLD.has(this.typeUrl)) for (const [name, { refused }] of this.sent) if (refused) this.#accept(name);
+    if (WHOLE_WORLD.has(this.typeUrl) && this.everRefused)
+      for (const [name, { refused }] of this.sent) if (refused) this.#accept(name);
   }
 
   /** A NACK concerns the resources that its reason names, as Envoy's and Remora's do; if it names none, all that were sent. */
   refuse(push: Push, reason: string, at: number): void {
     this.inFlight = null;
     this.nacked = { version: push.version, at, reason };
+    this.everRefused = true;
     const named = [...this.sent.keys()].filter((name) => reason.includes(JSON.stringify(name)));
     const pushed = new Set(push.names);
     const refused = new Set(named.length > 0 ? named : push.names);

@@ -2,7 +2,7 @@ import { typeUrl } from '../../xds/proto/codec.ts';
 import { Cluster } from '../../xds/proto/gen/envoy/config/cluster/v3.ts';
 import { ClusterLoadAssignment } from '../../xds/proto/gen/envoy/config/endpoint/v3.ts';
 import { Listener } from '../../xds/proto/gen/envoy/config/listener/v3.ts';
-import { RouteConfiguration } from '../../xds/proto/gen/envoy/config/route/v3.ts';
+import { RouteConfiguration, VirtualHost } from '../../xds/proto/gen/envoy/config/route/v3.ts';
 import { Secret } from '../../xds/proto/gen/envoy/extensions/transport_sockets/tls/v3.ts';
 import { NameTable } from '../../xds/proto/gen/istio/networking/nds/v1.ts';
 
@@ -10,6 +10,8 @@ export const LISTENER = typeUrl(Listener);
 export const ROUTE = typeUrl(RouteConfiguration);
 export const CLUSTER = typeUrl(Cluster);
 export const ENDPOINT = typeUrl(ClusterLoadAssignment);
+/** Resources named `<route configuration>/<host>` (VHDS): delta only. */
+export const VIRTUAL_HOST = typeUrl(VirtualHost);
 export const SECRET = typeUrl(Secret);
 /** Istio's NDS: what the DNS proxy beside a sidecar answers. */
 export const NAME_TABLE = typeUrl(NameTable);
@@ -18,13 +20,14 @@ export const NAME_TABLE = typeUrl(NameTable);
 export const WHOLE_WORLD: ReadonlySet<string> = new Set([LISTENER, CLUSTER, NAME_TABLE]);
 
 /** What is new goes out in this order, so that nothing names what is not there yet. */
-export const ADDITION_ORDER: readonly string[] = [CLUSTER, ENDPOINT, SECRET, LISTENER, ROUTE, NAME_TABLE];
+export const ADDITION_ORDER: readonly string[] = [CLUSTER, ENDPOINT, SECRET, LISTENER, ROUTE, VIRTUAL_HOST, NAME_TABLE];
 /** What is gone goes out in this one, after all that is new, so that nothing loses what it still names. */
-export const REMOVAL_ORDER: readonly string[] = [NAME_TABLE, LISTENER, ROUTE, CLUSTER, ENDPOINT, SECRET];
+export const REMOVAL_ORDER: readonly string[] = [NAME_TABLE, LISTENER, ROUTE, VIRTUAL_HOST, CLUSTER, ENDPOINT, SECRET];
 
 const SHORT = new Map([
   [LISTENER, 'LDS'],
   [ROUTE, 'RDS'],
+  [VIRTUAL_HOST, 'VHDS'],
   [CLUSTER, 'CDS'],
   [ENDPOINT, 'EDS'],
   [SECRET, 'SDS'],

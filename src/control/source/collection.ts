@@ -25,6 +25,8 @@ export interface ConfigObject {
   /** Ms since epoch from `creationTimestamp`; 0 unknown (files). Ties are broken by namespace/name. */
   readonly createdAt: number;
   readonly resourceVersion: string;
+  /** Of `metadata.generation`, where objects have a status; else absent. */
+  readonly generation?: number;
   /** The whole object as plain JSON. */
   readonly raw: Readonly<Record<string, unknown>>;
   readonly origin: Origin;

@@ -4,6 +4,7 @@ import type { GatewaySpec } from './istio/fields/gateway.ts';
 import type { PeerAuthenticationSpec } from './istio/fields/peer-authentication.ts';
 import type { ResiliencePolicySpec } from './istio/fields/resilience-policy.ts';
 import type { ServiceEntrySpec, WorkloadEntrySpec } from './istio/fields/service-entry.ts';
+import type { SidecarSpec } from './istio/fields/sidecar.ts';
 import type { VirtualServiceSpec } from './istio/fields/virtual-service.ts';
 import type { EndpointSliceValue, EndpointsValue, PodValue, SecretValue, ServiceValue } from './kubernetes/fields.ts';
 
@@ -14,6 +15,7 @@ export interface KindValues {
   Gateway: GatewaySpec;
   ServiceEntry: ServiceEntrySpec;
   WorkloadEntry: WorkloadEntrySpec;
+  Sidecar: SidecarSpec;
   PeerAuthentication: PeerAuthenticationSpec;
   ResiliencePolicy: ResiliencePolicySpec;
   Service: ServiceValue;

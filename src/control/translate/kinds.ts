@@ -8,11 +8,13 @@ import { gateway } from './istio/fields/gateway.ts';
 import { peerAuthentication } from './istio/fields/peer-authentication.ts';
 import { resiliencePolicy } from './istio/fields/resilience-policy.ts';
 import { serviceEntry, workloadEntry } from './istio/fields/service-entry.ts';
+import { sidecar } from './istio/fields/sidecar.ts';
 import { virtualService } from './istio/fields/virtual-service.ts';
 import { checkGateway } from './istio/gateway.ts';
 import { checkPeerAuthentication } from './istio/peer-authentication.ts';
 import { checkResiliencePolicy } from './istio/resilience-policy.ts';
 import { checkServiceEntry, checkWorkloadEntry } from './istio/service-entry.ts';
+import { checkSidecar } from './istio/sidecar.ts';
 import { checkVirtualService } from './istio/virtual-service-check.ts';
 import { endpointSlice, endpoints, namespace, node, pod, secret, service } from './kubernetes/fields.ts';
 import { checkSecret } from './kubernetes/secret.ts';
@@ -56,6 +58,7 @@ export const KINDS: Readonly<Record<KindName, Kind>> = {
   Gateway: istio(gateway, 'Gateway', checkGateway),
   ServiceEntry: istio(serviceEntry, 'ServiceEntry', checkServiceEntry),
   WorkloadEntry: istio(workloadEntry, 'WorkloadEntry', checkWorkloadEntry),
+  Sidecar: istio(sidecar, 'Sidecar', checkSidecar),
   PeerAuthentication: {
     group: 'security.istio.io',
     versions: ['v1', 'v1beta1'],

@@ -5,6 +5,7 @@ import { fault } from './fault/fault.ts';
 import type { HttpFilterType } from './filter.ts';
 import { headerMutation } from './header-mutation/header-mutation.ts';
 import { localRateLimit } from './local-rate-limit/local-rate-limit.ts';
+import { onDemand } from './on-demand/on-demand.ts';
 import { rbac } from './rbac/rbac.ts';
 
 /** The HTTP filters this proxy knows, in no particular order. The router, which ends every chain, is not one of them. */
@@ -14,6 +15,7 @@ export const HTTP_FILTER_TYPES: readonly HttpFilterType[] = [
   localRateLimit,
   headerMutation,
   dynamicForwardProxy,
+  onDemand,
   rbac,
   buffer,
 ];

@@ -20,6 +20,7 @@ import type { StatScope, StatStore } from '../telemetry/metrics/store.ts';
 import type { StreamInfo } from '../telemetry/stream-info.ts';
 import { type AddressRanges, internalAddresses } from './addresses.ts';
 import { FaultLog } from './fault-log.ts';
+import type { HostRequests } from './host-requests.ts';
 import { LocalReplies } from './local-reply.ts';
 import { NO_OVERLOAD, type OverloadState } from './overload-state.ts';
 import { ProxyStatus } from './proxy-status.ts';
@@ -40,6 +41,8 @@ export interface HttpEnvironment extends ForwardEnvironment {
   readonly filterTypes: { get(kind: string): HttpFilterType | undefined };
   /** Records a finished request in the standard metrics. */
   record(info: StreamInfo): void;
+  /** Where unknown hosts are asked for; absent: nowhere. */
+  readonly hostRequests?: HostRequests;
   /** What is shed now; one object that changes. */
   readonly overload: OverloadState;
   /** What workers have in common; null: this thread is the only one. */
@@ -94,6 +97,8 @@ export class ConnectionManager {
   readonly normalizeHost: ((head: RequestHead) => void) | null;
   readonly requestOptions: RequestOptions | null;
   readonly proxyStatus: ProxyStatus | null;
+  /** Null where hosts are not discovered on demand. */
+  readonly hosts: HostRequests | null;
   /** The access log where it also hears of requests that begin. */
   readonly startLog: AccessLogger | null;
 
@@ -137,6 +142,8 @@ export class ConnectionManager {
     this.requestOptions = requestOptions(config, env.node);
     this.proxyStatus =
       config.proxyStatus === null ? null : new ProxyStatus(config.proxyStatus, config.serverName, env.node);
+    const onDemand = config.filters.some(({ kind, disabled }) => kind === 'on_demand' && !disabled);
+    this.hosts = onDemand ? (env.hostRequests ?? null) : null;
     this.startLog = config.accessLogFlush.onNewRequest ? this.accessLog : null;
   }
 

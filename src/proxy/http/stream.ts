@@ -26,6 +26,7 @@ import {
   responseHeadHooks,
   responseTrailers,
 } from './hooks.ts';
+import type { HostWaiter } from './host-requests.ts';
 import { Redirects } from './internal-redirect.ts';
 import { shedsKeepAlive, shedsRequest } from './overload-state.ts';
 import {
@@ -52,7 +53,7 @@ import { StreamTimers, type TimedStream } from './stream-timers.ts';
  * States: idle → (`onHead`) filtering → forwarding or replying → (response whole) idle. A filter may hold it
  * while filtering. `finish` runs once for every request that began, however it ends.
  */
-export class HttpStream implements FilterStream, ResponseSink, TimedStream {
+export class HttpStream implements FilterStream, ResponseSink, TimedStream, HostWaiter {
   readonly info = new StreamInfo();
   readonly slots: unknown[] = [];
   generation = 0;
@@ -286,12 +287,19 @@ export class HttpStream implements FilterStream, ResponseSink, TimedStream {
     walk.skip();
     try {
       this.#runRequestHooks();
-      if (!walk.held && walk.gathered !== null) this.#sendGathered(walk.gathered);
-      // Only now: the body's first bytes must find the forwarder started.
-      if (!walk.held) this.#releaseParser();
+      this.#goOn();
     } catch (error) {
       this.onFault(error);
     }
+  }
+
+  /** After a hold, unless there is another. */
+  #goOn(): void {
+    const walk = this.#walk;
+    if (walk.held) return;
+    if (walk.gathered !== null) this.#sendGathered(walk.gathered);
+    // Only now: the body's first bytes must find the forwarder started.
+    this.#releaseParser();
   }
 
   rematch(): void {
@@ -479,6 +487,9 @@ export class HttpStream implements FilterStream, ResponseSink, TimedStream {
     const { info } = this;
     const manager = this.#manager;
     const route = this.#choice.find(info, manager, this.#trusted);
+    if (manager.hosts !== null && (route === null || route.virtualHost.fallback === true) && this.#awaitsHost()) {
+      return false;
+    }
     // Not when a filter has the route chosen again.
     if (!this.#walk.begun) this.#beginRouted(route);
     if (route === null) {
@@ -490,6 +501,32 @@ export class HttpStream implements FilterStream, ResponseSink, TimedStream {
     if (this.#choice.take(route, info, manager, this.#chain)) return true;
     this.reply(zeroWeightsReply(info));
     return false;
+  }
+
+  /** Whether the request is held until its virtual host is discovered. */
+  #awaitsHost(): boolean {
+    const { request } = this;
+    const table = this.#manager.tableFor(request);
+    if (table === null || !table.lacks(request.authority)) return false;
+    if (!this.#manager.hosts!.wait(table, request.authority, this)) return false;
+    this.#walk.held = true;
+    if (this.#requestEnded) return true;
+    this.#holdsParser = true;
+    this.#connection.pauseParsing();
+    return true;
+  }
+
+  /** The host is there, or will not come: the request goes on by the routes that there are. */
+  hostAnswered(): void {
+    const walk = this.#walk;
+    if (!walk.held) return;
+    walk.held = false;
+    try {
+      if (this.#match()) this.#runRequestHooks();
+      this.#goOn();
+    } catch (error) {
+      this.onFault(error);
+    }
   }
 
   /** What is decided once, by the first route or by there being none. */

@@ -49,8 +49,9 @@ export function explainRoute(table: RouteTable, head: RequestHead, context: Matc
   const chosenDomain = host === null ? null : bestDomain(host, text);
   const virtualHosts = table.hosts.map((candidate) => traceHost(candidate, candidate === host, chosenDomain, text));
   const base = { table: table.config.name, authority, virtualHosts };
+  const unasked = table.lacks(authority) ? ASKS : '';
   if (host === null) {
-    const decision = `No virtual host covers ${JSON.stringify(authority)}: 404, NR.`;
+    const decision = `${unasked}No virtual host covers ${JSON.stringify(authority)}: 404, NR.`;
     return { ...base, routes: [], routesNotReached: 0, route: null, decision };
   }
   const { name, requireTls } = host.virtualHost;
@@ -74,13 +75,17 @@ export function explainRoute(table: RouteTable, head: RequestHead, context: Matc
       why: matched ? '' : `wants: ${failed.describe()}; but ${failed.failure(input)}`,
     });
     if (!matched) continue;
-    const decision = `Route ${describeRoute(rule.value, rule.order)} of virtual host ${name} matches: ${outcome(rule.value)}.`;
+    const decision = `${unasked}Route ${describeRoute(rule.value, rule.order)} of virtual host ${name} matches: ${outcome(rule.value)}.`;
     const routesNotReached = host.rules.length - rule.order - 1;
     return { ...base, routes, routesNotReached, route: rule.value, decision };
   }
   const decision = `None of the ${routes.length} routes of virtual host ${name} matches: 404, NR.`;
   return { ...base, routes, routesNotReached: 0, route: null, decision };
 }
+
+/** What is not here yet may be there for the request itself. */
+const ASKS =
+  'This proxy discovers hosts on demand and does not have this one: its first request asks the control server. Until then: ';
 
 function describeRoute(route: CompiledRoute, order: number): string {
   return route.info.routeName === '' ? `#${order}` : `#${order} (${route.info.routeName})`;

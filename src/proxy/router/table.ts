@@ -19,6 +19,8 @@ export interface CompiledHost {
   readonly index: RouteIndex<CompiledRoute>;
   /** The answer to plaintext requests where TLS is required, else null. */
   readonly tlsRedirect: CompiledRoute | null;
+  /** Whether it was chosen since somebody last looked; null where nobody looks. */
+  readonly use: { seen: boolean } | null;
 }
 
 /** One route configuration, compiled. Immutable; a changed config makes a new table. */
@@ -39,6 +41,7 @@ export class RouteTable {
   match(head: RequestHead, context: MatchContext): CompiledRoute | null {
     const host = this.hostIndex.find(head.authority);
     if (host === null) return null;
+    if (host.use !== null) host.use.seen = true;
     if (host.tlsRedirect !== null && needsTls(host.virtualHost, context)) return host.tlsRedirect;
     const input = this.#input;
     input.fill(head, context, this.config.ignorePathParameters);
@@ -46,16 +49,26 @@ export class RouteTable {
     input.clear();
     return rule === null ? null : rule.value;
   }
+
+  /** Hosts are discovered one by one, and none that is here is meant for this one in particular. */
+  lacks(authority: string): boolean {
+    if (this.config.discoversHosts !== true) return false;
+    const host = this.hostIndex.find(authority);
+    return host === null || host.virtualHost.fallback === true;
+  }
 }
 
 /**
  * Compiles a route configuration. Throws ConfigError that lists everything wrong with it, each with its path:
  * regexes RE2 refuses, command operators that do not exist, headers that may not be changed, domains that
- * are there twice.
+ * are there twice. `before`: the table in whose place it comes; hosts that did not change are taken over from it.
  */
-export function compileRouteTable(config: RouteConfig, deps: TableDeps): RouteTable {
+export function compileRouteTable(config: RouteConfig, deps: TableDeps, before: RouteTable | null = null): RouteTable {
   const problems = new CompileProblems();
-  const hosts = config.virtualHosts.map((host, i) => compileHost(host, config, deps, problems, `virtual_hosts[${i}]`));
+  const kept = keptHosts(config, before);
+  const hosts = config.virtualHosts.map(
+    (host, i) => kept.get(host) ?? compileHost(host, config, deps, problems, `virtual_hosts[${i}]`),
+  );
   const domains = hosts.flatMap((host) => host.domains.map((domain) => [domain, host] as const));
   const index = problems.at('virtual_hosts', null, () => new HostIndex(domains, config.ignorePortInHostMatching));
   if (index === null || problems.problems.length > 0) {
@@ -63,6 +76,13 @@ export function compileRouteTable(config: RouteConfig, deps: TableDeps): RouteTa
   }
   return new RouteTable(config, hosts, index);
 }
+
+/** Compiled hosts depend on nothing but themselves and the base of their table. */
+function keptHosts(config: RouteConfig, before: RouteTable | null): ReadonlyMap<VirtualHost, CompiledHost> {
+  if (before === null || config.base === undefined || config.base !== before.config.base) return NO_HOSTS;
+  return new Map(before.hosts.map((host) => [host.virtualHost, host]));
+}
+const NO_HOSTS: ReadonlyMap<VirtualHost, CompiledHost> = new Map();
 
 /** Whether a request must be sent to https before any route is looked at. */
 export function needsTls(host: VirtualHost, context: MatchContext): boolean {
@@ -93,6 +113,7 @@ function compileHost(
     rules,
     index: new RouteIndex(rules),
     tlsRedirect: virtualHost.requireTls === 'NONE' ? null : tlsRedirect(virtualHost, table),
+    use: table.discoversHosts === true ? { seen: false } : null,
   };
 }
 

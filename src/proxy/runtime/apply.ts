@@ -203,6 +203,7 @@ export class SnapshotApplier {
       if (running !== undefined && sameSockets(running.config, config)) running.update(compiled);
       else added.push(new Listener(compiled, this.#env));
     }
+    this.#env.hostRequests.tablesChanged();
     this.#forgetTables(snapshot.routes);
     const leaving = [...this.listeners.values()].filter(({ name }) => !snapshot.listeners.has(name));
     // Those that get connections from others are there before those that hand them on.
@@ -241,7 +242,8 @@ export class SnapshotApplier {
   }
 
   #stageTable(holder: TableHolder, config: RouteConfig, { tables }: Staged): void {
-    if (holder.config !== config) tables.push({ holder, config, table: compileRouteTable(config, this.#env) });
+    if (holder.config === config) return;
+    tables.push({ holder, config, table: compileRouteTable(config, this.#env, holder.table) });
   }
 
   /** Binds a new listener, then lets the one it replaces go. */

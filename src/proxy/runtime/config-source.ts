@@ -4,7 +4,8 @@ import type { LoadAssignment } from '../../model/endpoint.ts';
 import { readDocument } from '../../xds/bootstrap/document.ts';
 import { encodeNode, type NodeConfig } from '../../xds/bootstrap/node.ts';
 import type { DynamicConfig } from '../../xds/client/dynamic-config.ts';
-import { CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET } from '../../xds/client/type-urls.ts';
+import { routesOf } from '../../xds/client/references.ts';
+import { CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, VIRTUAL_HOST } from '../../xds/client/type-urls.ts';
 import { fromJson, type MessageType, Problems, pack, toJson } from '../../xds/proto/codec.ts';
 import { Bootstrap } from '../../xds/proto/gen/envoy/config/bootstrap/v3.ts';
 import { Cluster } from '../../xds/proto/gen/envoy/config/cluster/v3.ts';
@@ -83,10 +84,24 @@ export class ConfigSource implements ConfigDumpSource {
         origin: waiting.has(name) ? 'warming' : 'active',
         version: own,
         lastUpdated,
-        json: toJson(AnyType, any),
+        json: kind === 'route' ? this.#withHosts(discovery, name, toJson(AnyType, any)) : toJson(AnyType, any),
       }),
     );
     return { version, items };
+  }
+
+  /** Virtual hosts that were discovered are shown where they belong, as Envoy does. */
+  #withHosts({ client }: DynamicConfig, routes: string, json: unknown): unknown {
+    const found: unknown[] = [];
+    for (const { name, any } of client.held(VIRTUAL_HOST).resources.values()) {
+      if (routesOf(name) !== routes) continue;
+      const { '@type': _type, ...host } = toJson(AnyType, any) as Json;
+      found.push(host);
+    }
+    const own = (json as Json).virtual_hosts;
+    return found.length === 0
+      ? json
+      : { ...(json as Json), virtual_hosts: [...(Array.isArray(own) ? own : []), ...found] };
   }
 
   #statics(kind: DumpKind, dynamic: readonly DumpedResource[]): DumpedResource[] {

@@ -81,6 +81,7 @@ export class DataPlane {
   close(): void {
     this.applier.close();
     this.env.overloadManager.close();
+    this.env.hostRequests.close();
     this.#sweeper.stop();
     this.env.tls.close();
     this.env.wheel.close();

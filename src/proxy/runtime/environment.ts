@@ -14,6 +14,7 @@ import type { OverloadConfig } from '../../model/overload.ts';
 import type { TlsSecret } from '../../model/tls.ts';
 import type { HttpFilterType, RuntimeValues } from '../filters/filter.ts';
 import type { HttpEnvironment } from '../http/connection-manager.ts';
+import { HostRequests } from '../http/host-requests.ts';
 import type { OverloadState } from '../http/overload-state.ts';
 import type { NodeIdentity } from '../http/request-options.ts';
 
@@ -90,6 +91,7 @@ export class ProxyEnvironment implements HttpEnvironment, ListenerEnvironment, U
   readonly wheel: TimerWheel;
   readonly tls: TlsContexts;
   readonly clusters: ClusterManager;
+  readonly hostRequests: HostRequests;
   /** Which listener is for which address. */
   readonly listenerIndex = new ListenerIndex();
   readonly headerMatcher: (matcher: HeaderMatcher) => HeaderTest = compileHeaderMatcher;
@@ -132,6 +134,7 @@ export class ProxyEnvironment implements HttpEnvironment, ListenerEnvironment, U
     this.wheel = new TimerWheel(parts.clock);
     this.tls = new TlsContexts({ ...parts, wheel: this.wheel });
     this.clusters = new ClusterManager(this);
+    this.hostRequests = new HostRequests(parts.clock, this.wheel, parts.stats);
   }
 
   /** Time, log and sockets, for parts outside the request path. */

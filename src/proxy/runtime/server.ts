@@ -272,12 +272,19 @@ export class Proxy {
   async #followDiscovery(ads: AdsSource, statics: Snapshot): Promise<void> {
     const { bootstrap, version, lastGoodPath } = this.#options;
     // gRPC and HTTP/2 cost a fifth of the process's memory: only a proxy that asks somebody loads them.
-    const { startDiscovery } = await import('./xds-bridge.ts');
+    const { followHosts, startDiscovery } = await import('./xds-bridge.ts');
     const discovery = startDiscovery(bootstrap, ads, statics, this.env, version, {
       lastGoodPath,
       dial: this.#identity?.adsDial,
       names: this.#dns !== null,
+      // What a gateway may be called by is known; what an app calls is a small part of its mesh.
+      // Workers have no way to ask yet: they get all of it.
+      onDemand:
+        this.#workers === null &&
+        bootstrap.node.id.startsWith('sidecar~') &&
+        this.#plane.runtime.boolean('remora.on_demand', true),
     });
+    if (this.#workers === null) followHosts(discovery, this.env, this.applier.tables);
     this.#discovery = discovery;
     discovery.names.subscribe((names) => this.#dns?.update(names ?? []));
     discovery.store.secrets.subscribe((secrets) =>

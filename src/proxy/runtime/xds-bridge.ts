@@ -10,6 +10,8 @@ import { secretsOf } from '../../xds/client/references.ts';
 import { decodersOf } from '../../xds/client/resource-decoder.ts';
 import { NAME_TABLE } from '../../xds/resources/name-table.ts';
 import { standardResourceTypes } from '../../xds/resources/standard.ts';
+import type { HostSource } from '../http/host-requests.ts';
+import type { SnapshotApplier } from './apply.ts';
 import type { ProxyEnvironment } from './environment.ts';
 import { proxyDecodeContext } from './extensions.ts';
 
@@ -20,6 +22,8 @@ export interface DiscoveryOptions {
   readonly dial?: Dial | undefined;
   /** It answers DNS, and asks for the names. */
   readonly names?: boolean;
+  /** Requests will ask for their hosts, so that the server need not send those that nobody calls. */
+  readonly onDemand?: boolean;
 }
 
 /** Starts discovery as the bootstrap says. Loaded only by a proxy that has an ADS server. */
@@ -29,7 +33,7 @@ export function startDiscovery(
   statics: Snapshot,
   env: ProxyEnvironment,
   version: string,
-  { lastGoodPath, dial, names = false }: DiscoveryOptions = {},
+  { lastGoodPath, dial, names = false, onDemand = false }: DiscoveryOptions = {},
 ): DynamicConfig {
   const types = names ? [...standardResourceTypes, NAME_TABLE] : standardResourceTypes;
   const log = env.log.child('xds');
@@ -45,7 +49,7 @@ export function startDiscovery(
         }),
     ),
     mode: ads.delta ? 'delta' : 'sotw',
-    node: encodeNode(bootstrap.node, version),
+    node: { ...encodeNode(bootstrap.node, version), client_features: featuresOf(ads, onDemand) },
     decoders: decodersOf(types, { ...proxyDecodeContext(), runtime: bootstrap.runtime }),
     clock: env.clock,
     random: env.random,
@@ -58,6 +62,31 @@ export function startDiscovery(
   });
   dynamic.start();
   return dynamic;
+}
+
+/** What a control server may do that others may not understand; ours knows these. */
+function featuresOf({ delta }: AdsSource, onDemand: boolean): string[] {
+  if (!delta) return [];
+  return ['remora.virtual_hosts', ...(onDemand ? ['remora.on_demand'] : [])];
+}
+
+/** Requests for unknown hosts ask discovery, and hear what it answers. */
+export function followHosts(
+  discovery: DynamicConfig,
+  { hostRequests }: ProxyEnvironment,
+  tables: SnapshotApplier['tables'],
+): void {
+  const source: HostSource = {
+    get connected() {
+      return discovery.client.connected;
+    },
+    ask: (names) => discovery.store.askForHosts(names),
+  };
+  hostRequests.follow(source, tables);
+  discovery.onHosts({
+    absent: (names) => hostRequests.absent(names),
+    restored: (names) => hostRequests.restore(names),
+  });
 }
 
 /** Addresses of the ADS server: of a static cluster's endpoints, or the URI that the bootstrap names. */

@@ -10,7 +10,7 @@ import type { HeldResource, ResourceDecoder, ResourceUpdate } from './resource-d
 import { SotwProtocol } from './sotw.ts';
 import { Subscription, sameNames, type TypeStatus } from './subscription.ts';
 import type { AdsMode, AdsStream, AdsTransport } from './transport.ts';
-import { CLUSTER, ENDPOINT, LISTENER, NAME_TABLE, ROUTE, SECRET } from './type-urls.ts';
+import { CLUSTER, ENDPOINT, LISTENER, NAME_TABLE, ROUTE, SECRET, VIRTUAL_HOST } from './type-urls.ts';
 import { describe } from './verdict.ts';
 
 export interface AdsOptions {
@@ -41,7 +41,7 @@ export interface AdsStatus {
 const STABLE_MS = 30_000;
 
 /** Requests of a new stream go out in this order, whatever the order in which types were subscribed. */
-const ORDER = [CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, NAME_TABLE];
+const ORDER = [CLUSTER, ENDPOINT, LISTENER, ROUTE, VIRTUAL_HOST, SECRET, NAME_TABLE];
 
 /**
  * One ADS conversation that survives its streams: it keeps asking for what is wanted, resumes with the

@@ -1,6 +1,7 @@
 import type { DeltaDiscoveryRequest, DeltaDiscoveryResponse } from '../proto/gen/envoy/service/discovery/v3.ts';
 import type { AdsProtocol, ProtocolParts } from './protocol.ts';
 import { type Subscription, WILDCARD } from './subscription.ts';
+import { VIRTUAL_HOST } from './type-urls.ts';
 import { errorDetail, hold, judge, type Received } from './verdict.ts';
 
 /**
@@ -57,9 +58,14 @@ export class DeltaProtocol implements AdsProtocol {
       return;
     }
     const received: Received[] = [];
+    const absent: string[] = [];
     for (const resource of response.resources ?? []) {
-      // Without a body it is only a heartbeat: it would renew a TTL, and we keep none.
-      if (resource.resource === undefined) continue;
+      // Without a body it is only a heartbeat: it would renew a TTL, and we keep none. But of a host that was asked for it
+      // says that there is none.
+      if (resource.resource === undefined) {
+        if (typeUrl === VIRTUAL_HOST) absent.push(resource.name ?? '', ...(resource.aliases ?? []));
+        continue;
+      }
       received.push({ name: resource.name ?? '', version: resource.version ?? '', any: resource.resource });
     }
     const verdict = judge(decoder, received, subscription.held);
@@ -83,6 +89,7 @@ export class DeltaProtocol implements AdsProtocol {
       typeUrl,
       updated,
       removed,
+      absent,
       rejected: verdict.rejected,
       warnings: verdict.warnings,
       source: 'server',

@@ -12,7 +12,7 @@ import type { ResourceDecoder, ResourceUpdate } from './resource-decoder.ts';
 import { ResourceStore, type StoreOptions, type Warming } from './resource-store.ts';
 import { WILDCARD } from './subscription.ts';
 import type { AdsMode, AdsTransport } from './transport.ts';
-import { CLUSTER, LISTENER, NAME_TABLE, shortName } from './type-urls.ts';
+import { CLUSTER, LISTENER, NAME_TABLE, shortName, VIRTUAL_HOST } from './type-urls.ts';
 
 export interface DynamicConfigOptions {
   readonly transports: readonly AdsTransport[];
@@ -35,6 +35,14 @@ export interface DynamicConfigOptions {
   readonly lastGoodPath?: string;
   /** How long a start waits for the server before it goes on with the last good config; 1 s. */
   readonly serverGraceMs?: number;
+}
+
+/** Who asked for virtual hosts, as `<route configuration>/<host>`. */
+export interface HostListener {
+  /** The server does not have them. */
+  absent(names: readonly string[]): void;
+  /** They are in force again from the last good config. */
+  restored(names: readonly string[]): void;
 }
 
 /** Where the config in force came from, and how old it is. */
@@ -74,7 +82,9 @@ export class DynamicConfig {
       ...(options.dynamic === undefined ? {} : { dynamic: options.dynamic }),
       ...(options.secretsOf === undefined ? {} : { secretsOf: options.secretsOf }),
       subscribe: (typeUrl, names) => {
-        if (known.has(typeUrl)) this.client.subscribe(typeUrl, names);
+        // Virtual hosts come by delta only.
+        if (known.has(typeUrl) && (typeUrl !== VIRTUAL_HOST || options.mode === 'delta'))
+          this.client.subscribe(typeUrl, names);
       },
     });
     this.#file =
@@ -92,6 +102,12 @@ export class DynamicConfig {
   get status(): DynamicConfigStatus {
     return { source: this.#source, asOf: this.#asOf, ads: this.client.status, warming: this.store.warming };
   }
+
+  /** Tells of virtual hosts what no snapshot says. */
+  onHosts(listener: HostListener): void {
+    this.#hosts = listener;
+  }
+  #hosts: HostListener | null = null;
 
   start(): void {
     const { dynamic = { listeners: true, clusters: true }, clock, serverGraceMs = 1000 } = this.#options;
@@ -116,6 +132,7 @@ export class DynamicConfig {
     this.#asOf = this.#options.clock.wall();
     if (update.typeUrl === NAME_TABLE) this.#publishNames();
     else this.store.apply(update);
+    if (update.absent !== undefined && update.absent.length > 0) this.#hosts?.absent(update.absent);
     // Half a config must not replace a whole one.
     if (this.store.ready.value && (update.updated.length > 0 || update.removed.length > 0))
       this.#file?.schedule(this.client);
@@ -138,6 +155,7 @@ export class DynamicConfig {
       if (typeUrl !== NAME_TABLE)
         this.store.apply({ typeUrl, updated, removed: [], rejected: [], warnings: [], source: 'disk' });
       else if (updated.length > 0) this.#publishNames();
+      if (typeUrl === VIRTUAL_HOST) this.#hosts?.restored(updated.map(({ name }) => name));
     }
   }
 

@@ -4,7 +4,7 @@ import { errorCode, messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import type { AdsClient } from './ads.ts';
 import type { HeldResource, ResourceDecoder } from './resource-decoder.ts';
-import { CLUSTER, ENDPOINT, LISTENER, NAME_TABLE, ROUTE, shortName } from './type-urls.ts';
+import { CLUSTER, ENDPOINT, LISTENER, NAME_TABLE, ROUTE, shortName, VIRTUAL_HOST } from './type-urls.ts';
 
 export interface LastGoodOptions {
   /** The file; its directory must exist. */
@@ -34,7 +34,7 @@ export interface LastGood {
 }
 
 /** Never secrets: a key belongs in memory. */
-const SAVED = [CLUSTER, LISTENER, ENDPOINT, ROUTE, NAME_TABLE];
+const SAVED = [CLUSTER, LISTENER, ENDPOINT, ROUTE, VIRTUAL_HOST, NAME_TABLE];
 const FORMAT = 1;
 
 interface SavedFile {

@@ -12,6 +12,11 @@ export interface ListenerReferences {
   readonly clusters: ReadonlySet<string>;
 }
 
+/** The route configuration of a virtual host's resource: `<route configuration>/<host>`, and hosts have no slash. */
+export function routesOf(name: string): string {
+  return name.slice(0, Math.max(0, name.lastIndexOf('/')));
+}
+
 const ofListener = new WeakMap<Listener, ListenerReferences>();
 const ofRoutes = new WeakMap<RouteConfig, ReadonlySet<string>>();
 

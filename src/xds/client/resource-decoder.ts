@@ -40,6 +40,8 @@ export interface ResourceUpdate {
   readonly typeUrl: string;
   readonly updated: readonly HeldResource[];
   readonly removed: readonly string[];
+  /** What was asked for and the server says it does not have (VHDS: names and aliases without a resource). */
+  readonly absent?: readonly string[];
   readonly rejected: readonly Remark[];
   readonly warnings: readonly Remark[];
   /** Where it came from: `disk` is the last good file. */

@@ -8,9 +8,10 @@ import type { RouteConfig } from '../../model/route.ts';
 import { EMPTY_SNAPSHOT, type Snapshot } from '../../model/snapshot.ts';
 import type { TlsSecret } from '../../model/tls.ts';
 import { Deadlines } from './deadlines.ts';
+import { DiscoveredHosts } from './discovered-hosts.ts';
 import { clustersOf, endpointsOf, listenerReferences } from './references.ts';
 import type { ResourceUpdate } from './resource-decoder.ts';
-import { CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, shortName } from './type-urls.ts';
+import { CLUSTER, ENDPOINT, LISTENER, ROUTE, SECRET, shortName, VIRTUAL_HOST } from './type-urls.ts';
 
 export interface StoreOptions {
   readonly clock: Clock;
@@ -61,6 +62,7 @@ export class ResourceStore {
   // Accepted from the server.
   readonly #listeners: Map<string, Listener>;
   readonly #routes = new Map<string, RouteConfig>();
+  readonly #hosts: DiscoveredHosts;
   readonly #clusters: Map<string, Cluster>;
   readonly #endpoints = new Map<string, LoadAssignment>();
   readonly #secrets = new Map<string, TlsSecret>();
@@ -88,6 +90,7 @@ export class ResourceStore {
     this.#options = options;
     this.#statics = options.statics ?? EMPTY_SNAPSHOT;
     this.#deadlines = new Deadlines(options.clock, () => this.#round());
+    this.#hosts = new DiscoveredHosts(options.log);
     this.#listeners = new Map(this.#statics.listeners);
     this.#clusters = new Map(this.#statics.clusters);
     for (const [name, routes] of this.#statics.routes) this.#routes.set(name, routes);
@@ -104,8 +107,20 @@ export class ResourceStore {
     this.#round();
   }
 
+  /** Hosts to be asked for, as `<route configuration>/<host>`, beside all that the server sends of its own accord. */
+  askForHosts(names: ReadonlySet<string>): void {
+    this.#askedHosts = names;
+    this.#subscribe();
+  }
+  #askedHosts: ReadonlySet<string> = new Set();
+
   apply(update: ResourceUpdate): void {
     this.#answered.add(update.typeUrl);
+    if (update.typeUrl === VIRTUAL_HOST) {
+      this.#hosts.update(update);
+      this.#round();
+      return;
+    }
     const target = this.#target(update.typeUrl);
     if (target === null) return;
     for (const { name, resource } of update.updated) {
@@ -162,7 +177,7 @@ export class ResourceStore {
     this.#warming = [];
     // Bottom up what is new, top down what is gone.
     for (const [name, cluster] of this.#clusters) this.#promote('clusters', CLUSTER, name, cluster);
-    for (const [name, routes] of this.#routes) this.#promote('routes', ROUTE, name, routes);
+    for (const [name, routes] of this.#routes) this.#promote('routes', ROUTE, name, this.#hosts.addTo(routes));
     for (const [name, listener] of this.#listeners) this.#promote('listeners', LISTENER, name, listener);
     this.#dropListeners();
     this.#dropRoutes();
@@ -215,6 +230,7 @@ export class ResourceStore {
         waits.push(label(ENDPOINT, service));
       this.#waitForSecrets(cluster, waits);
     } else if (typeUrl === ROUTE) {
+      if (before === undefined && (resource as RouteConfig).discoversHosts === true) this.#waitForHosts(name, waits);
       const named = before === undefined ? null : clustersOf(before as RouteConfig);
       this.#waitForClusters(name, clustersOf(resource as RouteConfig), named, waits);
     } else {
@@ -230,6 +246,12 @@ export class ResourceStore {
       this.#waitForSecrets(listener, waits);
     }
     return waits;
+  }
+
+  /** Of its own accord the server may send some, or all: before its first answer requests would find none. */
+  #waitForHosts(routes: string, waits: string[]): void {
+    if (!this.#answered.has(VIRTUAL_HOST) && !this.#gaveUp(VIRTUAL_HOST, routes))
+      waits.push(label(VIRTUAL_HOST, routes));
   }
 
   /** `before` is what the version in force names; null when there is none, and so nothing to lose by not waiting. */
@@ -368,6 +390,7 @@ export class ResourceStore {
     this.#forgetAbsent(ROUTE, routes);
     subscribe(ENDPOINT, endpoints);
     subscribe(ROUTE, routes);
+    subscribe(VIRTUAL_HOST, this.#hosts.wanted(this.#routes.values(), this.#askedHosts));
     if (secretsOf === undefined) return;
     const secrets = new Set<string>();
     for (const resource of [...this.#listeners.values(), ...this.#clusters.values()]) {

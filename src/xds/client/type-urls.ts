@@ -2,7 +2,7 @@ import { typeUrl } from '../proto/codec.ts';
 import { Cluster } from '../proto/gen/envoy/config/cluster/v3.ts';
 import { ClusterLoadAssignment } from '../proto/gen/envoy/config/endpoint/v3.ts';
 import { Listener } from '../proto/gen/envoy/config/listener/v3.ts';
-import { RouteConfiguration } from '../proto/gen/envoy/config/route/v3.ts';
+import { RouteConfiguration, VirtualHost } from '../proto/gen/envoy/config/route/v3.ts';
 import { Secret } from '../proto/gen/envoy/extensions/transport_sockets/tls/v3.ts';
 import { NameTable } from '../proto/gen/istio/networking/nds/v1.ts';
 
@@ -10,6 +10,7 @@ export const LISTENER = typeUrl(Listener);
 export const ROUTE = typeUrl(RouteConfiguration);
 export const CLUSTER = typeUrl(Cluster);
 export const ENDPOINT = typeUrl(ClusterLoadAssignment);
+export const VIRTUAL_HOST = typeUrl(VirtualHost);
 export const SECRET = typeUrl(Secret);
 export const NAME_TABLE = typeUrl(NameTable);
 
@@ -19,6 +20,7 @@ export const WHOLE_WORLD: ReadonlySet<string> = new Set([LISTENER, CLUSTER, NAME
 const SHORT = new Map([
   [LISTENER, 'LDS'],
   [ROUTE, 'RDS'],
+  [VIRTUAL_HOST, 'VHDS'],
   [CLUSTER, 'CDS'],
   [ENDPOINT, 'EDS'],
   [SECRET, 'SDS'],

@@ -1,6 +1,7 @@
 import type { Route, RouteConfig, RouteMatch, VirtualHost } from '../../model/route.ts';
 import type * as route from '../proto/gen/envoy/config/route/v3.ts';
 import type { RouteConfiguration } from '../proto/gen/envoy/config/route/v3.ts';
+import { checkConfigSource } from './config-source.ts';
 import { decodeData } from './data-source.ts';
 import type { Decoding } from './decoding.ts';
 import { decodeMutations } from './header-mutations.ts';
@@ -30,7 +31,19 @@ export function decodeRouteConfig(config: RouteConfiguration, path: string, s: D
     mostSpecificHeaderMutationsWins: config.most_specific_header_mutations_wins ?? false,
     perFilterConfig: decodePerFilterConfig(config.typed_per_filter_config, `${at}typed_per_filter_config`, s),
     ...decodeMutations(config, path, s),
+    ...(config.vhds === undefined ? {} : decodeVhds(config.vhds, `${at}vhds`, s)),
   };
+}
+
+function decodeVhds(vhds: route.Vhds, path: string, s: Decoding): Pick<RouteConfig, 'discoversHosts'> {
+  checkConfigSource(vhds.config_source, `${path}.config_source`, s);
+  return { discoversHosts: true };
+}
+
+/** A virtual host that comes by itself. What its table says of it is not known here. */
+export function decodeDiscoveredHost(host: route.VirtualHost, path: string, s: Decoding): VirtualHost {
+  checkDomains([host], path, s);
+  return decodeVirtualHost(host, path, s, { validateClusters: false, maxDirectBodyBytes: Number.POSITIVE_INFINITY });
 }
 
 function checkNames(hosts: readonly route.VirtualHost[], path: string, s: Decoding): void {
@@ -48,7 +61,7 @@ function checkDomains(hosts: readonly route.VirtualHost[], path: string, s: Deco
   const seen = new Map<string, string>();
   for (const [i, host] of hosts.entries()) {
     for (const [j, domain] of (host.domains ?? []).entries()) {
-      const at = `${path}[${i}].domains[${j}]`;
+      const at = path === '' ? `domains[${j}]` : `${path}[${i}].domains[${j}]`;
       const lower = domain.toLowerCase();
       const first = seen.get(lower);
       if (first !== undefined)
@@ -64,19 +77,20 @@ function checkDomains(hosts: readonly route.VirtualHost[], path: string, s: Deco
 }
 
 function decodeVirtualHost(host: route.VirtualHost, path: string, s: Decoding, scope: RouteScope): VirtualHost {
+  const at = path === '' ? '' : `${path}.`;
   return {
     name: host.name ?? '',
     domains: (host.domains ?? []).map((domain) => domain.toLowerCase()),
-    routes: (host.routes ?? []).map((one, i) => decodeRoute(one, `${path}.routes[${i}]`, s, scope)),
+    routes: (host.routes ?? []).map((one, i) => decodeRoute(one, `${at}routes[${i}]`, s, scope)),
     requireTls: host.require_tls ?? 'NONE',
-    retryPolicy:
-      host.retry_policy === undefined ? null : decodeRetryPolicy(host.retry_policy, `${path}.retry_policy`, s),
+    retryPolicy: host.retry_policy === undefined ? null : decodeRetryPolicy(host.retry_policy, `${at}retry_policy`, s),
     includeRequestAttemptCount: host.include_request_attempt_count ?? false,
     includeAttemptCountInResponse: host.include_attempt_count_in_response ?? false,
     includeIsTimeoutRetryHeader: host.include_is_timeout_retry_header ?? false,
     perRequestBufferLimitBytes: host.per_request_buffer_limit_bytes ?? null,
-    perFilterConfig: decodePerFilterConfig(host.typed_per_filter_config, `${path}.typed_per_filter_config`, s),
+    perFilterConfig: decodePerFilterConfig(host.typed_per_filter_config, `${at}typed_per_filter_config`, s),
     ...decodeMutations(host, path, s),
+    ...(host.metadata?.filter_metadata?.remora?.on_demand === 'fallback' ? { fallback: true } : {}),
   };
 }
 

@@ -1,18 +1,18 @@
 import type { Cluster } from '../../model/cluster.ts';
 import type { LoadAssignment } from '../../model/endpoint.ts';
 import type { Listener } from '../../model/listener.ts';
-import type { RouteConfig } from '../../model/route.ts';
+import type { RouteConfig, VirtualHost } from '../../model/route.ts';
 import type { TlsSecret } from '../../model/tls.ts';
 import * as wireCluster from '../proto/gen/envoy/config/cluster/v3.ts';
 import { ClusterLoadAssignment } from '../proto/gen/envoy/config/endpoint/v3.ts';
 import * as wireListener from '../proto/gen/envoy/config/listener/v3.ts';
-import { RouteConfiguration } from '../proto/gen/envoy/config/route/v3.ts';
+import * as wireRoute from '../proto/gen/envoy/config/route/v3.ts';
 import * as tls from '../proto/gen/envoy/extensions/transport_sockets/tls/v3.ts';
 import { decodeCluster } from './cluster.ts';
 import { decodeAssignment } from './endpoint.ts';
 import { decodeListener } from './listener.ts';
 import { type ResourceType, resourceType } from './resource-type.ts';
-import { decodeRouteConfig } from './route.ts';
+import { decodeDiscoveredHost, decodeRouteConfig } from './route.ts';
 import { decodeSecret } from './secret.ts';
 
 export const LISTENER: ResourceType<Listener> = resourceType(
@@ -22,10 +22,16 @@ export const LISTENER: ResourceType<Listener> = resourceType(
 );
 
 export const ROUTE: ResourceType<RouteConfig> = resourceType(
-  RouteConfiguration,
+  wireRoute.RouteConfiguration,
   (m) => m.name ?? '',
   (m, path, s) => decodeRouteConfig(m, path, s, false),
 );
+
+/** The resource's name says whose host it is; the host has a name of its own. */
+export const VIRTUAL_HOST: ResourceType<VirtualHost> = {
+  ...resourceType(wireRoute.VirtualHost, (m) => m.name ?? '', decodeDiscoveredHost),
+  unnamed: true,
+};
 
 export const CLUSTER: ResourceType<Cluster> = resourceType(
   wireCluster.Cluster,
@@ -42,4 +48,4 @@ export const ENDPOINT: ResourceType<LoadAssignment> = resourceType(
 export const SECRET: ResourceType<TlsSecret> = resourceType(tls.Secret, (m) => m.name ?? '', decodeSecret);
 
 /** Every kind of resource that discovery serves. */
-export const standardResourceTypes = [LISTENER, ROUTE, CLUSTER, ENDPOINT, SECRET] as const;
+export const standardResourceTypes = [LISTENER, ROUTE, VIRTUAL_HOST, CLUSTER, ENDPOINT, SECRET] as const;

@@ -25,7 +25,7 @@ const NO_TEXTS: Readonly<Record<string, string>> = {};
 /** What is kept of an object that the API server sent; null for something that is none. */
 export function kubeObject(value: unknown, resource: KubeResource, version: string): ConfigObject | null {
   if (!isRecord(value) || !isRecord(value.metadata)) return null;
-  const { name, namespace, labels, annotations, creationTimestamp, resourceVersion } = value.metadata;
+  const { name, namespace, labels, annotations, creationTimestamp, resourceVersion, generation } = value.metadata;
   if (typeof name !== 'string' || typeof resourceVersion !== 'string') return null;
   const space = typeof namespace === 'string' ? namespace : '';
   const created = typeof creationTimestamp === 'string' ? Date.parse(creationTimestamp) : Number.NaN;
@@ -39,6 +39,7 @@ export function kubeObject(value: unknown, resource: KubeResource, version: stri
     annotations: texts(annotations, (key) => key !== LAST_APPLIED && (resource.annotations || OURS.test(key))),
     createdAt: Number.isNaN(created) ? 0 : created,
     resourceVersion,
+    ...(!resource.builtIn && typeof generation === 'number' ? { generation } : {}),
     raw: { apiVersion, kind: resource.kind, ...resource.keep(value) },
     origin: new KubeOrigin(space === '' ? name : `${space}/${name}`),
   };
@@ -55,6 +56,7 @@ export function sameObject(a: ConfigObject, b: ConfigObject): boolean {
   return (
     a.apiVersion === b.apiVersion &&
     a.createdAt === b.createdAt &&
+    a.generation === b.generation &&
     isDeepStrictEqual(a.labels, b.labels) &&
     isDeepStrictEqual(a.annotations, b.annotations) &&
     isDeepStrictEqual(a.raw, b.raw)

@@ -19,6 +19,7 @@ export function changeScope(before: Mesh, after: Mesh, captures = false): Change
     mesh.secrets,
     mesh.peerAuthentications,
     mesh.rateLimits,
+    mesh.sidecars,
     mesh.domain,
   ];
   const old = parts(before);

@@ -4,6 +4,7 @@ import { Cors, CorsPolicy } from '../../../xds/proto/gen/envoy/extensions/filter
 import { FilterConfig as DynamicForwardProxy } from '../../../xds/proto/gen/envoy/extensions/filters/http/dynamic_forward_proxy/v3.ts';
 import { HTTPFault } from '../../../xds/proto/gen/envoy/extensions/filters/http/fault/v3.ts';
 import { LocalRateLimit } from '../../../xds/proto/gen/envoy/extensions/filters/http/local_ratelimit/v3.ts';
+import { OnDemand } from '../../../xds/proto/gen/envoy/extensions/filters/http/on_demand/v3.ts';
 import { Router } from '../../../xds/proto/gen/envoy/extensions/filters/http/router/v3.ts';
 import type { HttpFilter } from '../../../xds/proto/gen/envoy/extensions/filters/network/http_connection_manager/v3.ts';
 import type { FractionalPercent, StatusCode } from '../../../xds/proto/gen/envoy/type/v3.ts';
@@ -32,6 +33,12 @@ const CONFIGS: Readonly<Record<FilterName, Any>> = {
 
 /** All filters on every listener: what a route does not configure does nothing, and listeners need not change with routes. */
 export const HTTP_FILTERS: readonly HttpFilter[] = FILTER_ORDER.map((name) => ({ name, typed_config: CONFIGS[name] }));
+
+/** Requests for hosts that are not there yet wait until they are; first, since other filters may depend on the route. */
+export const ON_DEMAND_FILTER: HttpFilter = {
+  name: 'envoy.filters.http.on_demand',
+  typed_config: pack(OnDemand, {}),
+};
 
 /** Where connections were redirected, no host has to be looked up. */
 export const CAPTURED_FILTERS: readonly HttpFilter[] = HTTP_FILTERS.filter(

@@ -19,11 +19,9 @@ import { inboundRoute } from './route.ts';
 const EDGE_HEADERS_TIMEOUT_MS = 10_000;
 
 /** The explicit proxy of a sidecar's app. */
-export function httpProxyListener(at: SocketAt): Listener {
-  return listener(HTTP_PROXY, at, 'OUTBOUND', {
-    stat_prefix: `outbound_${at.address}_${at.port}`,
-    rds: rds(HTTP_PROXY),
-  });
+export function httpProxyListener(at: SocketAt, onDemand = false): Listener {
+  const manager = { stat_prefix: `outbound_${at.address}_${at.port}`, rds: rds(HTTP_PROXY) };
+  return listener(HTTP_PROXY, at, 'OUTBOUND', manager, onDemand);
 }
 
 /** What other proxies call; hands on to the app. */
@@ -92,11 +90,12 @@ function listener(
   at: SocketAt,
   traffic_direction: NonNullable<Listener['traffic_direction']>,
   manager: HttpConnectionManager,
+  onDemand = false,
 ): Listener {
   return {
     name,
     address: socket(at.address, at.port),
-    filter_chains: [{ filters: [httpFilter(manager, 'named')] }],
+    filter_chains: [{ filters: [httpFilter(manager, 'named', onDemand)] }],
     traffic_direction,
   };
 }

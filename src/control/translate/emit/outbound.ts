@@ -30,6 +30,8 @@ export interface OutboundPlan {
   readonly ranges: readonly { readonly range: string; readonly cluster: string }[];
   /** Whether HTTP/2 is HTTP. */
   readonly http2: boolean;
+  /** Its routes' hosts come when they are asked for. */
+  readonly onDemand: boolean;
   /** Where everything else goes. */
   readonly rest: string;
 }
@@ -71,15 +73,16 @@ export function isDetected(service: MeshService, port: ServicePort): boolean {
 /** Where connections of captured apps go: by the address that was called, else by its port, else outside. */
 export function outboundPlans(scope: Scope, families: Families, policy: OutboundPolicy): OutboundPlans {
   const { http2 } = scope;
-  const planner = new Planner(http2);
+  const planner = new Planner(http2, scope.onDemand);
   for (const service of scope.services.values()) {
     for (const port of service.ports) planner.add(service, { ...port, protocol: protocolFor(http2, port.protocol) });
   }
   // Hosts that only routing rules know are called at port 80.
   const unknown = scope
     .tables('mesh')
-    .hosts.keys()
-    .filter((host) => !scope.services.has(host));
+    .hosts.entries()
+    .filter(([host, rules]) => !scope.services.has(host) && scope.mayCall(host, rules))
+    .map(([host]) => host);
   const alone = (host: string): boolean => !scope.services.keys().some((known) => hostMatches(host, known));
   if (unknown.some(alone)) planner.wildcard(80).http ??= [];
   return planner.plans(families, policy);
@@ -92,9 +95,11 @@ class Planner {
   readonly #detected: DetectedService[] = [];
   readonly #notes: string[] = [];
   readonly #http2: boolean;
+  readonly #onDemand: boolean;
 
-  constructor(http2: boolean) {
+  constructor(http2: boolean, onDemand: boolean) {
     this.#http2 = http2;
+    this.#onDemand = onDemand;
   }
 
   add(service: MeshService, port: ServicePort): void {
@@ -153,6 +158,7 @@ class Planner {
           names: each(names),
           ranges: eachRange(ranges),
           http2: this.#http2,
+          onDemand: this.#onDemand && http !== null,
           rest,
         },
       ];
@@ -191,6 +197,7 @@ class Planner {
       names: [],
       ranges: [],
       http2: this.#http2,
+      onDemand: false,
       rest: cluster,
     });
   }
@@ -241,7 +248,7 @@ export function outboundListener(plan: OutboundPlan): Listener {
   if (routes !== '') {
     const manager = { stat_prefix: `outbound_${name}`, rds: rds(routes) };
     const match = { transport_protocol: 'raw_buffer', application_protocols: httpProtocols(plan.http2) };
-    chains.push({ name, filter_chain_match: match, filters: [httpFilter(manager, 'captured')] });
+    chains.push({ name, filter_chain_match: match, filters: [httpFilter(manager, 'captured', plan.onDemand)] });
   }
   const other: FilterChain = { name: rest, filters: [tcpFilter(rest)] };
   const filters = [...(names.length > 0 ? [TLS_INSPECTOR] : []), ...(routes === '' ? [] : [HTTP_INSPECTOR])];

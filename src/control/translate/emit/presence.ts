@@ -29,6 +29,11 @@ export function reasonFor(name: string, scope: Scope): string {
   return `no DestinationRule defines subset ${parts.subset} of ${parts.host}`;
 }
 
+/** The limit of calls of a service's own instances. */
+export function serviceLimit({ mesh }: Scope, host: string) {
+  return mesh.rateLimits.find(({ target }) => target.kind === 'service' && host !== '' && target.host === host);
+}
+
 /** The endpoints of a cluster, as proxies at that place see them. */
 export function endpointsEntry(
   name: string,

@@ -2,9 +2,11 @@ import type { JsonObject } from '../../../xds/proto/codec.ts';
 import type { Mesh } from '../../mesh/mesh.ts';
 import type { RouteTableRule } from '../../mesh/route-rule.ts';
 import type { MeshService, PortProtocol, ServicePort } from '../../mesh/service.ts';
+import type { EgressHost } from '../../mesh/sidecar-scope.ts';
 import type { PortPolicy, Subset, TrafficPolicy, TrafficPolicyRule } from '../../mesh/traffic-policy.ts';
 import { hostMatches, ROOT_NAMESPACE, visibleTo } from '../names.ts';
 import type { CaptureFacts, OutboundPolicy } from './capture.ts';
+import { egressFor, isWithin, servicesWithin } from './egress.ts';
 import type { Place } from './proximity.ts';
 
 /** What emission asks of a proxy; `ProxyNode` of serve is one. */
@@ -16,6 +18,9 @@ export interface EmitNode {
   readonly key: string;
   /** `envoy/1.40.0` */
   readonly userAgent: string;
+  /** Takes virtual hosts one by one; and asks for them when its app first calls them. */
+  readonly virtualHosts?: boolean;
+  readonly onDemand?: boolean;
   /** As the proxy sent it; only `REMORA`, `DNS_CAPTURE` and `DNS_AUTO_ALLOCATE` are read. */
   readonly metadata?: JsonObject;
   /** `REDIRECT` and `TPROXY`: iptables lead its pod's connections to it. */
@@ -42,8 +47,10 @@ export function isHttp(port: ServicePort): boolean {
 }
 
 export type ScopeOptions = Partial<
-  Pick<Scope, 'http2' | 'captured' | 'outbound' | 'trustDomain' | 'allocates' | 'place'>
->;
+  Pick<Scope, 'http2' | 'captured' | 'outbound' | 'trustDomain' | 'allocates' | 'place' | 'virtualHosts' | 'onDemand'>
+> & {
+  readonly proxy?: EmitNode['kind'];
+};
 
 /**
  * The mesh as the proxies of one kind, one namespace and one set of relevant labels see it. Everything that is
@@ -58,6 +65,12 @@ export class Scope {
   /** Families of pods whose connections are redirected to the proxy; null: the proxy is called by name. */
   readonly captured: CaptureFacts['families'] | null;
   readonly outbound: OutboundPolicy;
+  /** Virtual hosts of the app's calls are resources of their own. */
+  readonly virtualHosts: boolean;
+  /** They are sent when they are asked for. */
+  readonly onDemand: boolean;
+  /** Hosts that a Sidecar lets its workloads call; null: all. */
+  readonly #egress: readonly EgressHost[] | null;
   /** Whose identities endpoints have, for proxies that speak mutual TLS; '' for those that do not. */
   readonly trustDomain: string;
   /** Hosts without an address have their own one, of {@link captured}'s families. */
@@ -79,20 +92,29 @@ export class Scope {
       trustDomain = '',
       allocates = false,
       place = null,
+      virtualHosts = false,
+      onDemand = false,
+      proxy = 'sidecar',
     }: ScopeOptions = {},
   ) {
     this.mesh = mesh;
     this.http2 = http2;
     this.captured = captured;
-    this.outbound = outbound;
+    const egress = proxy === 'router' ? { hosts: null, outbound: null } : egressFor(mesh, namespace, labels);
+    this.outbound = egress.outbound ?? outbound;
+    this.#egress = egress.hosts;
+    this.virtualHosts = virtualHosts;
+    // What a Sidecar scopes is sent whole: it is what the workload is said to use.
+    this.onDemand = onDemand && egress.hosts === null;
     this.trustDomain = trustDomain;
     this.allocates = allocates;
     this.place = place;
     this.namespace = namespace;
     this.labels = labels;
-    this.#services = new Map();
+    const visible = new Map<string, MeshService>();
     for (const [host, service] of mesh.services)
-      if (visibleTo(service.exportTo, namespace)) this.#services.set(host, this.#seen(service));
+      if (visibleTo(service.exportTo, namespace)) visible.set(host, this.#seen(service));
+    this.#services = egress.hosts === null ? visible : servicesWithin(visible, this.#routesOf('mesh'), egress.hosts);
   }
 
   /** What clusters depend on besides their service and its policy. */
@@ -153,14 +175,22 @@ export class Scope {
     return this.tables(gateway).find(host);
   }
 
+  #routesOf(gateway: string): readonly RouteTableRule[] {
+    return this.mesh.routes.filter(
+      (table) => table.gateways.includes(gateway) && visibleTo(table.exportTo, this.namespace),
+    );
+  }
+
+  /** Whether a host that only routing rules know may be called. */
+  mayCall(host: string, rules: RouteTableRule): boolean {
+    return isWithin(host, rules.namespace, this.#egress);
+  }
+
   /** The tables bound to `gateway`, or to `mesh`. */
   tables(gateway: string): TableIndex {
     let index = this.#tables.get(gateway);
     if (index === undefined) {
-      const visible = this.mesh.routes.filter(
-        (table) => table.gateways.includes(gateway) && visibleTo(table.exportTo, this.namespace),
-      );
-      index = new TableIndex(visible);
+      index = new TableIndex(this.#routesOf(gateway));
       this.#tables.set(gateway, index);
     }
     return index;
@@ -265,6 +295,7 @@ export function relevantLabels(mesh: Mesh): ReadonlySet<string> {
       for (const match of rule.matches) for (const key in match.sourceLabels) keys.add(key);
     }
   }
+  for (const one of mesh.sidecars) for (const key in one.selector) keys.add(key);
   for (const server of mesh.gateways) for (const key in server.selector) keys.add(key);
   return keys;
 }

@@ -16,9 +16,8 @@ import {
   replaceEntries,
   resourceEntry,
   resourcesOf,
-  versionOf,
 } from '../../serve/snapshot.ts';
-import { CLUSTER, ENDPOINT, LISTENER, NAME_TABLE, ROUTE, SECRET } from '../../serve/type-urls.ts';
+import { CLUSTER, ENDPOINT, LISTENER, NAME_TABLE, ROUTE, SECRET, VIRTUAL_HOST } from '../../serve/type-urls.ts';
 import { portMtls, type WorkloadMtls } from '../peer-authentication.ts';
 import { Generations } from './cache.ts';
 import { type CaptureFacts, captureFacts, type OutboundPolicy, sourcesToApp } from './capture.ts';
@@ -33,47 +32,29 @@ import {
   passthroughCluster,
   serviceClusters,
 } from './cluster.ts';
+import { discoveredRoutes } from './discovered-hosts.ts';
 import { gatewayRouteConfig, serverGroups, tlsGroups } from './gateway.ts';
 import { gatewaySecretResources, gatewayTlsListener } from './gateway-tls.ts';
 import { Ids } from './ids.ts';
 import { type AppPort, InboundIndex, isHttpPort, virtualInbound } from './inbound.ts';
+import { KeptMaps } from './kept-maps.ts';
 import { type DecodedFacts, type InboundPort, laptopFacts } from './laptop.ts';
 import { gatewayAddress, gatewayListener, httpProxyListener, inboundListener, inboundRoutes } from './listener.ts';
 import { inboundMtls } from './mtls.ts';
-import { type Names, NameTables, takesEach } from './name-tables.ts';
+import { NameTables, takesEach } from './name-tables.ts';
+import { HTTP_PROXY } from './names.ts';
 import { type OutboundPlans, outboundListener, outboundPlans, virtualOutbound } from './outbound.ts';
 import { BLACK_HOLE, PASSTHROUGH } from './outside.ts';
-import { endpointsEntry, populated, reasonFor } from './presence.ts';
+import { endpointsEntry, populated, reasonFor, serviceLimit } from './presence.ts';
 import { placeOf } from './proximity.ts';
 import { type EmitNode, protocolFor, relevantLabels, Scope, speaksHttp2 } from './scope.ts';
-import { detectedRoutes, httpProxyRoutes, portRoutes } from './virtual-host.ts';
+import { type Hosts, type Outbound, type Own, type Shared, snapshotOf } from './shared.ts';
+import { detectedRoutes, type HostPlan, httpProxyHosts, portHosts, wholeRoutes } from './virtual-host.ts';
 
 /** Something about one proxy that it does not get, or got otherwise than it asked. */
 export interface EmitNote {
   readonly proxy: string;
   readonly message: string;
-}
-
-/** What all proxies of one scope share. */
-interface Shared {
-  readonly scope: Scope;
-  /** Changes with anything but addresses of endpoints. */
-  readonly configKey: string;
-  readonly clusters: Resources;
-  endpoints: Resources;
-  /** Of captured proxies, made when the first asks. */
-  outbound: Outbound | null;
-  /** Of those that answer DNS, made when the first asks. */
-  names: Names | null;
-  /** `clusters` with proxies' own ones, by what these are. */
-  readonly withOwn: Map<string, Resources>;
-}
-
-/** What captured proxies of one scope share: listeners and routes of their apps' calls. */
-interface Outbound {
-  readonly listeners: Resources;
-  readonly routes: Resources;
-  readonly notes: readonly string[];
 }
 
 /** What a proxy had before, so that what did not change stays the same object. */
@@ -83,8 +64,6 @@ interface Emitted {
   readonly snapshot: ProxySnapshot;
 }
 
-type Entries = ReadonlyMap<string, ResourceEntry>;
-const NO_ENTRIES: Entries = new Map();
 const MOST_MOVES = 1000;
 
 /**
@@ -101,18 +80,17 @@ export class MeshEmitter {
   #labels: ReadonlySet<string> = new Set();
   #moves = 0;
   readonly #keys = new WeakMap<EmitNode, string>();
-  /** Of a map that was made anew, one with the same content that stays in its place. */
-  readonly #kept = new WeakMap<Resources, Resources>();
   readonly #ids = new Ids();
   readonly #shapes = new WeakMap<MeshService, string>();
   readonly #scopes = new Map<string, Shared>();
   readonly #clusters = new Generations<readonly ResourceEntry[]>();
   readonly #endpoints = new Generations<ResourceEntry>();
   readonly #routes = new Generations<ResourceEntry>();
+  readonly #hosts = new Generations<ResourceEntry>();
   readonly #listeners = new Generations<ResourceEntry>();
   readonly #apps = new Generations<ResourceEntry>();
   readonly #names = new NameTables();
-  readonly #maps = new Generations<Resources>();
+  readonly #maps = new KeptMaps();
   readonly #proxies = new Generations<Emitted>();
   #inbound: InboundIndex | null = null;
   #captures = false;
@@ -137,9 +115,10 @@ export class MeshEmitter {
     if (before?.mesh === mesh) return before.snapshot;
     const facts = captureFacts(node);
     const shared = this.#shared(mesh, node, facts);
-    const made = snapshotOf(this.#resources(shared, node, facts, key));
+    const made = snapshotOf(this.#resources(shared, node, facts, key), shared.scope.onDemand);
     // The same in all parts is the same as a whole.
-    const snapshot = before?.snapshot.version === made.version ? before.snapshot : made;
+    const same = before?.snapshot.version === made.version && before.snapshot.onDemand === made.onDemand;
+    const snapshot = same ? before.snapshot : made;
     this.#proxies.set(key, { mesh, shared, snapshot });
     return snapshot;
   }
@@ -173,7 +152,10 @@ export class MeshEmitter {
       const endpoints = maps.get(old) ?? replaceEntries(old, entries);
       maps.set(old, endpoints);
       this.#maps.set(`${key} EDS`, endpoints);
-      const next = endpoints === old ? snapshot : snapshotOf(new Map(snapshot.resources).set(ENDPOINT, endpoints));
+      const next =
+        endpoints === old
+          ? snapshot
+          : snapshotOf(new Map(snapshot.resources).set(ENDPOINT, endpoints), shared.scope.onDemand);
       this.#proxies.set(key, { mesh: after, shared, snapshot: next });
     }
   }
@@ -213,6 +195,7 @@ export class MeshEmitter {
       this.#clusters,
       this.#endpoints,
       this.#routes,
+      this.#hosts,
       this.#listeners,
       this.#apps,
       this.#maps,
@@ -224,29 +207,25 @@ export class MeshEmitter {
 
   #resources(shared: Shared, node: EmitNode, facts: CaptureFacts | null, key: string): ReadonlyMap<string, Resources> {
     const own = facts === null ? this.#called(shared, node) : this.#captured(shared, facts, node);
-    const { clusters, endpoints } = this.#complete(shared, own, node.kind === 'router');
+    const hosts = shared.scope.virtualHosts ? this.#hostsOf(shared) : null;
+    const { clusters, endpoints } = this.#complete(shared, own, node.kind === 'router', hosts?.missing ?? []);
     if (facts?.dns) shared.names ??= this.#names.of(shared.scope, facts.families);
-    return new Map([
+    const resources = new Map([
       ...(facts?.dns && shared.names !== null
-        ? [[NAME_TABLE, this.#map(`${key} NDS`, takesEach(node) ? shared.names.each : shared.names.whole)] as const]
+        ? [
+            [
+              NAME_TABLE,
+              this.#maps.keep(`${key} NDS`, takesEach(node) ? shared.names.each : shared.names.whole),
+            ] as const,
+          ]
         : []),
-      ...(own.secrets === undefined ? [] : [[SECRET, this.#map(`${key} SDS`, own.secrets)] as const]),
-      [CLUSTER, this.#map(`${key} CDS`, this.#withOwn(shared, clusters, own.clusters))],
-      [ENDPOINT, this.#map(`${key} EDS`, endpoints)],
-      [LISTENER, this.#map(`${key} LDS`, own.listeners)],
-      [ROUTE, this.#map(`${key} RDS`, own.routes)],
+      ...(own.secrets === undefined ? [] : [[SECRET, this.#maps.keep(`${key} SDS`, own.secrets)] as const]),
+      [CLUSTER, this.#maps.keep(`${key} CDS`, this.#withOwn(shared, clusters, own.clusters))],
+      [ENDPOINT, this.#maps.keep(`${key} EDS`, endpoints)],
+      [LISTENER, this.#maps.keep(`${key} LDS`, own.listeners)],
+      [ROUTE, this.#maps.keep(`${key} RDS`, own.routes)],
     ]);
-  }
-
-  /** The map that was there before when it says the very same: who compares maps sees that nothing changed. */
-  #map(key: string, map: Resources): Resources {
-    const before = this.#maps.peek(key);
-    // Proxies of one scope have the same maps: one comparison does for all.
-    const kept = before === undefined || before === map || this.#kept.get(map) === before ? before : undefined;
-    const result = kept ?? (before !== undefined && sameEntries(before, map) ? before : map);
-    if (result !== map) this.#kept.set(map, result);
-    this.#maps.set(key, result);
-    return result;
+    return hosts === null ? resources : resources.set(VIRTUAL_HOST, hosts.resources);
   }
 
   /** Clusters with those of the proxy itself, which are the same for most. */
@@ -273,13 +252,25 @@ export class MeshEmitter {
     const labels = new Map([...node.labels].filter(([key]) => this.#labels.has(key)).sort());
     const http2 = speaksHttp2(node);
     const captured = facts?.families ?? null;
+    const virtualHosts = node.virtualHosts === true && node.kind === 'sidecar';
+    const onDemand = virtualHosts && node.onDemand === true;
     const allocates = facts?.allocates ?? false;
     const trustDomain = (node.identity ?? '') === '' ? '' : this.#trustDomain;
     const place = placeOf(node, mesh);
-    const key = JSON.stringify([node.namespace, [...labels], http2, captured, trustDomain, allocates, place]);
+    const options = {
+      proxy: node.kind,
+      http2,
+      captured,
+      outbound: this.#policy,
+      trustDomain,
+      allocates,
+      place,
+      virtualHosts,
+      onDemand,
+    };
+    const key = JSON.stringify([node.namespace, [...labels], options]);
     let shared = this.#scopes.get(key);
     if (shared === undefined) {
-      const options = { http2, captured, outbound: this.#policy, trustDomain, allocates, place };
       shared = this.#share(new Scope(mesh, node.namespace, labels, options), key);
       this.#scopes.set(key, shared);
     }
@@ -300,15 +291,16 @@ export class MeshEmitter {
           endpoints.set(entry.name, this.#endpointsOf(entry.name, service, policy, scope));
       }
     }
-    const { routes, policies, gateways, rateLimits, domain } = scope.mesh;
+    const { routes, policies, gateways, rateLimits, sidecars, domain } = scope.mesh;
     const parts = [
       key,
       domain,
-      ...[routes, policies, gateways, rateLimits].map((part) => this.#ids.of(part)),
+      ...[routes, policies, gateways, rateLimits, sidecars].map((part) => this.#ids.of(part)),
       ...shapes,
     ];
     const configKey = createHash('sha256').update(parts.join('\n')).digest('base64url');
-    return { scope, configKey, clusters, endpoints, outbound: null, names: null, withOwn: new Map() };
+    const fresh = { outbound: null, names: null, withOwn: new Map(), discovered: new Map(), hosts: null };
+    return { key, scope, configKey, clusters, endpoints, ...fresh };
   }
 
   #clustersOf(
@@ -330,20 +322,19 @@ export class MeshEmitter {
   }
 
   #sidecar(shared: Shared, { facts }: DecodedFacts, node: EmitNode): Own {
-    const { scope, configKey } = shared;
+    const { scope } = shared;
     const own: Own = { listeners: new Map(), clusters: new Map(), routes: new Map() };
-    const outbound = `sidecar\n${configKey}`;
     put(
       own.routes,
-      this.#build(this.#routes, outbound, RouteConfiguration, () => httpProxyRoutes(scope)),
+      this.#appRoutes(shared, HTTP_PROXY, () => httpProxyHosts(scope)),
     );
     put(own.clusters, this.#build(this.#apps, PASSTHROUGH, Cluster, outsideCluster));
     const at = facts.httpProxy;
     if (at !== null) {
-      const key = `proxy ${JSON.stringify(at)}`;
+      const key = `proxy ${JSON.stringify(at)} ${scope.onDemand}`;
       put(
         own.listeners,
-        this.#build(this.#listeners, key, Listener, () => httpProxyListener(at)),
+        this.#build(this.#listeners, key, Listener, () => httpProxyListener(at, scope.onDemand)),
       );
     }
     const mtls = this.#mtlsOf(node, scope);
@@ -369,7 +360,7 @@ export class MeshEmitter {
   }
 
   #inboundPort(inbound: InboundPort, mode: MtlsMode, scope: Scope, own: Own): void {
-    const service = scope.services.get(inbound.service);
+    const service = scope.mesh.services.get(inbound.service);
     const limit = serviceLimit(scope, inbound.service);
     const shape = service === undefined ? '' : this.#shapeOf(service);
     const key = `inbound ${JSON.stringify(inbound)}\n${shape}\n${this.#ids.of(limit ?? null)}`;
@@ -444,7 +435,8 @@ export class MeshEmitter {
     );
   }
 
-  #outboundOf({ scope, configKey }: Shared, { families }: CaptureFacts): Outbound {
+  #outboundOf(shared: Shared, { families }: CaptureFacts): Outbound {
+    const { scope, configKey } = shared;
     const plans: OutboundPlans = outboundPlans(scope, families, scope.outbound);
     const listeners = new Map<string, ResourceEntry>();
     const routes = new Map<string, ResourceEntry>();
@@ -461,14 +453,41 @@ export class MeshEmitter {
       );
     }
     for (const [port, there] of plans.hosts) {
-      const make = (): RouteConfiguration => portRoutes(scope, port, there);
-      put(routes, this.#build(this.#routes, `port ${port}\n${configKey}`, RouteConfiguration, make));
+      put(
+        routes,
+        this.#appRoutes(shared, String(port), () => portHosts(scope, port, there)),
+      );
     }
     for (const detected of plans.detected) {
       const make = (): RouteConfiguration => detectedRoutes(scope, detected);
       put(routes, this.#build(this.#routes, `detected ${detected.routes}\n${configKey}`, RouteConfiguration, make));
     }
     return { listeners, routes, notes: plans.notes };
+  }
+
+  /** Routes of the app's calls: whole, or with hosts that are resources of their own. */
+  #appRoutes(shared: Shared, name: string, plans: () => readonly HostPlan[]): ResourceEntry {
+    const { scope, configKey, discovered } = shared;
+    if (!scope.virtualHosts) {
+      const make = (): RouteConfiguration => wholeRoutes(name, plans());
+      return this.#build(this.#routes, `app ${name}\n${configKey}`, RouteConfiguration, make);
+    }
+    let routes = discovered.get(name);
+    if (routes === undefined) {
+      routes = discoveredRoutes(name, plans(), scope.onDemand, this.#hosts, (service) => this.#shapeOf(service));
+      discovered.set(name, routes);
+    }
+    return routes.config;
+  }
+
+  #hostsOf(shared: Shared): Hosts {
+    if (shared.hosts === null) {
+      const entries = [...shared.discovered.values()].flatMap(({ hosts }) => hosts);
+      const resources = this.#maps.keep(`${shared.key} VHDS`, new Map(entries.map((entry) => [entry.name, entry])));
+      const named = new Set(entries.flatMap(({ references }) => references.map(({ name }) => name)));
+      shared.hosts = { resources, missing: [...named].filter((name) => !shared.clusters.has(name)) };
+    }
+    return shared.hosts;
   }
 
   #router(shared: Shared, { facts }: DecodedFacts, node: EmitNode): Own {
@@ -537,10 +556,16 @@ export class MeshEmitter {
   }
 
   /** Clusters and endpoints for the routes: a stand-in for each that nobody defined; for gateways no more than they name. */
-  #complete(shared: Shared, own: Own, onlyNamed: boolean): { clusters: Resources; endpoints: Resources } {
+  #complete(
+    shared: Shared,
+    own: Own,
+    onlyNamed: boolean,
+    alsoMissing: readonly string[],
+  ): { clusters: Resources; endpoints: Resources } {
     const naming = [...own.routes.values(), ...own.listeners.values()].flatMap((entry) => entry.references);
     const named = new Set(naming.filter(({ typeUrl }) => typeUrl === CLUSTER).map(({ name }) => name));
-    const missing = [...named].filter((name) => !shared.clusters.has(name) && !own.clusters.has(name));
+    const absent = [...named].filter((name) => !shared.clusters.has(name) && !own.clusters.has(name));
+    const missing = [...new Set([...absent, ...alsoMissing])];
     if (!onlyNamed && missing.length === 0) return shared;
     const clusters = new Map([...shared.clusters].filter(([name]) => !onlyNamed || named.has(name)));
     const endpoints = new Map([...shared.endpoints].filter(([name]) => !onlyNamed || named.has(name)));
@@ -564,29 +589,6 @@ export class MeshEmitter {
     }
     return shape;
   }
-}
-
-function serviceLimit({ mesh }: Scope, host: string) {
-  return mesh.rateLimits.find(({ target }) => target.kind === 'service' && host !== '' && target.host === host);
-}
-
-function sameEntries(a: Resources, b: Resources): boolean {
-  if (a.size !== b.size) return false;
-  for (const [name, { version }] of b) if (a.get(name)?.version !== version) return false;
-  return true;
-}
-
-function snapshotOf(resources: ReadonlyMap<string, Resources>): ProxySnapshot {
-  const types = [CLUSTER, ENDPOINT, LISTENER, ROUTE, ...[NAME_TABLE, SECRET].filter((type) => resources.has(type))];
-  return { version: types.map((type) => versionOf(resources.get(type) ?? NO_ENTRIES)).join('.'), resources };
-}
-
-interface Own {
-  readonly listeners: Map<string, ResourceEntry>;
-  readonly clusters: Map<string, ResourceEntry>;
-  readonly routes: Map<string, ResourceEntry>;
-  /** Of gateways that end TLS. */
-  readonly secrets?: Map<string, ResourceEntry>;
 }
 
 function put(map: Map<string, ResourceEntry>, entry: ResourceEntry): void {

@@ -1,7 +1,7 @@
 import type { Route, RouteConfiguration, VirtualHost } from '../../../xds/proto/gen/envoy/config/route/v3.ts';
 import type { MeshService, ServicePort } from '../../mesh/service.ts';
 import { hostMatches, isAddress } from '../names.ts';
-import { domainHost, HTTP_PROXY, withPort } from './names.ts';
+import { domainHost, withPort } from './names.ts';
 import type { DetectedService, PortOfService } from './outbound.ts';
 import { blockedHost, outsideHost, passthroughHost } from './outside.ts';
 import { serviceRoute, tableRoutes } from './route.ts';
@@ -10,44 +10,60 @@ import { httpPorts, isHeadless, type Scope } from './scope.ts';
 /** Istio's limit for bodies of direct responses; Envoy's own is 4 KiB. */
 export const MAX_DIRECT_BODY = 1024 * 1024;
 
+/** A virtual host that is not built yet. */
+export interface HostPlan {
+  readonly name: string;
+  readonly domains: readonly string[];
+  /** All that its routes come from; null where that is more than one service. */
+  readonly of: PortOfService | null;
+  routes(): Route[];
+  /** Hosts that no other is for. */
+  readonly rest?: VirtualHost;
+}
+
 /**
- * Routes of the explicit proxy: a virtual host for each HTTP port of each service that the proxy may see, and for
- * hosts that only routing rules know; all others are outside.
+ * Hosts of the explicit proxy: one for each HTTP port of each service that the proxy may see, and those that only
+ * routing rules know; all others are outside.
  */
-export function httpProxyRoutes(scope: Scope): RouteConfiguration {
+export function httpProxyHosts(scope: Scope): HostPlan[] {
   const domains = new Domains(scope);
-  const hosts: VirtualHost[] = [];
+  const hosts: HostPlan[] = [];
   for (const service of scope.services.values()) {
     for (const port of httpPorts(service)) {
       const portless = port.number === 80 || httpPorts(service).length === 1;
-      add(hosts, serviceHost(scope, service, port, domains.ofService(service, port, portless)));
+      hosts.push(serviceHost(scope, { service, port }, domains.ofService(service, port, portless)));
     }
   }
-  addRuledHosts(scope, domains, hosts);
+  hosts.push(...ruledHosts(scope, domains));
   const outside = scope.outbound === 'ALLOW_ANY' ? outsideHost(scope.mesh.domain) : blockedHost();
-  add(hosts, { ...outside, domains: domains.claim(['*']) });
-  return table(HTTP_PROXY, hosts);
+  hosts.push(restHost(outside, domains));
+  return hosts.filter(({ domains }) => domains.length > 0);
 }
 
-/** Routes of captured HTTP on a port: by host, which may be written with the port or without. */
-export function portRoutes(scope: Scope, port: number, there: readonly PortOfService[]): RouteConfiguration {
+/** Hosts of captured HTTP on a port: names may be written with the port or without. */
+export function portHosts(scope: Scope, port: number, there: readonly PortOfService[]): HostPlan[] {
   const domains = new Domains(scope);
-  const hosts: VirtualHost[] = [];
-  for (const one of there) {
-    add(hosts, serviceHost(scope, one.service, one.port, domains.ofService(one.service, one.port, true)));
-  }
-  if (port === 80) addRuledHosts(scope, domains, hosts);
-  const outside = scope.outbound === 'ALLOW_ANY' ? passthroughHost() : blockedHost();
-  add(hosts, { ...outside, domains: domains.claim(['*']) });
-  return table(String(port), hosts);
+  const hosts = there.map((one) => serviceHost(scope, one, domains.ofService(one.service, one.port, true)));
+  if (port === 80) hosts.push(...ruledHosts(scope, domains));
+  hosts.push(restHost(scope.outbound === 'ALLOW_ANY' ? passthroughHost() : blockedHost(), domains));
+  return hosts.filter(({ domains }) => domains.length > 0);
 }
 
 /** Routes of captured HTTP to the very addresses of a service: whatever host it names. */
-export function detectedRoutes(scope: Scope, { routes, service, port }: DetectedService): RouteConfiguration {
-  return table(routes, [serviceHost(scope, service, port, ['*'])]);
+export function detectedRoutes(scope: Scope, detected: DetectedService): RouteConfiguration {
+  return routeConfig(detected.routes, [buildHost(serviceHost(scope, detected, ['*']))]);
 }
 
-function table(name: string, virtual_hosts: VirtualHost[]): RouteConfiguration {
+/** A route configuration with all of its hosts in it. */
+export function wholeRoutes(name: string, hosts: readonly HostPlan[]): RouteConfiguration {
+  return routeConfig(name, hosts.map(buildHost));
+}
+
+export function buildHost(plan: HostPlan): VirtualHost {
+  return plan.rest ?? { name: plan.name, domains: [...plan.domains], routes: plan.routes() };
+}
+
+export function routeConfig(name: string, virtual_hosts: VirtualHost[]): RouteConfiguration {
   return {
     name,
     virtual_hosts,
@@ -56,28 +72,36 @@ function table(name: string, virtual_hosts: VirtualHost[]): RouteConfiguration {
   };
 }
 
-function serviceHost(scope: Scope, service: MeshService, port: ServicePort, domains: string[]): VirtualHost {
-  return { name: withPort(service.host, port.number), domains, routes: serviceRoutes(scope, service, port) };
-}
-
-function serviceRoutes(scope: Scope, service: MeshService, port: ServicePort): Route[] {
+function serviceHost(scope: Scope, of: PortOfService, domains: string[]): HostPlan {
+  const { service, port } = of;
   const rules = scope.tableFor(service.host, 'mesh');
-  const ruled = rules === undefined ? [] : tableRoutes(rules, { scope, gateway: 'mesh', port: port.number });
-  // Where no rule is for this proxy, the host is as if it had none.
-  return ruled.length > 0 ? ruled : [serviceRoute(service, port)];
+  const plain = (): Route[] => [serviceRoute(service, port)];
+  const name = withPort(service.host, port.number);
+  if (rules === undefined) return { name, domains, of, routes: plain };
+  const routes = (): Route[] => {
+    const ruled = tableRoutes(rules, { scope, gateway: 'mesh', port: port.number });
+    // Where no rule is for this proxy, the host is as if it had none.
+    return ruled.length > 0 ? ruled : plain();
+  };
+  return { name, domains, of: null, routes };
 }
 
 /** Hosts that only routing rules know. */
-function addRuledHosts(scope: Scope, domains: Domains, hosts: VirtualHost[]): void {
+function ruledHosts(scope: Scope, domains: Domains): HostPlan[] {
+  const hosts: HostPlan[] = [];
   for (const [host, rules] of scope.tables('mesh').hosts) {
-    if ([...scope.services.keys()].some((known) => hostMatches(host, known))) continue;
+    if ([...scope.services.keys()].some((known) => hostMatches(host, known)) || !scope.mayCall(host, rules)) continue;
     const routes = tableRoutes(rules, { scope, gateway: 'mesh', port: 80 });
-    add(hosts, { name: withPort(host, 80), domains: domains.claim([host, withPort(host, 80)]), routes });
+    if (routes.length === 0) continue;
+    const name = withPort(host, 80);
+    hosts.push({ name, domains: domains.claim([host, name]), of: null, routes: () => routes });
   }
+  return hosts;
 }
 
-function add(hosts: VirtualHost[], host: VirtualHost): void {
-  if ((host.domains?.length ?? 0) > 0 && (host.routes?.length ?? 0) > 0) hosts.push(host);
+function restHost(host: VirtualHost, domains: Domains): HostPlan {
+  const own = domains.claim(host.domains ?? []);
+  return { name: host.name ?? '', domains: own, of: null, routes: () => host.routes ?? [], rest: host };
 }
 
 /** Hands out domains, each once: Envoy refuses a table that has one twice. */

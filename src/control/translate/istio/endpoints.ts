@@ -43,7 +43,7 @@ export function followEndpoints(previous: Translation, changes: readonly Decoded
 }
 
 function moved({ mesh, index, entryWorkloads }: Translation, services: ReadonlyMap<string, MeshService>): Mesh {
-  const { places, routes, policies, gateways, secrets, peerAuthentications, rateLimits, domain } = mesh;
+  const { places, routes, policies, gateways, secrets, peerAuthentications, rateLimits, sidecars, domain } = mesh;
   return {
     services,
     places,
@@ -53,6 +53,7 @@ function moved({ mesh, index, entryWorkloads }: Translation, services: ReadonlyM
     secrets,
     peerAuthentications,
     rateLimits,
+    sidecars,
     domain,
     // As many as there are pods, and not a part of what is emitted: made when somebody asks.
     get workloads(): readonly Workload[] {

@@ -3,6 +3,7 @@ import { DESTINATION_RULE_MESSAGES } from './fields/destination-rule.ts';
 import { GATEWAY_MESSAGES } from './fields/gateway.ts';
 import { PEER_AUTHENTICATION_MESSAGES } from './fields/peer-authentication.ts';
 import { SERVICE_ENTRY_MESSAGES, WORKLOAD_ENTRY_MESSAGES } from './fields/service-entry.ts';
+import { SIDECAR_MESSAGES } from './fields/sidecar.ts';
 import { VIRTUAL_SERVICE_MESSAGES } from './fields/virtual-service.ts';
 
 /** Every message of Istio's API that is read, by resource and by its name in the proto. */
@@ -13,6 +14,7 @@ export const ISTIO_MESSAGES: Readonly<Record<string, Readonly<Record<string, Mes
   PeerAuthentication: PEER_AUTHENTICATION_MESSAGES as never,
   ServiceEntry: SERVICE_ENTRY_MESSAGES as never,
   WorkloadEntry: WORKLOAD_ENTRY_MESSAGES as never,
+  Sidecar: SIDECAR_MESSAGES as never,
 };
 
 /** One row of the table of all fields: what the reference documentation is made from. */

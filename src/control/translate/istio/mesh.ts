@@ -22,6 +22,7 @@ import { mergeRoutes, type TranslatedVirtualService } from './merge.ts';
 import { peerAuthentications } from './peer-authentication.ts';
 import { rateLimits } from './resilience-policy.ts';
 import { entryWorkload, serviceEntryServices } from './service-entry.ts';
+import { sidecarScope } from './sidecar.ts';
 import { type RouteContext, routeRule } from './virtual-service.ts';
 
 export interface Translation {
@@ -66,6 +67,7 @@ export function translate(objects: readonly Decoded[], previous?: Translation): 
   const secrets = memo.get('secrets', by.all('Secret'), () => gatewaySecrets(by.all('Secret')));
   const routes = translateRoutes(by, policies.policies, gateways, memo);
   const limits = memo.get('limits', by.all('ResiliencePolicy'), () => by.all('ResiliencePolicy').flatMap(rateLimits));
+  const sidecars = memo.get('sidecars', by.all('Sidecar'), () => by.all('Sidecar').map(sidecarScope));
   const workloads = translateWorkloads(by, memo);
   findings.push(...policies.findings, ...routes.findings, ...authentications.findings);
   const parts = [
@@ -78,6 +80,7 @@ export function translate(objects: readonly Decoded[], previous?: Translation): 
     authentications,
     limits,
     secrets,
+    sidecars,
   ] as const;
   const mesh = memo.get('mesh', parts, (): Mesh => {
     return {
@@ -90,6 +93,7 @@ export function translate(objects: readonly Decoded[], previous?: Translation): 
       secrets,
       peerAuthentications: authentications.rules,
       rateLimits: limits,
+      sidecars,
       domain: DOMAIN,
     };
   });

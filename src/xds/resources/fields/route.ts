@@ -27,7 +27,7 @@ export const routeTables = [
     ...mutations,
     name: effective,
     virtual_hosts: effective,
-    vhds: reported('virtual hosts are not discovered one by one'),
+    vhds: effective,
     internal_only_headers: effective,
     most_specific_header_mutations_wins: effective,
     validate_clusters: effective,
@@ -39,6 +39,7 @@ export const routeTables = [
     typed_per_filter_config: effective,
     metadata,
   }),
+  table(route.Vhds, { config_source: effective }),
   table(route.VirtualHost, {
     ...mutations,
     name: effective,
@@ -58,7 +59,7 @@ export const routeTables = [
     include_is_timeout_retry_header: effective,
     per_request_buffer_limit_bytes: effective,
     request_mirror_policies: mirror,
-    metadata,
+    metadata: effective,
   }),
   table(route.Route, {
     ...mutations,

@@ -32,6 +32,7 @@ describe('standard resource types', () => {
     expect(standardResourceTypes.map((type) => type.typeUrl.replace('type.googleapis.com/envoy.', ''))).toEqual([
       'config.listener.v3.Listener',
       'config.route.v3.RouteConfiguration',
+      'config.route.v3.VirtualHost',
       'config.cluster.v3.Cluster',
       'config.endpoint.v3.ClusterLoadAssignment',
       'extensions.transport_sockets.tls.v3.Secret',

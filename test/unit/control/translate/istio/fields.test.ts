@@ -13,6 +13,7 @@ const RESOURCES = [
   'PeerAuthentication',
   'ServiceEntry',
   'WorkloadEntry',
+  'Sidecar',
 ];
 
 interface ApiRow {

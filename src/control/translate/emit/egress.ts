@@ -1,0 +1,57 @@
+import type { Mesh } from '../../mesh/mesh.ts';
+import type { RouteTableRule } from '../../mesh/route-rule.ts';
+import type { MeshService } from '../../mesh/service.ts';
+import type { EgressHost, SidecarScope } from '../../mesh/sidecar-scope.ts';
+import { hostMatches, ROOT_NAMESPACE } from '../names.ts';
+
+/** What a Sidecar lets workloads call; null parts say nothing. */
+export interface Egress {
+  readonly hosts: readonly EgressHost[] | null;
+  readonly outbound: SidecarScope['outbound'];
+}
+
+/**
+ * Of the Sidecars of a mesh the most specific one counts: with a selector before one for all of the namespace, and that
+ * before the root namespace's; of the same rank the oldest. One without egress has that of the next.
+ */
+export function egressFor(mesh: Mesh, namespace: string, labels: ReadonlyMap<string, string>): Egress {
+  const selected = ({ selector }: SidecarScope): boolean =>
+    Object.entries(selector).every(([key, value]) => labels.get(key) === value);
+  const rank = ({ selector, namespace: own }: SidecarScope): number =>
+    own !== namespace ? 2 : Object.keys(selector).length > 0 ? 0 : 1;
+  const scopes = mesh.sidecars
+    .filter((one) => one.namespace === namespace || (one.namespace === ROOT_NAMESPACE && rank(one) === 2))
+    .filter((one) => selected(one) && (rank(one) < 2 || Object.keys(one.selector).length === 0))
+    .toSorted((a, b) => rank(a) - rank(b));
+  return {
+    hosts: scopes.find(({ egress }) => egress !== null)?.egress ?? null,
+    outbound: scopes.find(({ outbound }) => outbound !== null)?.outbound ?? null,
+  };
+}
+
+/** The services that the hosts name, and those that the routes of hosts that they name lead to. */
+export function servicesWithin(
+  services: ReadonlyMap<string, MeshService>,
+  routes: readonly RouteTableRule[],
+  hosts: readonly EgressHost[],
+): Map<string, MeshService> {
+  const named = (host: string, namespace: string): boolean =>
+    hosts.some((one) => (one.namespace === '*' || one.namespace === namespace) && hostMatches(one.host, host));
+  const within = new Map([...services].filter(([host, service]) => named(host, service.namespace)));
+  for (const table of routes) {
+    if (!table.hosts.some((host) => within.has(host) || named(host, table.namespace))) continue;
+    for (const { action } of table.rules) {
+      for (const { host } of action.kind === 'forward' ? action.destinations : []) {
+        const service = services.get(host);
+        if (service !== undefined) within.set(host, service);
+      }
+    }
+  }
+  return within;
+}
+
+/** Whether a host that no service has may be called: routing rules alone know it. */
+export function isWithin(host: string, namespace: string, hosts: readonly EgressHost[] | null): boolean {
+  if (hosts === null) return true;
+  return hosts.some((one) => (one.namespace === '*' || one.namespace === namespace) && hostMatches(one.host, host));
+}
