@@ -83,6 +83,8 @@ const FIELDS: Record<string, Record<string, 'effective' | 'reported' | 'refused'
     track_per_rule_stats: 'effective',
   },
   'envoy.extensions.filters.http.rbac.v3.RBACPerRoute': { rbac: 'effective' },
+  'envoy.extensions.filters.http.on_demand.v3.OnDemand': { odcds: 'reported' },
+  'envoy.extensions.filters.http.on_demand.v3.PerRouteConfig': { odcds: 'reported' },
   'envoy.extensions.filters.http.buffer.v3.Buffer': { max_request_bytes: 'effective' },
   'envoy.extensions.filters.http.buffer.v3.BufferPerRoute': { disabled: 'effective', buffer: 'effective' },
 };
