@@ -145,7 +145,8 @@ export class AdsServer {
     const server = this.#server;
     this.#server = null;
     if (server === null) return;
-    server.forceShutdown();
+    // Not forceShutdown: without channelz the library finds no connections there, and streams of ADS last for ever.
+    server.drain(this.#address, 0);
     this.#secure?.server.forceShutdown();
     await this.#secure?.door.close();
     // Done when the port is free again, so that a successor can take it.
