@@ -1,10 +1,13 @@
 import { type ResourceEntry, type Resources, replaceEntries } from '../../serve/snapshot.ts';
 import { Generations } from './cache.ts';
 
-/** Of one map in another's place: what stands there. */
+/**
+ * Of one map in another's place: what stands there. Keeps neither: the map before has its own note of the one before
+ * that, and so on to the first there ever was. Proxies keep what they have.
+ */
 interface Kept {
-  readonly before: Resources;
-  readonly result: Resources;
+  readonly before: WeakRef<Resources>;
+  readonly result: WeakRef<Resources>;
 }
 
 /**
@@ -33,10 +36,11 @@ export class KeptMaps {
 
   #follow(before: Resources, map: Resources): Resources {
     const kept = this.#kept.get(map);
-    if (kept?.before === before || kept?.result === before) return kept.result;
+    const known = kept?.result.deref();
+    if (known !== undefined && (known === before || kept?.before.deref() === before)) return known;
     const changed = changedEntries(before, map);
     const result = changed === null ? map : replaceEntries(before, changed);
-    this.#kept.set(map, { before, result });
+    this.#kept.set(map, { before: new WeakRef(before), result: new WeakRef(result) });
     return result;
   }
 }
