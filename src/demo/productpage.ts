@@ -46,7 +46,7 @@ const PRODUCT: Product = {
 };
 
 export async function startProductpage(options: ProductpageOptions = {}): Promise<RunningService> {
-  const sessions = createSessions();
+  const sessions = createSessions(options.sessionKey);
   const urls = {
     details: `${options.details ?? 'http://details:9080'}/details/`,
     reviews: `${options.reviews ?? 'http://reviews:9080'}/reviews/`,

@@ -15,6 +15,8 @@ export interface ServiceOptions {
   readonly sick?: number;
   /** Wait this long before each answer. Ratings and reviews only. */
   readonly slowMs?: number;
+  /** Signs sessions; a random one when not given. Productpage only. */
+  readonly sessionKey?: string;
 }
 
 export interface RunningService {
@@ -169,6 +171,7 @@ function optionsFromEnv(env: NodeJS.ProcessEnv): ServiceOptions {
     slowMs: integer(env, 'SLOW_MS', 0, 0, 600_000),
     ...(env.POD_NAME ? { pod: env.POD_NAME } : {}),
     ...(env.CLUSTER_NAME ? { cluster: env.CLUSTER_NAME } : {}),
+    ...(env.SESSION_KEY ? { sessionKey: env.SESSION_KEY } : {}),
   };
 }
 

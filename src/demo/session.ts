@@ -10,8 +10,8 @@ export interface Sessions {
 
 export const CLOSE_SESSION = 'session=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0';
 
-/** The key lives as long as the process: a restart signs everybody out. */
-export function createSessions(key: Buffer = randomBytes(32)): Sessions {
+/** Replicas with the same key know each other's sessions; without one, they end with the process. */
+export function createSessions(key: string | Buffer = randomBytes(32)): Sessions {
   const sign = (payload: string) => createHmac('sha256', key).update(payload).digest();
   return {
     open(user) {

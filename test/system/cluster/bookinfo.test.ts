@@ -18,6 +18,7 @@ import {
   type Pod,
   podsOf,
   report,
+  rolledOut,
   TOOLS_IMAGE,
   tryFile,
 } from './cluster.ts';
@@ -36,6 +37,9 @@ beforeAll(
       await installRemora();
       report(`the control server and the gateway are ready: ${seconds()}`);
       await installBookinfo();
+      // What is asked of one of them has to hold for the other.
+      await kubectl('scale deployment/productpage-v1 --replicas=2');
+      await rolledOut('default', 'productpage-v1');
       report(`Bookinfo is ready: ${seconds()}`);
       url = await gatewayUrl();
     }),
@@ -45,7 +49,7 @@ beforeAll(
 describe('Bookinfo in a namespace with the label', () => {
   it('has a native sidecar in every pod, and every pod is ready', async () => {
     const pods = await podsOf('default', 'app in (productpage, details, reviews, ratings)');
-    expect(pods.length).toBeGreaterThanOrEqual(6);
+    expect(pods.length).toBeGreaterThanOrEqual(7);
     for (const pod of pods) {
       const injected = pod.spec.initContainers?.map(({ name, restartPolicy }) => `${name} ${restartPolicy ?? '-'}`);
       expect(injected, pod.metadata.name).toEqual(['remora-init -', 'remora-proxy Always']);

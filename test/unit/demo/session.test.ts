@@ -34,6 +34,12 @@ describe('sessions', () => {
   });
 });
 
+test('replicas with one key know each other’s sessions', () => {
+  const cookie = cookieOf(createSessions('shared').open('jason'));
+  expect(createSessions('shared').read(cookie)).toBe('jason');
+  expect(createSessions('another').read(cookie)).toBeUndefined();
+});
+
 describe('user names', () => {
   test.each([
     [' jason ', 'jason'],
