@@ -48,6 +48,23 @@ export interface CertificateValidation {
   readonly trustDomains: readonly { readonly name: string; readonly bundle: TlsData }[] | null;
 }
 
+/** A chain to these roots is enough. */
+export function trustIn(trustedCa: TlsData): CertificateValidation {
+  return {
+    trustedCa,
+    systemRoots: false,
+    crl: null,
+    watchedDirectory: '',
+    hashes: [],
+    spki: [],
+    sans: [],
+    allowExpired: false,
+    acceptUntrusted: false,
+    maxDepth: null,
+    trustDomains: null,
+  };
+}
+
 /**
  * The name of a secret that is not in the context itself: one of the bootstrap's own, one that comes over ADS, or what
  * Istio's agent serves beside the proxy and this one has of itself, its identity (`default`, `ROOTCA`).

@@ -4,7 +4,7 @@ import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { certPath, key, pem } from '../support/certs/index.ts';
 import { envoy, remora } from './support/peers.ts';
-import { freePorts, output, scratch, writeScratch } from './support/process.ts';
+import { freePorts, output, scratch, until, writeScratch } from './support/process.ts';
 
 type Json = Record<string, unknown>;
 
@@ -244,12 +244,12 @@ describe('a peer that is no proxy', () => {
     writeScratch('tls.key', key('server-2'));
     const subjectOf = (of: TLSSocket): string => of.getPeerX509Certificate()!.subject.split('\n').at(-1)!;
     let last = '';
-    for (let i = 0; i < 100 && last !== 'CN=server-2'; i++) {
+    await until('the new certificate', async () => {
       const one = await client(port, {});
       last = subjectOf(one);
       one.destroy();
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
+      return last === 'CN=server-2';
+    });
     expect([subjectOf(before), last]).toEqual(['CN=server', 'CN=server-2']);
     const answer = new Promise((resolve) => before.once('data', resolve));
     before.write('GET / HTTP/1.1\r\nhost: a\r\n\r\n');

@@ -8,20 +8,9 @@ import type { InterceptionOptions } from './options.ts';
 import { restoreText } from './restore.ts';
 import { type Family, type RuleSet, ruleSet } from './rules.ts';
 
-export interface IptablesFlags {
-  readonly outboundPort: number;
-  readonly inboundPort: number;
-  readonly inboundMode: 'REDIRECT' | 'TPROXY';
+export interface IptablesFlags extends Omit<InterceptionOptions, 'uids' | 'gids' | 'dns' | 'dropInvalid'> {
   readonly uid: readonly number[];
   readonly gid: readonly number[];
-  readonly includeInboundPorts: '*' | readonly number[];
-  readonly excludeInboundPorts: readonly number[];
-  readonly includeOutboundPorts: readonly number[];
-  readonly excludeOutboundPorts: readonly number[];
-  readonly includeOutboundRanges: '*' | readonly string[];
-  readonly excludeOutboundRanges: readonly string[];
-  readonly excludeInterfaces: readonly string[];
-  readonly rerouteInterfaces: readonly string[];
   readonly redirectDns?: boolean;
   readonly dnsPort: number;
   readonly dnsServers?: '*' | readonly string[];

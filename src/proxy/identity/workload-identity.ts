@@ -7,7 +7,7 @@ import { parseCertificates } from '../../base/pem.ts';
 import type { Random } from '../../base/random.ts';
 import { SecretBytes } from '../../base/secret-bytes.ts';
 import { type SpiffeIdentity, spiffeId } from '../../base/spiffe.ts';
-import type { CertificateValidation, TlsSecret } from '../../model/tls.ts';
+import { type TlsSecret, trustIn } from '../../model/tls.ts';
 import { certificateRequest } from './certificate-request.ts';
 
 export interface WorkloadIdentityOptions {
@@ -168,18 +168,6 @@ function certificateSecret(chain: string, key: KeyObject): TlsSecret {
 }
 
 function rootsSecret(pem: string): TlsSecret {
-  const validation: CertificateValidation = {
-    trustedCa: { kind: 'inline', bytes: new SecretBytes(Buffer.from(pem)) },
-    systemRoots: false,
-    crl: null,
-    watchedDirectory: '',
-    hashes: [],
-    spki: [],
-    sans: [],
-    allowExpired: false,
-    acceptUntrusted: false,
-    maxDepth: null,
-    trustDomains: null,
-  };
+  const validation = trustIn({ kind: 'inline', bytes: new SecretBytes(Buffer.from(pem)) });
   return { name: 'ROOTCA', kind: 'validation_context', validation };
 }

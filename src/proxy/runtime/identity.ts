@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { messageOf } from '../../base/errors.ts';
 import { type SpiffeIdentity, spiffeId } from '../../base/spiffe.ts';
-import type { CertificateValidation, TlsSecret, UpstreamTlsConfig } from '../../model/tls.ts';
+import { type TlsSecret, trustIn, type UpstreamTlsConfig } from '../../model/tls.ts';
 import { createCertificate } from '../../xds/client/ca-client.ts';
 import type { Dial, Dialled } from '../../xds/client/dial.ts';
 import { parseTarget } from '../../xds/client/grpc-transport.ts';
@@ -168,19 +168,6 @@ function isLoopback(host: string): boolean {
 }
 
 function configFor(host: string, rootsPath: string, certified: boolean): UpstreamTlsConfig {
-  const given: CertificateValidation = {
-    trustedCa: { kind: 'file', path: rootsPath },
-    systemRoots: false,
-    crl: null,
-    watchedDirectory: '',
-    hashes: [],
-    spki: [],
-    sans: [],
-    allowExpired: false,
-    acceptUntrusted: false,
-    maxDepth: null,
-    trustDomains: null,
-  };
   return {
     common: {
       minVersion: 'TLSv1.2',
@@ -189,7 +176,7 @@ function configFor(host: string, rootsPath: string, certified: boolean): Upstrea
       curves: ['X25519', 'P-256'],
       signatureAlgorithms: [],
       certificates: certified ? [{ kind: 'secret', name: 'default', from: 'agent' }] : [],
-      validation: { given, secret: null },
+      validation: { given: trustIn({ kind: 'file', path: rootsPath }), secret: null },
       alpn: ['h2'],
     },
     sni: host,

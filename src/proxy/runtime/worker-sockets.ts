@@ -32,7 +32,8 @@ export class WorkerSockets {
   /** A descriptor that listens or may; whoever gets it closes it. */
   async take(worker: number, key: string, address: ListenAddress): Promise<number> {
     const taken = (this.#binding.get(key) ?? Promise.resolve()).then(() => this.#take(worker, key, address));
-    const settled = taken.catch(() => {});
+    // Whoever asked hears of it; the next one only waits.
+    const settled = taken.catch(() => undefined);
     this.#binding.set(key, settled);
     try {
       return this.#duplicate((await taken).handle.fd);

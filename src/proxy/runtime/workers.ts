@@ -109,7 +109,7 @@ export class Workers implements DrainFollowers {
   #healthCheckFailed = false;
   readonly #listenerDrains: ListenerDrain[] = [];
   #termination: { readonly plan: TerminationPlan; readonly at: number } | null = null;
-  readonly #terminating = new Set<Promise<void>>();
+  readonly #terminating = new Set<Promise<unknown>>();
   /** Who ends now is not started again. */
   #leaving = false;
   #closed = false;
@@ -361,9 +361,9 @@ export class Workers implements DrainFollowers {
       acceptMs: Math.max(0, plan.acceptMs - passed),
       deadlineMs: Math.max(0, plan.deadlineMs - passed),
     };
-    const over: Promise<void> = channel
+    const over: Promise<unknown> = channel
       .ask('terminate', left)
-      .catch(() => {})
+      .catch(ended)
       .finally(() => this.#terminating.delete(over));
     this.#terminating.add(over);
   }
@@ -372,8 +372,8 @@ export class Workers implements DrainFollowers {
     for (const { channel } of this.#seats) if (channel !== null) say(channel);
   }
 
-  async #untilDone(ask: (channel: WorkerChannel) => Promise<void>): Promise<void> {
-    await Promise.all(this.#seats.map(({ channel }) => (channel === null ? null : ask(channel).catch(() => {}))));
+  async #untilDone(ask: (channel: WorkerChannel) => Promise<unknown>): Promise<void> {
+    await Promise.all(this.#seats.map(({ channel }) => (channel === null ? null : ask(channel).catch(ended))));
   }
 
   // === what they are asked ===
@@ -389,7 +389,7 @@ export class Workers implements DrainFollowers {
   async page(path: string, query: string): Promise<AdminReply> {
     for (const { channel } of this.#seats) {
       if (channel === null) continue;
-      const reply = await Promise.race([channel.ask('admin', { path, query }).catch(() => null), this.#timeout()]);
+      const reply = await Promise.race([channel.ask('admin', { path, query }).catch(ended), this.#timeout()]);
       if (reply !== null) return reply;
     }
     return { status: 503, type: 'text/plain; charset=UTF-8', body: 'no worker answers\n' };
@@ -398,7 +398,7 @@ export class Workers implements DrainFollowers {
   /** Of those who answer in time. */
   async #answers<T>(ask: (channel: WorkerChannel) => Promise<T>): Promise<readonly T[]> {
     const answers = this.#seats.map(({ channel }) =>
-      channel === null ? null : Promise.race([ask(channel).catch(() => null), this.#timeout()]),
+      channel === null ? null : Promise.race([ask(channel).catch(ended), this.#timeout()]),
     );
     return (await Promise.all(answers)).filter((answer) => answer !== null);
   }
@@ -432,6 +432,11 @@ class SaidLines {
     known.printed = times;
     return true;
   }
+}
+
+/** The answer of a worker that ended before it gave one; that it ended is dealt with where it is noticed. */
+function ended(): null {
+  return null;
 }
 
 /** The sources run as they are; the bundle has the worker beside its chunks. */
