@@ -263,7 +263,7 @@ async function startRemora({ kubeconfig, folder }: KubeApi): Promise<{ child: Ch
   const profile = PROFILE === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${PROFILE}`];
   const node = [...ownFlags(BUNDLE), ...FLAGS.split(' ').filter((flag) => flag !== ''), ...profile];
   // As the chart has it.
-  const env = { ...process.env, TMPDIR: folder, MALLOC_ARENA_MAX: '1', MALLOC_TRIM_THRESHOLD_: '131072' };
+  const env = { ...process.env, TMPDIR: folder, MALLOC_TRIM_THRESHOLD_: '131072' };
   const log = openSync(join(PROFILE ?? folder, 'control.log'), 'a');
   const child = spawn(NODE, [...node, BUNDLE, 'control', '--kubeconfig', kubeconfig, ...flags], {
     stdio: ['ignore', log, log],

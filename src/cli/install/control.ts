@@ -120,8 +120,7 @@ function deployment(values: Values): Json {
               env: [
                 { name: 'POD_NAME', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
                 { name: 'POD_NAMESPACE', valueFrom: { fieldRef: { fieldPath: 'metadata.namespace' } } },
-                // One arena, and large blocks back to the kernel at once: what a wave of proxies needed does not stay.
-                { name: 'MALLOC_ARENA_MAX', value: '1' },
+                // Large blocks go back to the kernel at once: what a wave of proxies needed does not stay.
                 { name: 'MALLOC_TRIM_THRESHOLD_', value: '131072' },
               ],
               ports: [
