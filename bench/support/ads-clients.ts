@@ -54,6 +54,8 @@ class Client {
   readonly #versions = new Map<string, string>();
   readonly #subscribed = new Map<string, Set<string>>();
   readonly wanted = new Set<string>();
+  /** Types of which something came. */
+  readonly #has = new Set<string>();
   first = true;
 
   constructor(connection: grpc.Client, index: number, namespaces: number) {
@@ -80,7 +82,7 @@ class Client {
 
   /** istiod turns clients away when many come at once; like Envoy, they come back with nothing. */
   #reopen(): void {
-    for (const state of [this.#versions, this.#subscribed, this.wanted, this.#more]) state.clear();
+    for (const state of [this.#versions, this.#has, this.#subscribed, this.wanted, this.#more]) state.clear();
     this.#asksHosts = false;
     this.first = true;
     setTimeout(() => this.#open(), 500 + Math.random() * 1000);
@@ -106,7 +108,7 @@ class Client {
     return count;
   }
   get complete(): boolean {
-    return this.count(CLUSTER) > 0 && this.count(LISTENER) > 0 && this.wanted.size === 0;
+    return this.wanted.size === 0 && this.#has.has(CLUSTER) && this.#has.has(LISTENER);
   }
 
   #send(request: DeltaDiscoveryRequest): void {
@@ -127,6 +129,7 @@ class Client {
       // istiod gives no versions; what it sends is then taken for new, which is to its advantage where changes follow one another.
       if (version === '' || this.#versions.get(key) !== version) changed.add(name);
       this.#versions.set(key, version);
+      this.#has.add(url);
       if (
         url === ROUTE &&
         resource !== undefined &&
