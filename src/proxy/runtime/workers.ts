@@ -7,6 +7,7 @@ import { EMPTY_SNAPSHOT, type Snapshot } from '../../model/snapshot.ts';
 import type { TlsSecret } from '../../model/tls.ts';
 import type { Bootstrap } from '../../xds/bootstrap/bootstrap.ts';
 import type { AdminReply } from '../admin/route.ts';
+import type { HostRequests } from '../http/host-requests.ts';
 import type { ListenSockets } from '../io/listen-sockets.ts';
 import { MergedStats } from '../telemetry/metrics/merged.ts';
 import type { StatStore } from '../telemetry/metrics/store.ts';
@@ -17,6 +18,7 @@ import { filterTypes } from './data-plane.ts';
 import type { DrainFollowers, DrainSettings, ListenerDrain, TerminationPlan } from './drain.ts';
 import type { Duplicate } from './listen-handle.ts';
 import { mapChange, plainSecrets, type SnapshotChange, snapshotChange } from './portable.ts';
+import { SharedHosts } from './shared-hosts.ts';
 import { offsetOf, PROBES, probesBlock } from './worker-probes.ts';
 import type {
   BoundListener,
@@ -46,6 +48,8 @@ export interface WorkersParts {
   readonly duplicate: Duplicate;
   /** Who keeps sockets beyond this process; null: nobody. */
   readonly sockets: ListenSockets | null;
+  /** Who asks for hosts that the workers' requests are for. */
+  readonly hostRequests: HostRequests;
 }
 
 type WorkerChannel = Channel<MainCalls, WorkerCalls>;
@@ -86,6 +90,8 @@ export class Workers implements DrainFollowers {
   readonly stats: MergedStats;
   /** What the workers listen on. */
   listeners: readonly BoundListener[] = [];
+  /** The hosts that they have. */
+  readonly hosts: SharedHosts;
   readonly #parts: WorkersParts;
   readonly #counts: SharedCounts;
   readonly #ticketSeed = process.getBuiltinModule('node:crypto').randomBytes(32);
@@ -122,6 +128,10 @@ export class Workers implements DrainFollowers {
     this.#sweeper = new StatSweeper(clock, [this.stats]);
     this.#restarts = stats.counter('envoy_server_worker_restarts', {}, 'server.worker_restarts');
     this.#sockets = new WorkerSockets(parts.duplicate, parts.sockets);
+    this.hosts = new SharedHosts(parts.hostRequests, {
+      usedHosts: () => this.#answers((channel) => channel.ask('usedHosts', null)),
+      forgetHosts: (names) => this.#tell((channel) => channel.tell('forgetHosts', names)),
+    });
     this.#counts = new SharedCounts(SharedCounts.allocate(), count, count + 1, offsetOf(clock));
     this.#probes = probesBlock(this.#counts);
     this.#seats = Array.from({ length: count }, (_, index) => ({
@@ -167,6 +177,7 @@ export class Workers implements DrainFollowers {
       this.#serving = true;
       this.#failStart = null;
       this.listeners = bound.find((of) => of !== null) ?? this.listeners;
+      this.hosts.update(snapshot.routes);
     } finally {
       if (--this.#together === 0) this.#said = null;
     }
@@ -278,6 +289,7 @@ export class Workers implements DrainFollowers {
       take: ({ key, address }) => this.#sockets.take(seat.index, key, address),
       release: (key) => this.#sockets.release(seat.index, key),
       resolve: (name) => this.#resolve(name),
+      host: (wanted) => this.hosts.ask(wanted),
       write: ({ stream, bytes }) => this.#write(stream, bytes),
       log: (line) => {
         if (this.#said?.isNews(seat.index, line) !== false) logLine(line);
