@@ -1,8 +1,13 @@
-import type { Proxy } from '../../src/proxy/runtime/server.ts';
+import type { StatStore } from '../../src/proxy/telemetry/metrics/store.ts';
 import { type RawClient, rawClient } from './client.ts';
 
+/** Numbers of all threads as they are now. */
+interface Served {
+  stats(): Promise<StatStore>;
+}
+
 /** Connections that the worker has accepted, on all listeners. */
-async function accepted(proxy: Proxy, worker: number): Promise<number> {
+async function accepted(proxy: Served, worker: number): Promise<number> {
   const stats = await proxy.stats();
   let sum = 0;
   for (const { dotted, id } of stats.series()) {
@@ -13,7 +18,7 @@ async function accepted(proxy: Proxy, worker: number): Promise<number> {
 
 /** A connection to each of the two workers: the kernel shares them out by the client's port. `made` gets every one first. */
 export async function oneEach(
-  proxy: Proxy,
+  proxy: Served,
   port: number,
   made: (client: RawClient) => unknown,
 ): Promise<[RawClient, RawClient]> {

@@ -27,6 +27,7 @@ import type {
   WorkerStart,
   WorkerView,
 } from './worker-protocol.ts';
+import { beat } from './worker-watch.ts';
 
 const LARGE_HEAP_BYTES = 64 * 1024 * 1024;
 
@@ -79,6 +80,7 @@ export class WorkerThread {
     });
     this.#hosts.follow(this.#plane.applier.tables);
     this.#plane.start();
+    beat(this.#shared, clock);
   }
 
   #handlers(): Handlers<WorkerCalls> {

@@ -30,6 +30,7 @@ import type {
   WorkerView,
 } from './worker-protocol.ts';
 import { WorkerSockets } from './worker-sockets.ts';
+import { beatsBlock, WorkerWatch } from './worker-watch.ts';
 
 export interface WorkersParts {
   readonly count: number;
@@ -50,6 +51,8 @@ export interface WorkersParts {
   readonly sockets: ListenSockets | null;
   /** Who asks for hosts that the workers' requests are for. */
   readonly hostRequests: HostRequests;
+  /** How long a worker's thread may run without serving, ms of CPU; 10 s. */
+  readonly hungMs?: number;
 }
 
 type WorkerChannel = Channel<MainCalls, WorkerCalls>;
@@ -99,8 +102,10 @@ export class Workers implements DrainFollowers {
   readonly #seats: readonly Seat[];
   readonly #filters = filterTypes();
   readonly #restarts: number;
+  readonly #hung: number;
   readonly #sweeper: StatSweeper;
   readonly #probes: ReturnType<typeof probesBlock>;
+  readonly #beats: ReturnType<typeof beatsBlock>;
   #snapshot: Snapshot = EMPTY_SNAPSHOT;
   #secrets = NO_SECRETS;
   #logLevel: LogLevel;
@@ -127,6 +132,7 @@ export class Workers implements DrainFollowers {
     this.stats = new MergedStats(stats);
     this.#sweeper = new StatSweeper(clock, [this.stats]);
     this.#restarts = stats.counter('envoy_server_worker_restarts', {}, 'server.worker_restarts');
+    this.#hung = stats.counter('envoy_server_worker_hung', {}, 'server.worker_hung');
     this.#sockets = new WorkerSockets(parts.duplicate, parts.sockets);
     this.hosts = new SharedHosts(parts.hostRequests, {
       usedHosts: () => this.#answers((channel) => channel.ask('usedHosts', null)),
@@ -134,6 +140,7 @@ export class Workers implements DrainFollowers {
     });
     this.#counts = new SharedCounts(SharedCounts.allocate(), count, count + 1, offsetOf(clock));
     this.#probes = probesBlock(this.#counts);
+    this.#beats = beatsBlock(this.#counts);
     this.#seats = Array.from({ length: count }, (_, index) => ({
       index,
       worker: null,
@@ -241,9 +248,36 @@ export class Workers implements DrainFollowers {
     this.stats.begin(seat.index);
     let why = '';
     worker.on('error', (error) => {
-      why = messageOf(error);
+      why = `by an error: ${messageOf(error)}`;
     });
-    worker.on('exit', (code) => this.#onExit(seat, why === '' ? `with code ${code}` : `by an error: ${why}`));
+    const watch = this.#watch(seat, worker, () => {
+      why = 'because it hung';
+    });
+    worker.on('exit', (code) => {
+      watch.stop();
+      this.#onExit(seat, why === '' ? `with code ${code}` : why);
+    });
+  }
+
+  /** One that hangs is ended, as if it had crashed. */
+  #watch({ index }: Seat, worker: Worker, onHung: () => void): WorkerWatch {
+    const { clock, log, stats, hungMs } = this.#parts;
+    const { words, at } = this.#beats;
+    const watched = {
+      beats: () => Atomics.load(words, at + index),
+      cpuMs: async () => {
+        const { user, system } = await worker.cpuUsage();
+        return (user + system) / 1000;
+      },
+    };
+    const end = (busyMs: number): void => {
+      onHung();
+      stats.inc(this.#hung);
+      const seconds = (busyMs / 1000).toFixed(1);
+      log.error(`worker ${index} hangs: its thread has run for ${seconds} s without serving; it is ended`);
+      void worker.terminate();
+    };
+    return new WorkerWatch(clock, watched, end, hungMs);
   }
 
   #onExit(seat: Seat, how: string): void {
