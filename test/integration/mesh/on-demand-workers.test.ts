@@ -1,4 +1,5 @@
 // Pains row 42 with several threads that serve: what any of them asks for, all of them have, and no more. Issue 4 §3.
+import type { Worker } from 'node:worker_threads';
 import { expect, it } from 'vitest';
 import type { RawClient } from '../../support/client.ts';
 import { skippingClock } from '../../support/clock.ts';
@@ -154,6 +155,23 @@ it('a host that there was not is asked for anew after a while, by both', async (
   expect(await stat(client, 'on_demand.hosts_active')).toBe(0);
   for (const one of both) expect(await ask(one, 'nobody')).toMatch(/^404/);
   expect(await stat(client, 'on_demand.asked')).toBe(2);
+});
+
+it('a worker that comes in another’s place has what both had asked for', async () => {
+  const it = await stand();
+  const threads: Worker[] = [];
+  const remember = (worker: Worker): void => void threads.push(worker);
+  process.on('worker', remember);
+  ends({ close: () => process.off('worker', remember) });
+  const { client, both } = await two(it);
+  await ask(both[1], 'reviews');
+  await threads[0]!.terminate();
+  await until('it has been replaced', () => threads.length === 3);
+  const again = await oneEach(client.proxy, client.outbound.port, (made) =>
+    ends({ close: () => made.socket.destroy() }),
+  );
+  for (const one of again) expect(await ask(one, 'reviews')).toBe('200 reviews-v1');
+  expect(await stat(client, 'on_demand.asked')).toBe(1);
 });
 
 it('goes on without the control server with what it has, and does not wait for the rest', async () => {
