@@ -9,10 +9,15 @@ export interface HostWaiter {
   hostAnswered(): void;
 }
 
+/** A route table, as far as its name. */
+export interface NamedTable {
+  readonly config: { readonly name: string };
+}
+
 /** Where requests wait for hosts that are not here yet. */
 export interface HostQueue {
   /** Whether the request waits: then `waiter.hostAnswered()` is called later, once. */
-  wait(table: { readonly config: { readonly name: string } }, authority: string, waiter: HostWaiter): boolean;
+  wait(table: NamedTable, authority: string, waiter: HostWaiter): boolean;
   /** Tables have changed: whoever waits may have its host now. */
   tablesChanged(): void;
   close(): void;
@@ -137,7 +142,7 @@ export class HostRequests implements HostQueue {
     this.#users = users;
   }
 
-  wait({ config: { name: routes } }: Parameters<HostQueue['wait']>[0], authority: string, waiter: HostWaiter): boolean {
+  wait({ config: { name: routes } }: NamedTable, authority: string, waiter: HostWaiter): boolean {
     const source = this.#source;
     const host = askableHost(authority);
     if (source === null || host === null) return false;

@@ -58,8 +58,8 @@ export class SharedHosts implements HostTables, HostUsers {
   }
 
   async look(): Promise<void> {
-    for (const of of await this.#workers.usedHosts()) {
-      for (const { routes, name } of of) this.get(routes)?.table.use(name);
+    for (const used of await this.#workers.usedHosts()) {
+      for (const { routes, name } of used) this.get(routes)?.table.use(name);
     }
   }
 

@@ -1,4 +1,11 @@
-import { askableHost, type HostQueue, type HostTables, type HostWaiter, MAX_WAITING } from '../http/host-requests.ts';
+import {
+  askableHost,
+  type HostQueue,
+  type HostTables,
+  type HostWaiter,
+  MAX_WAITING,
+  type NamedTable,
+} from '../http/host-requests.ts';
 import type { RouteTable } from '../router/table.ts';
 import type { StatStore } from '../telemetry/metrics/store.ts';
 import type { HostAnswer, UsedHost, WantedHost } from './worker-protocol.ts';
@@ -39,7 +46,7 @@ export class WorkerHosts implements HostQueue {
     this.#tables = tables;
   }
 
-  wait({ config: { name: routes } }: Parameters<HostQueue['wait']>[0], authority: string, waiter: HostWaiter): boolean {
+  wait({ config: { name: routes } }: NamedTable, authority: string, waiter: HostWaiter): boolean {
     const host = askableHost(authority);
     if (host === null) return false;
     const key = `${routes}/${host}`;
