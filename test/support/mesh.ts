@@ -191,6 +191,10 @@ export interface ProxySpec {
   readonly lastGood?: boolean;
   /** It asks for hosts when its program first calls them. False: it knows all of the mesh. */
   readonly onDemand?: boolean;
+  /** Threads that serve; this one when absent. */
+  readonly workers?: number;
+  /** Of the proxy's main thread. */
+  readonly clock?: Clock;
   /** In a mesh with certificates: it has none. */
   readonly plain?: true;
   /** Of its certificate; that of its service otherwise. */
@@ -419,7 +423,8 @@ export class Mesh {
     const lastGoodPath = join(this.#folder, `${name}.last-good.json`);
     const proxy = new Proxy({
       bootstrap: result.bootstrap,
-      clock: this.#certificates?.clock ?? systemClock,
+      clock: spec.clock ?? this.#certificates?.clock ?? systemClock,
+      concurrency: spec.workers ?? 1,
       random: systemRandom,
       ...(identity === null ? {} : { identity }),
       log: new LogRoot(systemClock, (line) => log.add(line), 'debug').logger(),

@@ -203,7 +203,7 @@ export class SnapshotApplier {
       if (running !== undefined && sameSockets(running.config, config)) running.update(compiled);
       else added.push(new Listener(compiled, this.#env));
     }
-    this.#env.hostRequests.tablesChanged();
+    this.#env.hosts.tablesChanged();
     this.#forgetTables(snapshot.routes);
     const leaving = [...this.listeners.values()].filter(({ name }) => !snapshot.listeners.has(name));
     // Those that get connections from others are there before those that hand them on.

@@ -28,7 +28,10 @@ export interface DataPlaneParts {
   readonly drain: DrainSettings | undefined;
   readonly sockets: ListenSockets | null;
   /** What only a worker has. */
-  readonly worker?: Pick<EnvironmentParts, 'resolve' | 'workers' | 'overloadProbes' | 'ticketSeed' | 'connectionIds'>;
+  readonly worker?: Pick<
+    EnvironmentParts,
+    'resolve' | 'workers' | 'hosts' | 'overloadProbes' | 'ticketSeed' | 'connectionIds'
+  >;
 }
 
 /** One thread that serves: what its parts may ask of it, and what makes it be what a snapshot says. */
@@ -81,7 +84,7 @@ export class DataPlane {
   close(): void {
     this.applier.close();
     this.env.overloadManager.close();
-    this.env.hostRequests.close();
+    this.env.hosts.close();
     this.#sweeper.stop();
     this.env.tls.close();
     this.env.wheel.close();

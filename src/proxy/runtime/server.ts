@@ -8,6 +8,7 @@ import type { AdsSource, Bootstrap } from '../../xds/bootstrap/bootstrap.ts';
 import type { DynamicConfig } from '../../xds/client/dynamic-config.ts';
 import type { AdminServer } from '../admin/server.ts';
 import type { DnsProxy } from '../dns/dns-proxy.ts';
+import type { HostRequests } from '../http/host-requests.ts';
 import { LogSinks } from '../telemetry/accesslog/sink.ts';
 import { StatStore } from '../telemetry/metrics/store.ts';
 import type { AppOptions } from './admin.ts';
@@ -126,6 +127,11 @@ export class Proxy {
     }
   }
 
+  get #hostRequests(): HostRequests {
+    // Only workers have none.
+    return this.env.hostRequests!;
+  }
+
   #listeners(): Iterable<{ readonly name: string; readonly addresses: readonly SocketAddress[] }> {
     return this.#workers === null ? this.applier.listeners.values() : this.#workers.listeners;
   }
@@ -159,6 +165,7 @@ export class Proxy {
       version,
       duplicate,
       sockets: this.env.sockets,
+      hostRequests: this.#hostRequests,
     });
     this.drain.followers = this.#workers;
     this.#workers.start();
@@ -278,13 +285,10 @@ export class Proxy {
       dial: this.#identity?.adsDial,
       names: this.#dns !== null,
       // What a gateway may be called by is known; what an app calls is a small part of its mesh.
-      // Workers have no way to ask yet: they get all of it.
-      onDemand:
-        this.#workers === null &&
-        bootstrap.node.id.startsWith('sidecar~') &&
-        this.#plane.runtime.boolean('remora.on_demand', true),
+      onDemand: bootstrap.node.id.startsWith('sidecar~') && this.#plane.runtime.boolean('remora.on_demand', true),
     });
-    if (this.#workers === null) followHosts(discovery, this.env, this.applier.tables);
+    const hosts = this.#workers?.hosts ?? null;
+    followHosts(discovery, this.#hostRequests, hosts ?? this.applier.tables, hosts);
     this.#discovery = discovery;
     discovery.names.subscribe((names) => this.#dns?.update(names ?? []));
     discovery.store.secrets.subscribe((secrets) =>

@@ -10,8 +10,7 @@ import { secretsOf } from '../../xds/client/references.ts';
 import { decodersOf } from '../../xds/client/resource-decoder.ts';
 import { NAME_TABLE } from '../../xds/resources/name-table.ts';
 import { standardResourceTypes } from '../../xds/resources/standard.ts';
-import type { HostSource } from '../http/host-requests.ts';
-import type { SnapshotApplier } from './apply.ts';
+import type { HostRequests, HostSource, HostTables, HostUsers } from '../http/host-requests.ts';
 import type { ProxyEnvironment } from './environment.ts';
 import { proxyDecodeContext } from './extensions.ts';
 
@@ -70,11 +69,12 @@ function featuresOf({ delta }: AdsSource, onDemand: boolean): string[] {
   return ['remora.virtual_hosts', ...(onDemand ? ['remora.on_demand'] : [])];
 }
 
-/** Requests for unknown hosts ask discovery, and hear what it answers. */
+/** Requests for unknown hosts ask discovery, and hear what it answers. `users`: whose tables these are; null: this thread's. */
 export function followHosts(
   discovery: DynamicConfig,
-  { hostRequests }: ProxyEnvironment,
-  tables: SnapshotApplier['tables'],
+  hostRequests: HostRequests,
+  tables: HostTables,
+  users: HostUsers | null,
 ): void {
   const source: HostSource = {
     get connected() {
@@ -82,7 +82,7 @@ export function followHosts(
     },
     ask: (names) => discovery.store.askForHosts(names),
   };
-  hostRequests.follow(source, tables);
+  hostRequests.follow(source, tables, users);
   discovery.onHosts({
     absent: (names) => hostRequests.absent(names),
     restored: (names) => hostRequests.restore(names),
