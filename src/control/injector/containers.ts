@@ -95,6 +95,7 @@ export function proxyContainer(input: ContainerInput): Json {
       `--prometheus=[::]:${ports.prometheus}`,
       ...(mode !== 'NONE' && dnsCaptured(settings, options) ? [`--dns=localhost:${ports.dns}`] : []),
       '--last-good=/var/lib/istio/data/last-good',
+      '--last-good-identity=/run/remora/identity',
       `--termination-grace-period-s=${input.graceS}`,
       // A native sidecar is told to end when the application has: nobody is left to accept for.
       ...(native ? ['--termination-accept-s=0'] : []),
@@ -126,6 +127,7 @@ export function proxyContainer(input: ContainerInput): Json {
       { name: 'istio-podinfo', mountPath: '/etc/istio/pod', readOnly: true },
       { name: 'istio-data', mountPath: '/var/lib/istio/data' },
       { name: 'remora-tmp', mountPath: '/tmp' },
+      { name: 'remora-run', mountPath: '/run/remora' },
       ...Object.entries(options.userVolumeMounts ?? {}).map(([name, mount]) => ({ ...mount, name })),
     ],
   };
@@ -224,7 +226,8 @@ export function volumes({ settings, options }: ContainerInput): Json[] {
     { name: 'istio-podinfo', downwardAPI: { items: [field('labels'), field('annotations')] } },
     { name: 'istio-data', emptyDir: {} },
     { name: 'remora-tmp', emptyDir: {} },
-    { name: 'remora-run', emptyDir: { medium: 'Memory' } },
+    // In memory: the rules' lock, and what the proxy's key is kept in.
+    { name: 'remora-run', emptyDir: { medium: 'Memory', sizeLimit: '1Mi' } },
     ...Object.entries(options.userVolumes ?? {}).map(([name, volume]) => ({ name, ...volume })),
   ];
 }
