@@ -46,6 +46,8 @@ function pod(name: string, { annotations = {}, labels = {} }: PodSpec = {}): str
 }
 
 const PROGRAM = {
+  // Here nobody gives pods one.
+  serviceAccountName: 'default',
   securityContext: { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } },
   containers: [
     {

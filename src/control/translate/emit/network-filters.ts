@@ -61,3 +61,11 @@ export function httpProtocols(http2: boolean): string[] {
 
 /** For our proxies: whoever speaks first says what it is, and nobody waits for a time limit (pains row 22). */
 export const DETECTED = { filter_metadata: { remora: { protocol_detection: 'auto' } } } as const;
+
+/**
+ * Of a chain for what turns out not to be the HTTP that an object declares: it is named in a warning (pains row 23).
+ * `holds_clients`: only a server that speaks first turns out so.
+ */
+export function declaredHttp(declared_by: string, holds_clients: boolean) {
+  return { filter_metadata: { remora: { declared: 'http', declared_by, holds_clients } } } as const;
+}

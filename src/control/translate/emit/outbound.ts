@@ -6,6 +6,7 @@ import { socket } from './endpoint.ts';
 import { domainHost, outboundCluster, withPort } from './names.ts';
 import {
   DETECTED,
+  declaredHttp,
   HTTP_INSPECTOR,
   httpFilter,
   httpProtocols,
@@ -34,6 +35,8 @@ export interface OutboundPlan {
   readonly onDemand: boolean;
   /** Where everything else goes. */
   readonly rest: string;
+  /** Who says that it is HTTP, where its routes are of what was declared; '' nobody. */
+  readonly declaredBy: string;
 }
 
 /** A service that HTTP to its own addresses is for, whatever host the request names. */
@@ -73,7 +76,7 @@ export function isDetected(service: MeshService, port: ServicePort): boolean {
 /** Where connections of captured apps go: by the address that was called, else by its port, else outside. */
 export function outboundPlans(scope: Scope, families: Families, policy: OutboundPolicy): OutboundPlans {
   const { http2 } = scope;
-  const planner = new Planner(http2, scope.onDemand);
+  const planner = new Planner(http2, scope.detects, scope.onDemand);
   for (const service of scope.services.values()) {
     for (const port of service.ports) planner.add(service, { ...port, protocol: protocolFor(http2, port.protocol) });
   }
@@ -95,10 +98,12 @@ class Planner {
   readonly #detected: DetectedService[] = [];
   readonly #notes: string[] = [];
   readonly #http2: boolean;
+  readonly #detects: boolean;
   readonly #onDemand: boolean;
 
-  constructor(http2: boolean, onDemand: boolean) {
+  constructor(http2: boolean, detects: boolean, onDemand: boolean) {
     this.#http2 = http2;
+    this.#detects = detects;
     this.#onDemand = onDemand;
   }
 
@@ -160,6 +165,7 @@ class Planner {
           http2: this.#http2,
           onDemand: this.#onDemand && http !== null,
           rest,
+          declaredBy: http === null || !this.#detects ? '' : declarers(port, http),
         },
       ];
     });
@@ -199,6 +205,7 @@ class Planner {
       http2: this.#http2,
       onDemand: false,
       rest: cluster,
+      declaredBy: '',
     });
   }
 
@@ -217,6 +224,16 @@ class Planner {
     if (service.host === '*') return false;
     return service.resolution === 'endpoints' || isPopulated(service, port.number, {});
   }
+}
+
+/** As many services as a warning names; with more the address that was called tells which one it is. */
+const MAX_NAMED = 3;
+
+function declarers(port: number, services: readonly PortOfService[]): string {
+  const names = [...new Set(services.map(({ service }) => service.written.object))].sort();
+  if (names.length === 0) return '';
+  if (names.length > MAX_NAMED) return `one of the services with port ${port}`;
+  return `${names.join(' or ')} port ${port}`;
 }
 
 /** Envoy refuses two chains with one match: the first has it. */
@@ -250,7 +267,11 @@ export function outboundListener(plan: OutboundPlan): Listener {
     const match = { transport_protocol: 'raw_buffer', application_protocols: httpProtocols(plan.http2) };
     chains.push({ name, filter_chain_match: match, filters: [httpFilter(manager, 'captured', plan.onDemand)] });
   }
-  const other: FilterChain = { name: rest, filters: [tcpFilter(rest)] };
+  const other: FilterChain = {
+    name: rest,
+    filters: [tcpFilter(rest)],
+    ...(plan.declaredBy === '' ? {} : { metadata: declaredHttp(plan.declaredBy, false) }),
+  };
   const filters = [...(names.length > 0 ? [TLS_INSPECTOR] : []), ...(routes === '' ? [] : [HTTP_INSPECTOR])];
   return {
     name,
@@ -262,7 +283,7 @@ export function outboundListener(plan: OutboundPlan): Listener {
       ? { listener_filters: filters, listener_filters_timeout: 0, continue_on_listener_filters_timeout: true }
       : {}),
     ...(chains.length > 0 ? { filter_chains: chains, default_filter_chain: other } : { filter_chains: [other] }),
-    ...(detected ? { metadata: DETECTED } : {}),
+    ...(detected || plan.declaredBy !== '' ? { metadata: DETECTED } : {}),
   };
 }
 

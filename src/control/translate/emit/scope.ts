@@ -47,7 +47,10 @@ export function isHttp(port: ServicePort): boolean {
 }
 
 export type ScopeOptions = Partial<
-  Pick<Scope, 'http2' | 'captured' | 'outbound' | 'trustDomain' | 'allocates' | 'place' | 'virtualHosts' | 'onDemand'>
+  Pick<
+    Scope,
+    'http2' | 'detects' | 'captured' | 'outbound' | 'trustDomain' | 'allocates' | 'place' | 'virtualHosts' | 'onDemand'
+  >
 > & {
   readonly proxy?: EmitNode['kind'];
 };
@@ -62,6 +65,8 @@ export class Scope {
   readonly labels: ReadonlyMap<string, string>;
   /** False for proxies that refuse a cluster which asks for HTTP/2. */
   readonly http2: boolean;
+  /** True for proxies that find out who speaks first, and so what a wrong declaration hides. */
+  readonly detects: boolean;
   /** Families of pods whose connections are redirected to the proxy; null: the proxy is called by name. */
   readonly captured: CaptureFacts['families'] | null;
   readonly outbound: OutboundPolicy;
@@ -87,6 +92,7 @@ export class Scope {
     labels: ReadonlyMap<string, string>,
     {
       http2 = true,
+      detects = false,
       captured = null,
       outbound = 'ALLOW_ANY',
       trustDomain = '',
@@ -99,6 +105,7 @@ export class Scope {
   ) {
     this.mesh = mesh;
     this.http2 = http2;
+    this.detects = detects;
     this.captured = captured;
     const egress = proxy === 'router' ? { hosts: null, outbound: null } : egressFor(mesh, namespace, labels);
     this.outbound = egress.outbound ?? outbound;

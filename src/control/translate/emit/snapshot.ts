@@ -260,6 +260,7 @@ export class MeshEmitter {
     const options = {
       proxy: node.kind,
       http2,
+      detects: takesEach(node),
       captured,
       outbound: this.#policy,
       trustDomain,
@@ -407,13 +408,14 @@ export class MeshEmitter {
       http2,
       facts.families,
       facts.transparent,
+      scope.detects && ports.map(({ service }) => service.written.object),
       ports.map(({ port, protocol }) => [port, protocol]),
       mtls.mode,
       [...mtls.ports],
     ]);
     put(
       own.listeners,
-      this.#build(this.#listeners, `inbound ${key}`, Listener, () => virtualInbound(facts, ports, http2, mtls)),
+      this.#build(this.#listeners, `inbound ${key}`, Listener, () => virtualInbound(facts, ports, scope, mtls)),
     );
     for (const port of ports) this.#appPort(port, sources, scope, own);
     return own;
