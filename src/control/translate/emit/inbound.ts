@@ -9,7 +9,7 @@ import type { Mesh } from '../../mesh/mesh.ts';
 import type { MeshService, PortProtocol, ServiceEndpoint } from '../../mesh/service.ts';
 import { compareText } from '../names.ts';
 import { portMtls, type WorkloadMtls } from '../peer-authentication.ts';
-import { type CaptureFacts, INBOUND_PORT, wildcards } from './capture.ts';
+import { type CaptureFacts, wildcards } from './capture.ts';
 import { socket } from './endpoint.ts';
 import { type ChainKind, chainKinds, FORWARDED_CERTIFICATE, mutualChain } from './mtls.ts';
 import { inboundCluster } from './names.ts';
@@ -81,21 +81,20 @@ export function virtualInbound(
   mtls: WorkloadMtls,
 ): Listener {
   const [first = '', ...more] = wildcards(facts.families);
+  const own = facts.ports.inbound;
   return {
     name: 'virtualInbound',
-    address: socket(first, INBOUND_PORT),
-    ...(more.length > 0
-      ? { additional_addresses: more.map((address) => ({ address: socket(address, INBOUND_PORT) })) }
-      : {}),
+    address: socket(first, own),
+    ...(more.length > 0 ? { additional_addresses: more.map((address) => ({ address: socket(address, own) })) } : {}),
     traffic_direction: 'INBOUND',
     ...(facts.transparent ? { transparent: true } : {}),
     listener_filters: [ORIGINAL_DST, ...tlsInspector(mtls), inspector(ports, detects)],
     listener_filters_timeout: 0,
     continue_on_listener_filters_timeout: true,
     filter_chains: [
-      blackHoleChain('virtualInbound-blackhole', INBOUND_PORT),
-      ...passthroughChains(http2, ports, mtls),
-      ...ports.filter(({ port }) => port !== INBOUND_PORT).flatMap((port) => portChains(port, http2, detects, mtls)),
+      blackHoleChain('virtualInbound-blackhole', own),
+      ...passthroughChains(http2, ports, own, mtls),
+      ...ports.filter(({ port }) => port !== own).flatMap((port) => portChains(port, http2, detects, mtls)),
     ],
     metadata: DETECTED,
   };
@@ -169,7 +168,7 @@ function chainOf(
   };
 }
 
-function passthroughChains(http2: boolean, ports: readonly AppPort[], mtls: WorkloadMtls): FilterChain[] {
+function passthroughChains(http2: boolean, ports: readonly AppPort[], own: number, mtls: WorkloadMtls): FilterChain[] {
   const routes = {
     name: INBOUND_PASSTHROUGH,
     virtual_hosts: [
@@ -192,7 +191,7 @@ function passthroughChains(http2: boolean, ports: readonly AppPort[], mtls: Work
     ...chains({}, mtls.mode, ''),
     // Ports that a policy names and no service has.
     ...[...mtls.ports].flatMap(([port, mode]) =>
-      known.has(port) || port === INBOUND_PORT ? [] : chains({ destination_port: port }, mode, `_${port}`),
+      known.has(port) || port === own ? [] : chains({ destination_port: port }, mode, `_${port}`),
     ),
   ];
 }

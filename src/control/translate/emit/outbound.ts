@@ -1,7 +1,7 @@
 import type { FilterChain, Listener } from '../../../xds/proto/gen/envoy/config/listener/v3.ts';
 import type { MeshService, ServicePort } from '../../mesh/service.ts';
 import { compareText, hostMatches, isAddress } from '../names.ts';
-import { type Families, INBOUND_PORT, OUTBOUND_PORT, type OutboundPolicy, wildcards } from './capture.ts';
+import { type CapturePorts, type Families, type OutboundPolicy, wildcards } from './capture.ts';
 import { socket } from './endpoint.ts';
 import { domainHost, outboundCluster, withPort } from './names.ts';
 import {
@@ -58,8 +58,6 @@ export interface OutboundPlans {
   readonly notes: readonly string[];
 }
 
-const RESERVED: ReadonlySet<number> = new Set([OUTBOUND_PORT, INBOUND_PORT]);
-
 /** Everything of a port that has no address of its own: HTTP by host, TLS by server name, ranges. */
 class WildcardPort {
   /** null: nothing is HTTP there. */
@@ -76,7 +74,7 @@ export function isDetected(service: MeshService, port: ServicePort): boolean {
 /** Where connections of captured apps go: by the address that was called, else by its port, else outside. */
 export function outboundPlans(scope: Scope, families: Families, policy: OutboundPolicy): OutboundPlans {
   const { http2 } = scope;
-  const planner = new Planner(http2, scope.detects, scope.onDemand);
+  const planner = new Planner(scope);
   for (const service of scope.services.values()) {
     for (const port of service.ports) planner.add(service, { ...port, protocol: protocolFor(http2, port.protocol) });
   }
@@ -99,11 +97,13 @@ class Planner {
   readonly #notes: string[] = [];
   readonly #http2: boolean;
   readonly #detects: boolean;
+  readonly #reserved: ReadonlySet<number>;
   readonly #onDemand: boolean;
 
-  constructor(http2: boolean, detects: boolean, onDemand: boolean) {
+  constructor({ http2, detects, onDemand, ports }: Scope) {
     this.#http2 = http2;
     this.#detects = detects;
+    this.#reserved = new Set([ports.outbound, ports.inbound]);
     this.#onDemand = onDemand;
   }
 
@@ -147,7 +147,7 @@ class Planner {
     const rest = policy === 'ALLOW_ANY' ? PASSTHROUGH : BLACK_HOLE;
     const ports = [...this.#wildcards].sort(([a], [b]) => a - b);
     const listeners = ports.flatMap(([port, { http, names, ranges }]): OutboundPlan[] => {
-      if (RESERVED.has(port)) {
+      if (this.#reserved.has(port)) {
         this.#notes.push(`port ${port} is the proxy's own: HTTP services there cannot be called`);
         return [];
       }
@@ -169,7 +169,7 @@ class Planner {
         },
       ];
     });
-    const served = ports.filter(([port]) => !RESERVED.has(port));
+    const served = ports.filter(([port]) => !this.#reserved.has(port));
     const hosts = new Map(served.flatMap(([port, { http }]) => (http === null ? [] : [[port, http] as const])));
     return {
       listeners: [...listeners, ...this.#own.values()],
@@ -288,18 +288,18 @@ export function outboundListener(plan: OutboundPlan): Listener {
 }
 
 /** Where iptables redirect what the app calls; what nobody is for goes on outside. */
-export function virtualOutbound(families: Families, policy: OutboundPolicy): Listener {
+export function virtualOutbound(families: Families, { outbound }: CapturePorts, policy: OutboundPolicy): Listener {
   const [first = '', ...more] = wildcards(families);
   return {
     name: 'virtualOutbound',
-    address: socket(first, OUTBOUND_PORT),
+    address: socket(first, outbound),
     ...(more.length > 0
-      ? { additional_addresses: more.map((address) => ({ address: socket(address, OUTBOUND_PORT) })) }
+      ? { additional_addresses: more.map((address) => ({ address: socket(address, outbound) })) }
       : {}),
     traffic_direction: 'OUTBOUND',
     use_original_dst: true,
     filter_chains: [
-      blackHoleChain('virtualOutbound-blackhole', OUTBOUND_PORT),
+      blackHoleChain('virtualOutbound-blackhole', outbound),
       {
         name: 'virtualOutbound-catchall-tcp',
         filters: [tcpFilter(policy === 'ALLOW_ANY' ? PASSTHROUGH : BLACK_HOLE)],

@@ -5,7 +5,7 @@ import type { MeshService, PortProtocol, ServicePort } from '../../mesh/service.
 import type { EgressHost } from '../../mesh/sidecar-scope.ts';
 import type { PortPolicy, Subset, TrafficPolicy, TrafficPolicyRule } from '../../mesh/traffic-policy.ts';
 import { hostMatches, ROOT_NAMESPACE, visibleTo } from '../names.ts';
-import type { CaptureFacts, OutboundPolicy } from './capture.ts';
+import { CAPTURE_PORTS, type CaptureFacts, type CapturePorts, type OutboundPolicy } from './capture.ts';
 import { egressFor, isWithin, servicesWithin } from './egress.ts';
 import type { Place } from './proximity.ts';
 
@@ -49,7 +49,16 @@ export function isHttp(port: ServicePort): boolean {
 export type ScopeOptions = Partial<
   Pick<
     Scope,
-    'http2' | 'detects' | 'captured' | 'outbound' | 'trustDomain' | 'allocates' | 'place' | 'virtualHosts' | 'onDemand'
+    | 'http2'
+    | 'detects'
+    | 'captured'
+    | 'ports'
+    | 'outbound'
+    | 'trustDomain'
+    | 'allocates'
+    | 'place'
+    | 'virtualHosts'
+    | 'onDemand'
   >
 > & {
   readonly proxy?: EmitNode['kind'];
@@ -69,6 +78,7 @@ export class Scope {
   readonly detects: boolean;
   /** Families of pods whose connections are redirected to the proxy; null: the proxy is called by name. */
   readonly captured: CaptureFacts['families'] | null;
+  readonly ports: CapturePorts;
   readonly outbound: OutboundPolicy;
   /** Virtual hosts of the app's calls are resources of their own. */
   readonly virtualHosts: boolean;
@@ -94,6 +104,7 @@ export class Scope {
       http2 = true,
       detects = false,
       captured = null,
+      ports = CAPTURE_PORTS,
       outbound = 'ALLOW_ANY',
       trustDomain = '',
       allocates = false,
@@ -107,6 +118,7 @@ export class Scope {
     this.http2 = http2;
     this.detects = detects;
     this.captured = captured;
+    this.ports = ports;
     const egress = proxy === 'router' ? { hosts: null, outbound: null } : egressFor(mesh, namespace, labels);
     this.outbound = egress.outbound ?? outbound;
     this.#egress = egress.hosts;
