@@ -58,7 +58,12 @@ test('and listens there, with no way round in circles', () => {
   ]);
   expect(outbound.filter_chains?.[0]?.filter_chain_match).toEqual({ destination_port: 16001 });
   const facts = { ...captureFacts(node({ capture: 'REDIRECT', ips: '10.1.0.7' }))!, ports };
-  const inbound = virtualInbound(facts, [], { http2: false, detects: true }, { mode: 'DISABLE', ports: new Map(), written: '' });
+  const inbound = virtualInbound(
+    facts,
+    [],
+    { http2: false, detects: true },
+    { mode: 'DISABLE', ports: new Map(), written: '' },
+  );
   expect(inbound.address).toEqual({ socket_address: { address: '0.0.0.0', port_value: 16006 } });
   expect(inbound.filter_chains?.[0]?.filter_chain_match).toEqual({ destination_port: 16006 });
 });
