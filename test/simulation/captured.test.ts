@@ -102,6 +102,16 @@ spec:
       kind: 'forward',
       cluster: 'outbound|9080||*.partner.example',
     });
+  const dynamic = entry.replace('NONE', 'DYNAMIC_DNS');
+  for (const spec of [CAPTURED, {}]) {
+    const mesh = new Mesh({ 'mesh.yaml': `${MESH}---${dynamic}` }, 'REGISTRY_ONLY');
+    const listener = spec === CAPTURED ? '0.0.0.0_9080' : 'http_proxy';
+    expect(mesh.proxy(spec).call(listener, { url: 'http://a.partner.example:9080/' })).toMatchObject({
+      kind: 'forward',
+      cluster: 'outbound|9080||*.partner.example',
+    });
+    expect(mesh.proxy(spec).call(listener, { url: 'http://other.example:9080/' })).toMatchObject({ status: 502 });
+  }
   for (const host of ['partner.example', 'partner.example.evil', 'apartner.example'])
     expect(proxy.call('0.0.0.0_9080', { url: `http://${host}/` }), host).toMatchObject({ kind: 'direct', status: 502 });
   const [route] = blockedHost().routes ?? [];

@@ -139,6 +139,7 @@ function discoveryOf(
 ): Discovery | null {
   // The caller has chosen the instance.
   if (captured && isHeadless(service)) return ORIGINAL_DST;
+  if (service.resolution === 'dynamic') return isHttp(port) ? FORWARD : ORIGINAL_DST;
   if (service.resolution === 'passthrough' || loadBalancer === 'PASSTHROUGH') {
     // An explicit proxy is asked by name: there is no other destination that the caller could have had in mind.
     return isHttp(port) && !captured ? FORWARD : ORIGINAL_DST;

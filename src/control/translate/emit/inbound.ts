@@ -156,9 +156,7 @@ function chainOf(
   manager: Manager,
 ): FilterChain {
   const filter =
-    speaks === 'tcp'
-      ? tcpFilter(cluster)
-      : httpFilter(mutual ? { ...manager, ...FORWARDED_CERTIFICATE } : manager, 'captured');
+    speaks === 'tcp' ? tcpFilter(cluster) : httpFilter(mutual ? { ...manager, ...FORWARDED_CERTIFICATE } : manager);
   const filter_chain_match = { ...at, ...match };
   return {
     name,

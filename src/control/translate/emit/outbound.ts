@@ -265,7 +265,7 @@ export function outboundListener(plan: OutboundPlan): Listener {
   if (routes !== '') {
     const manager = { stat_prefix: `outbound_${name}`, rds: rds(routes) };
     const match = { transport_protocol: 'raw_buffer', application_protocols: httpProtocols(plan.http2) };
-    chains.push({ name, filter_chain_match: match, filters: [httpFilter(manager, 'captured', plan.onDemand)] });
+    chains.push({ name, filter_chain_match: match, filters: [httpFilter(manager, plan.onDemand)] });
   }
   const other: FilterChain = {
     name: rest,

@@ -295,7 +295,7 @@ export function isHeadless(service: MeshService): boolean {
 
 /** Whether a request to the destination would find anybody. */
 export function isPopulated(service: MeshService, port: number, labels: Readonly<Record<string, string>>): boolean {
-  if (service.resolution === 'passthrough') return true;
+  if (service.resolution === 'passthrough' || service.resolution === 'dynamic') return true;
   if (service.resolution !== 'endpoints' && service.endpoints.length === 0) return !service.host.startsWith('*');
   return service.endpoints.some(
     (endpoint) =>
