@@ -81,7 +81,7 @@ function chain(server: TlsServer, at: SocketAt, http2: boolean): FilterChain {
     name: routes,
     ...(names.length === 0 ? {} : { filter_chain_match: { server_names: [...names] } }),
     transport_socket: { name: 'envoy.transport_sockets.tls', typed_config: pack(DownstreamTlsContext, context) },
-    filters: [httpFilter(gatewayManager(at, routes), 'named')],
+    filters: [httpFilter(gatewayManager(at, routes))],
   };
 }
 

@@ -37,7 +37,7 @@ export function inboundListener(inbound: InboundPort, mode: MtlsMode): Listener 
     listener_filters: [TLS_INSPECTOR],
     filter_chains: chainKinds(mode, 'http', []).map(({ match, mutual }) => ({
       filter_chain_match: match,
-      filters: [httpFilter(mutual ? { ...manager, ...FORWARDED_CERTIFICATE } : manager, 'named')],
+      filters: [httpFilter(mutual ? { ...manager, ...FORWARDED_CERTIFICATE } : manager)],
       ...(mutual ? mutualChain('http', false) : {}),
     })),
   };
@@ -95,7 +95,7 @@ function listener(
   return {
     name,
     address: socket(at.address, at.port),
-    filter_chains: [{ filters: [httpFilter(manager, 'named', onDemand)] }],
+    filter_chains: [{ filters: [httpFilter(manager, onDemand)] }],
     traffic_direction,
   };
 }

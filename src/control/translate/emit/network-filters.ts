@@ -6,7 +6,7 @@ import { OriginalDst } from '../../../xds/proto/gen/envoy/extensions/filters/lis
 import { TlsInspector } from '../../../xds/proto/gen/envoy/extensions/filters/listener/tls_inspector/v3.ts';
 import { HttpConnectionManager } from '../../../xds/proto/gen/envoy/extensions/filters/network/http_connection_manager/v3.ts';
 import { TcpProxy } from '../../../xds/proto/gen/envoy/extensions/filters/network/tcp_proxy/v3.ts';
-import { CAPTURED_FILTERS, HTTP_FILTERS, ON_DEMAND_FILTER } from './http-filters.ts';
+import { HTTP_FILTERS, ON_DEMAND_FILTER } from './http-filters.ts';
 
 /** Envoy's default text format. */
 const ACCESS_LOG = [{ name: 'envoy.access_loggers.stdout', typed_config: pack(StdoutAccessLog, {}) }];
@@ -23,10 +23,8 @@ const COMMON: HttpConnectionManager = {
   normalize_path: true,
 };
 
-/** `named`: requests name where they go; `captured`: their connections say it. */
-export function httpFilter(manager: HttpConnectionManager, by: 'named' | 'captured', onDemand = false): Filter {
-  const filters = by === 'named' ? HTTP_FILTERS : CAPTURED_FILTERS;
-  const http_filters = [...(onDemand ? [ON_DEMAND_FILTER] : []), ...filters];
+export function httpFilter(manager: HttpConnectionManager, onDemand = false): Filter {
+  const http_filters = [...(onDemand ? [ON_DEMAND_FILTER] : []), ...HTTP_FILTERS];
   const typed_config = pack(HttpConnectionManager, { http_filters, ...COMMON, ...manager });
   return { name: 'envoy.filters.network.http_connection_manager', typed_config };
 }
@@ -61,3 +59,11 @@ export function httpProtocols(http2: boolean): string[] {
 
 /** For our proxies: whoever speaks first says what it is, and nobody waits for a time limit (pains row 22). */
 export const DETECTED = { filter_metadata: { remora: { protocol_detection: 'auto' } } } as const;
+
+/**
+ * Of a chain for what turns out not to be the HTTP that an object declares: it is named in a warning (pains row 23).
+ * `holds_clients`: only a server that speaks first turns out so.
+ */
+export function declaredHttp(declared_by: string, holds_clients: boolean) {
+  return { filter_metadata: { remora: { declared: 'http', declared_by, holds_clients } } } as const;
+}

@@ -20,7 +20,7 @@ import {
 import { CLUSTER, ENDPOINT, LISTENER, NAME_TABLE, ROUTE, SECRET, VIRTUAL_HOST } from '../../serve/type-urls.ts';
 import { portMtls, type WorkloadMtls } from '../peer-authentication.ts';
 import { Generations } from './cache.ts';
-import { type CaptureFacts, captureFacts, type OutboundPolicy, sourcesToApp } from './capture.ts';
+import { CAPTURE_PORTS, type CaptureFacts, captureFacts, type OutboundPolicy, sourcesToApp } from './capture.ts';
 import { shapeOf } from './change.ts';
 import {
   blackHoleCluster,
@@ -255,7 +255,9 @@ export class MeshEmitter {
     const options = {
       proxy: node.kind,
       http2,
+      detects: takesEach(node),
       captured,
+      ports: facts?.ports ?? CAPTURE_PORTS,
       outbound: this.#policy,
       trustDomain,
       allocates,
@@ -401,14 +403,16 @@ export class MeshEmitter {
     const key = JSON.stringify([
       http2,
       facts.families,
+      facts.ports,
       facts.transparent,
+      scope.detects && ports.map(({ service }) => service.written.object),
       ports.map(({ port, protocol }) => [port, protocol]),
       mtls.mode,
       [...mtls.ports],
     ]);
     put(
       own.listeners,
-      this.#build(this.#listeners, `inbound ${key}`, Listener, () => virtualInbound(facts, ports, http2, mtls)),
+      this.#build(this.#listeners, `inbound ${key}`, Listener, () => virtualInbound(facts, ports, scope, mtls)),
     );
     for (const port of ports) this.#appPort(port, sources, scope, own);
     return own;
@@ -435,10 +439,10 @@ export class MeshEmitter {
     const plans: OutboundPlans = outboundPlans(scope, families, scope.outbound);
     const listeners = new Map<string, ResourceEntry>();
     const routes = new Map<string, ResourceEntry>();
-    const virtual = `virtual ${families} ${scope.outbound}`;
+    const virtual = `virtual ${families} ${scope.ports.outbound} ${scope.outbound}`;
     put(
       listeners,
-      this.#build(this.#listeners, virtual, Listener, () => virtualOutbound(families, scope.outbound)),
+      this.#build(this.#listeners, virtual, Listener, () => virtualOutbound(families, scope.ports, scope.outbound)),
     );
     for (const plan of plans.listeners) {
       const key = `outbound ${JSON.stringify(plan)}`;
