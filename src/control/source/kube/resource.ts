@@ -117,6 +117,7 @@ export const RESOURCES: readonly KubeResource[] = [
         'type',
         'clusterIP',
         'clusterIPs',
+        'ipFamilies',
         'externalName',
         'selector',
         'ports',

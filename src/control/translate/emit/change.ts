@@ -42,8 +42,8 @@ function instances(service: MeshService): string {
   const headless = isHeadless(service);
   return service.endpoints
     .map(
-      ({ address, ports, health, hostname = '' }) =>
-        `${address} ${[...ports]}${headless ? ` ${health} ${hostname}` : ''}`,
+      ({ address, moreAddresses = [], ports, health, hostname = '' }) =>
+        `${[address, ...moreAddresses]} ${[...ports]}${headless ? ` ${health} ${hostname}` : ''}`,
     )
     .sort()
     .join('\n');

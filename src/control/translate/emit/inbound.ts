@@ -10,7 +10,7 @@ import type { MeshService, PortProtocol, ServiceEndpoint } from '../../mesh/serv
 import { compareText } from '../names.ts';
 import { portMtls, type WorkloadMtls } from '../peer-authentication.ts';
 import { type CaptureFacts, INBOUND_PORT, wildcards } from './capture.ts';
-import { socket } from './endpoint.ts';
+import { addressesOf, socket } from './endpoint.ts';
 import { type ChainKind, chainKinds, FORWARDED_CERTIFICATE, mutualChain } from './mtls.ts';
 import { inboundCluster } from './names.ts';
 import {
@@ -45,9 +45,11 @@ export class InboundIndex {
     for (const service of mesh.services.values()) {
       if (service.external) continue;
       for (const endpoint of service.endpoints) {
-        const there = this.#byAddress.get(endpoint.address);
-        if (there === undefined) this.#byAddress.set(endpoint.address, [{ service, endpoint }]);
-        else there.push({ service, endpoint });
+        for (const address of addressesOf(endpoint)) {
+          const there = this.#byAddress.get(address);
+          if (there === undefined) this.#byAddress.set(address, [{ service, endpoint }]);
+          else there.push({ service, endpoint });
+        }
       }
     }
   }

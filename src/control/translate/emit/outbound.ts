@@ -2,7 +2,7 @@ import type { FilterChain, Listener } from '../../../xds/proto/gen/envoy/config/
 import type { MeshService, ServicePort } from '../../mesh/service.ts';
 import { compareText, hostMatches, isAddress } from '../names.ts';
 import { type Families, INBOUND_PORT, OUTBOUND_PORT, type OutboundPolicy, wildcards } from './capture.ts';
-import { socket } from './endpoint.ts';
+import { addressesOf, socket } from './endpoint.ts';
 import { domainHost, outboundCluster, withPort } from './names.ts';
 import {
   DETECTED,
@@ -207,8 +207,10 @@ class Planner {
     const endpoints = service.endpoints.toSorted((a, b) => compareText(a.address, b.address));
     for (const endpoint of endpoints) {
       const at = endpoint.ports.get(port.number);
-      if (at !== undefined && isAddress(endpoint.address) && !this.#taken.has(withPort(endpoint.address, at))) {
-        this.#addressed(service, port, [endpoint.address], at, cluster);
+      if (at === undefined) continue;
+      for (const address of addressesOf(endpoint)) {
+        if (!isAddress(address) || this.#taken.has(withPort(address, at))) continue;
+        this.#addressed(service, port, [address], at, cluster);
       }
     }
   }

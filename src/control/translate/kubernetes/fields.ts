@@ -30,6 +30,7 @@ export const service = message(
           type: effective(string),
           clusterIP: effective(string),
           clusterIPs: effective(list(string)),
+          ipFamilies: effective(list(string)),
           externalName: effective(string),
           selector: effective(map(string)),
           ports: effective(list(servicePort)),
