@@ -27,7 +27,9 @@ export interface ControlOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly version: string;
-  /** What becomes of calls to unknown hosts; ALLOW_ANY where it is left out. */
+  /** Where the ConfigMap `istio` holds the mesh's config; absent: in files alone. */
+  readonly meshConfigNamespace?: string;
+  /** What becomes of calls to unknown hosts, where the mesh's config does not say; ALLOW_ANY where it is left out. */
   readonly outboundTrafficPolicy?: OutboundPolicy;
   /** The CA of the mesh; absent: none, and no mutual TLS. */
   readonly ca?: CaOptions;
@@ -178,11 +180,18 @@ export class ControlServer {
 /** The Lease of those who write status. */
 const LEASE = 'remora-control';
 
-function kubeParts({ kube, clock, log, version }: ControlOptions) {
+function kubeParts({ kube, clock, log, version, meshConfigNamespace }: ControlOptions) {
   if (kube === undefined || kube === null) return null;
   const client = new KubeClient({ access: kube, clock, agent: `remora/${version}` });
   log.info('watching Kubernetes', { server: client.server });
-  return { client, source: new KubeSource({ reader: client, clock, random: systemRandom, log: log.child('kube') }) };
+  const source = new KubeSource({
+    reader: client,
+    clock,
+    random: systemRandom,
+    log: log.child('kube'),
+    ...(meshConfigNamespace === undefined ? {} : { meshConfigNamespace }),
+  });
+  return { client, source };
 }
 
 /** A proxy as JSON shows it: labels as an object, without what only caches need. */

@@ -20,6 +20,7 @@ export function changeScope(before: Mesh, after: Mesh, captures = false): Change
     mesh.peerAuthentications,
     mesh.rateLimits,
     mesh.sidecars,
+    mesh.settings,
     mesh.domain,
   ];
   const old = parts(before);

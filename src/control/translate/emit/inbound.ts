@@ -1,3 +1,4 @@
+import type { AccessLog } from '../../../xds/proto/gen/envoy/config/accesslog/v3.ts';
 import type { Cluster } from '../../../xds/proto/gen/envoy/config/cluster/v3.ts';
 import type {
   FilterChain,
@@ -9,6 +10,7 @@ import type { Mesh } from '../../mesh/mesh.ts';
 import type { MeshService, PortProtocol, ServiceEndpoint } from '../../mesh/service.ts';
 import { compareText } from '../names.ts';
 import { portMtls, type WorkloadMtls } from '../peer-authentication.ts';
+import { DEFAULT_LOGS } from './access-log.ts';
 import { type CaptureFacts, INBOUND_PORT, wildcards } from './capture.ts';
 import { addressesOf, socket } from './endpoint.ts';
 import { type ChainKind, chainKinds, FORWARDED_CERTIFICATE, mutualChain } from './mtls.ts';
@@ -79,6 +81,7 @@ export function virtualInbound(
   ports: readonly AppPort[],
   http2: boolean,
   mtls: WorkloadMtls,
+  logs: readonly AccessLog[] = DEFAULT_LOGS,
 ): Listener {
   const [first = '', ...more] = wildcards(facts.families);
   return {
@@ -93,9 +96,9 @@ export function virtualInbound(
     listener_filters_timeout: 0,
     continue_on_listener_filters_timeout: true,
     filter_chains: [
-      blackHoleChain('virtualInbound-blackhole', INBOUND_PORT),
-      ...passthroughChains(http2, ports, mtls),
-      ...ports.filter(({ port }) => port !== INBOUND_PORT).flatMap((port) => portChains(port, http2, mtls)),
+      blackHoleChain('virtualInbound-blackhole', INBOUND_PORT, logs),
+      ...passthroughChains(http2, ports, mtls, logs),
+      ...ports.filter(({ port }) => port !== INBOUND_PORT).flatMap((port) => portChains(port, http2, mtls, logs)),
     ],
     metadata: DETECTED,
   };
@@ -124,15 +127,25 @@ function inspector(ports: readonly AppPort[]): ListenerFilter {
   return { ...HTTP_INSPECTOR, filter_disabled: rules.length === 1 ? rules[0] : { or_match: { rules } } };
 }
 
-function portChains({ port, protocol }: AppPort, http2: boolean, mtls: WorkloadMtls): FilterChain[] {
+function portChains(
+  { port, protocol }: AppPort,
+  http2: boolean,
+  mtls: WorkloadMtls,
+  logs: readonly AccessLog[],
+): FilterChain[] {
   const name = `0.0.0.0_${port}`;
   const cluster = inboundCluster(port);
   const speaks = protocol === 'auto' ? 'auto' : isHttpPort(protocol) ? 'http' : 'tcp';
   return chainKinds(portMtls(mtls, port), speaks, httpProtocols(http2)).map((kind) =>
-    chainOf(kind, http2, name, { destination_port: port }, cluster, {
-      stat_prefix: `inbound_${name}`,
-      rds: rds(cluster),
-    }),
+    chainOf(
+      kind,
+      http2,
+      name,
+      { destination_port: port },
+      cluster,
+      { stat_prefix: `inbound_${name}`, rds: rds(cluster) },
+      logs,
+    ),
   );
 }
 
@@ -145,11 +158,12 @@ function chainOf(
   at: FilterChainMatch,
   cluster: string,
   manager: Manager,
+  logs: readonly AccessLog[],
 ): FilterChain {
   const filter =
     speaks === 'tcp'
-      ? tcpFilter(cluster)
-      : httpFilter(mutual ? { ...manager, ...FORWARDED_CERTIFICATE } : manager, 'captured');
+      ? tcpFilter(cluster, logs)
+      : httpFilter(mutual ? { ...manager, ...FORWARDED_CERTIFICATE } : manager, 'captured', false, logs);
   const filter_chain_match = { ...at, ...match };
   return {
     name,
@@ -159,7 +173,12 @@ function chainOf(
   };
 }
 
-function passthroughChains(http2: boolean, ports: readonly AppPort[], mtls: WorkloadMtls): FilterChain[] {
+function passthroughChains(
+  http2: boolean,
+  ports: readonly AppPort[],
+  mtls: WorkloadMtls,
+  logs: readonly AccessLog[],
+): FilterChain[] {
   const routes = {
     name: INBOUND_PASSTHROUGH,
     virtual_hosts: [
@@ -176,7 +195,7 @@ function passthroughChains(http2: boolean, ports: readonly AppPort[], mtls: Work
   const chains = (at: FilterChainMatch, mode: WorkloadMtls['mode'], suffix: string): FilterChain[] =>
     chainKinds(mode, 'auto', httpProtocols(http2)).map((kind) => {
       const name = kind.speaks === 'http' ? 'virtualInbound-catchall-http' : 'virtualInbound';
-      return chainOf(kind, http2, `${name}${suffix}`, at, INBOUND_PASSTHROUGH, manager);
+      return chainOf(kind, http2, `${name}${suffix}`, at, INBOUND_PASSTHROUGH, manager, logs);
     });
   return [
     ...chains({}, mtls.mode, ''),

@@ -1,6 +1,8 @@
+import type { AccessLog } from '../../../xds/proto/gen/envoy/config/accesslog/v3.ts';
 import type { FilterChain, Listener } from '../../../xds/proto/gen/envoy/config/listener/v3.ts';
 import type { MeshService, ServicePort } from '../../mesh/service.ts';
 import { compareText, hostMatches, isAddress } from '../names.ts';
+import { DEFAULT_LOGS } from './access-log.ts';
 import { type Families, INBOUND_PORT, OUTBOUND_PORT, type OutboundPolicy, wildcards } from './capture.ts';
 import { addressesOf, socket } from './endpoint.ts';
 import { domainHost, outboundCluster, withPort } from './names.ts';
@@ -231,7 +233,7 @@ function eachRange(ranges: readonly { range: string; cluster: string }[]): { ran
 }
 
 /** Gets what virtualOutbound hands on: it has no socket of its own. */
-export function outboundListener(plan: OutboundPlan): Listener {
+export function outboundListener(plan: OutboundPlan, logs: readonly AccessLog[] = DEFAULT_LOGS): Listener {
   const { name, addresses, port, routes, detected, names, ranges, rest } = plan;
   const [first = '', ...more] = addresses;
   const chains: FilterChain[] = [];
@@ -239,20 +241,20 @@ export function outboundListener(plan: OutboundPlan): Listener {
     chains.push({
       name: withPort(host, port),
       filter_chain_match: { server_names: [host] },
-      filters: [tcpFilter(cluster)],
+      filters: [tcpFilter(cluster, logs)],
     });
   }
   for (const { range, cluster } of ranges) {
     const [address_prefix = '', bits = ''] = range.split('/');
     const match = { prefix_ranges: [{ address_prefix, prefix_len: Number(bits) }] };
-    chains.push({ name: `${range}_${port}`, filter_chain_match: match, filters: [tcpFilter(cluster)] });
+    chains.push({ name: `${range}_${port}`, filter_chain_match: match, filters: [tcpFilter(cluster, logs)] });
   }
   if (routes !== '') {
     const manager = { stat_prefix: `outbound_${name}`, rds: rds(routes) };
     const match = { transport_protocol: 'raw_buffer', application_protocols: httpProtocols(plan.http2) };
-    chains.push({ name, filter_chain_match: match, filters: [httpFilter(manager, 'captured', plan.onDemand)] });
+    chains.push({ name, filter_chain_match: match, filters: [httpFilter(manager, 'captured', plan.onDemand, logs)] });
   }
-  const other: FilterChain = { name: rest, filters: [tcpFilter(rest)] };
+  const other: FilterChain = { name: rest, filters: [tcpFilter(rest, logs)] };
   const filters = [...(names.length > 0 ? [TLS_INSPECTOR] : []), ...(routes === '' ? [] : [HTTP_INSPECTOR])];
   return {
     name,
@@ -269,7 +271,11 @@ export function outboundListener(plan: OutboundPlan): Listener {
 }
 
 /** Where iptables redirect what the app calls; what nobody is for goes on outside. */
-export function virtualOutbound(families: Families, policy: OutboundPolicy): Listener {
+export function virtualOutbound(
+  families: Families,
+  policy: OutboundPolicy,
+  logs: readonly AccessLog[] = DEFAULT_LOGS,
+): Listener {
   const [first = '', ...more] = wildcards(families);
   return {
     name: 'virtualOutbound',
@@ -280,16 +286,16 @@ export function virtualOutbound(families: Families, policy: OutboundPolicy): Lis
     traffic_direction: 'OUTBOUND',
     use_original_dst: true,
     filter_chains: [
-      blackHoleChain('virtualOutbound-blackhole', OUTBOUND_PORT),
+      blackHoleChain('virtualOutbound-blackhole', OUTBOUND_PORT, logs),
       {
         name: 'virtualOutbound-catchall-tcp',
-        filters: [tcpFilter(policy === 'ALLOW_ANY' ? PASSTHROUGH : BLACK_HOLE)],
+        filters: [tcpFilter(policy === 'ALLOW_ANY' ? PASSTHROUGH : BLACK_HOLE, logs)],
       },
     ],
   };
 }
 
 /** Whoever calls a port of ours itself would be passed through to it again, for ever. */
-export function blackHoleChain(name: string, destination_port: number): FilterChain {
-  return { name, filter_chain_match: { destination_port }, filters: [tcpFilter(BLACK_HOLE)] };
+export function blackHoleChain(name: string, destination_port: number, logs: readonly AccessLog[]): FilterChain {
+  return { name, filter_chain_match: { destination_port }, filters: [tcpFilter(BLACK_HOLE, logs)] };
 }
