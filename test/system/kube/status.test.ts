@@ -87,7 +87,7 @@ it('says how many proxies run by an object, by one replica at a time, and nothin
   const { resourceVersion } = (await stored()).metadata;
   await replica('second');
   await first.program.stop();
-  const holder = ['-n', 'mesh', 'get', 'lease', 'remora-control', '-o', 'jsonpath={.spec.holderIdentity}'];
+  const holder = ['-n', 'mesh', 'get', 'lease', 'remora-leader', '-o', 'jsonpath={.spec.holderIdentity}'];
   await until('the other replica to lead', async () => (await api.kubectl(holder)) === 'second');
   await api.apply(
     route('three')
