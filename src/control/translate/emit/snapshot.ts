@@ -149,7 +149,7 @@ export class MeshEmitter {
       const old = resourcesOf(snapshot, ENDPOINT);
       const endpoints = maps.get(old) ?? replaceEntries(old, entries);
       maps.set(old, endpoints);
-      this.#maps.set(`${key} EDS`, endpoints);
+      this.#maps.set('EDS', key, endpoints);
       const next =
         endpoints === old
           ? snapshot
@@ -221,18 +221,13 @@ export class MeshEmitter {
     if (facts?.dns) shared.names ??= this.#names.of(shared.scope, facts.families);
     const resources = new Map([
       ...(facts?.dns && shared.names !== null
-        ? [
-            [
-              NAME_TABLE,
-              this.#maps.keep(`${key} NDS`, takesEach(node) ? shared.names.each : shared.names.whole),
-            ] as const,
-          ]
+        ? [[NAME_TABLE, this.#maps.keep('NDS', key, takesEach(node) ? shared.names.each : shared.names.whole)] as const]
         : []),
-      ...(own.secrets === undefined ? [] : [[SECRET, this.#maps.keep(`${key} SDS`, own.secrets)] as const]),
-      [CLUSTER, this.#maps.keep(`${key} CDS`, withOwn(shared, clusters, own.clusters))],
-      [ENDPOINT, this.#maps.keep(`${key} EDS`, endpoints)],
-      [LISTENER, this.#maps.keep(`${key} LDS`, own.listeners)],
-      [ROUTE, this.#maps.keep(`${key} RDS`, own.routes)],
+      ...(own.secrets === undefined ? [] : [[SECRET, this.#maps.keep('SDS', key, own.secrets)] as const]),
+      [CLUSTER, this.#maps.keep('CDS', key, withOwn(shared, clusters, own.clusters))],
+      [ENDPOINT, this.#maps.keep('EDS', key, endpoints)],
+      [LISTENER, this.#maps.keep('LDS', key, own.listeners)],
+      [ROUTE, this.#maps.keep('RDS', key, own.routes)],
     ]);
     return hosts === null ? resources : resources.set(VIRTUAL_HOST, hosts.resources);
   }
@@ -487,7 +482,7 @@ export class MeshEmitter {
   #hostsOf(shared: Shared): Hosts {
     if (shared.hosts === null) {
       const entries = [...shared.discovered.values()].flatMap(({ hosts }) => hosts);
-      const resources = this.#maps.keep(`${shared.key} VHDS`, new Map(entries.map((entry) => [entry.name, entry])));
+      const resources = this.#maps.keep('VHDS', shared.key, new Map(entries.map((entry) => [entry.name, entry])));
       const named = new Set(entries.flatMap(({ references }) => references.map(({ name }) => name)));
       shared.hosts = { resources, missing: [...named].filter((name) => !shared.clusters.has(name)) };
     }
@@ -586,11 +581,11 @@ export class MeshEmitter {
     return { clusters, endpoints };
   }
 
-  /** All of a service but its endpoints. */
+  /** Stands for all of a service but its endpoints. */
   #shapeOf(service: MeshService): string {
     let shape = this.#shapes.get(service);
     if (shape === undefined) {
-      shape = shapeOf(service);
+      shape = createHash('sha256').update(shapeOf(service)).digest('base64url');
       this.#shapes.set(service, shape);
     }
     return shape;
