@@ -131,6 +131,12 @@ function replicaOf({ namespace, replica }: ControlFlags) {
   return { replica: { namespace, identity: replica ?? `${hostname()}-${process.pid}` } };
 }
 
+/** As istiod: the ConfigMap beside the control server. */
+function meshConfigOf({ namespace, inCluster }: ControlFlags, kube: Awaited<ReturnType<typeof kubeAccess>>) {
+  const own = namespace || (inCluster === true ? kube?.namespace : undefined);
+  return own === undefined ? {} : { meshConfigNamespace: own };
+}
+
 async function runControl(flags: ControlFlags): Promise<void> {
   const kube = await kubeAccess(flags);
   if (flags.files.length === 0 && kube === null) {
@@ -156,6 +162,7 @@ async function runControl(flags: ControlFlags): Promise<void> {
     version: VERSION,
     outboundTrafficPolicy: flags.outboundTrafficPolicy,
     ...replicaOf(flags),
+    ...meshConfigOf(flags, kube),
     ...(ca === null ? {} : { ca }),
     ...(flags.webhook === undefined ? {} : { webhook: await webhookOf(flags, flags.webhook) }),
   });

@@ -76,7 +76,7 @@ export function routeConfig(name: string, virtual_hosts: VirtualHost[]): RouteCo
 function serviceHost(scope: Scope, of: PortOfService, domains: string[]): HostPlan {
   const { service, port } = of;
   const rules = scope.tableFor(service.host, 'mesh');
-  const plain = (): Route[] => [serviceRoute(service, port)];
+  const plain = (): Route[] => [serviceRoute(service, port, scope)];
   const name = withPort(service.host, port.number);
   if (rules === undefined) return { name, domains, of, routes: plain };
   const routes = (): Route[] => {
