@@ -34,10 +34,12 @@ export interface MeshService {
   readonly written: Written;
 }
 
-/** One address behind one or more ports of a service. */
+/** One instance behind one or more ports of a service. */
 export interface ServiceEndpoint {
   /** IP address, or a name where resolution is DNS. */
   readonly address: string;
+  /** The same instance's addresses of the other family, in the order to be tried after `address`; absent: none. */
+  readonly moreAddresses?: readonly string[];
   /** Endpoint port by service port number. */
   readonly ports: ReadonlyMap<number, number>;
   readonly labels: Readonly<Record<string, string>>;

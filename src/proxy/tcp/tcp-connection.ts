@@ -8,6 +8,7 @@ import { type ConnectionInfo, StreamInfo } from '../telemetry/stream-info.ts';
 import type { UpstreamCluster } from '../upstream/cluster.ts';
 import { connectTo } from '../upstream/connect.ts';
 import type { UpstreamEndpoint } from '../upstream/endpoint.ts';
+import { remoteAddressOf } from '../upstream/happy-eyeballs.ts';
 import { failureOf, readyEvent } from '../upstream/tls.ts';
 import type { TcpProxy } from './tcp-proxy.ts';
 
@@ -226,6 +227,7 @@ export class TcpConnection {
     info.upstreamConnection = {
       id: env.nextConnectionId(),
       localAddress: formatAddress({ host: upstream.localAddress ?? '', port: upstream.localPort ?? 0 }),
+      ...(endpoint.eyeballs === null ? {} : { remoteAddress: remoteAddressOf(upstream) }),
       protocol: '',
       askedAt: this.#askedAt,
       openedAt: now,

@@ -1,3 +1,4 @@
+import type { AccessLog } from '../../../xds/proto/gen/envoy/config/accesslog/v3.ts';
 import type { Cluster } from '../../../xds/proto/gen/envoy/config/cluster/v3.ts';
 import type {
   FilterChain,
@@ -9,8 +10,9 @@ import type { Mesh } from '../../mesh/mesh.ts';
 import type { MeshService, PortProtocol, ServiceEndpoint } from '../../mesh/service.ts';
 import { compareText } from '../names.ts';
 import { portMtls, type WorkloadMtls } from '../peer-authentication.ts';
+import { DEFAULT_LOGS } from './access-log.ts';
 import { type CaptureFacts, wildcards } from './capture.ts';
-import { socket } from './endpoint.ts';
+import { addressesOf, socket } from './endpoint.ts';
 import { type ChainKind, chainKinds, FORWARDED_CERTIFICATE, mutualChain } from './mtls.ts';
 import { inboundCluster } from './names.ts';
 import {
@@ -47,9 +49,11 @@ export class InboundIndex {
     for (const service of mesh.services.values()) {
       if (service.external) continue;
       for (const endpoint of service.endpoints) {
-        const there = this.#byAddress.get(endpoint.address);
-        if (there === undefined) this.#byAddress.set(endpoint.address, [{ service, endpoint }]);
-        else there.push({ service, endpoint });
+        for (const address of addressesOf(endpoint)) {
+          const there = this.#byAddress.get(address);
+          if (there === undefined) this.#byAddress.set(address, [{ service, endpoint }]);
+          else there.push({ service, endpoint });
+        }
       }
     }
   }
@@ -79,6 +83,7 @@ export function virtualInbound(
   ports: readonly AppPort[],
   { http2, detects }: Pick<Scope, 'http2' | 'detects'>,
   mtls: WorkloadMtls,
+  logs: readonly AccessLog[] = DEFAULT_LOGS,
 ): Listener {
   const [first = '', ...more] = wildcards(facts.families);
   const own = facts.ports.inbound;
@@ -92,9 +97,9 @@ export function virtualInbound(
     listener_filters_timeout: 0,
     continue_on_listener_filters_timeout: true,
     filter_chains: [
-      blackHoleChain('virtualInbound-blackhole', own),
-      ...passthroughChains(http2, ports, own, mtls),
-      ...ports.filter(({ port }) => port !== own).flatMap((port) => portChains(port, http2, detects, mtls)),
+      blackHoleChain('virtualInbound-blackhole', own, logs),
+      ...passthroughChains(http2, ports, own, mtls, logs),
+      ...ports.filter(({ port }) => port !== own).flatMap((port) => portChains(port, http2, detects, mtls, logs)),
     ],
     metadata: DETECTED,
   };
@@ -128,12 +133,13 @@ function portChains(
   http2: boolean,
   detects: boolean,
   mtls: WorkloadMtls,
+  logs: readonly AccessLog[],
 ): FilterChain[] {
   const name = `0.0.0.0_${port}`;
   const cluster = inboundCluster(port);
   return chainKinds(portMtls(mtls, port), spoken(protocol, detects), httpProtocols(http2)).map((kind) => {
     const manager = { stat_prefix: `inbound_${name}`, rds: rds(cluster) };
-    const chain = chainOf(kind, http2, name, { destination_port: port }, cluster, manager);
+    const chain = chainOf(kind, http2, name, { destination_port: port }, cluster, manager, logs);
     if (!detects || protocol !== 'http' || kind.speaks === 'http') return chain;
     return { ...chain, metadata: declaredHttp(`${service.written.object} target port ${port}`, true) };
   });
@@ -154,9 +160,12 @@ function chainOf(
   at: FilterChainMatch,
   cluster: string,
   manager: Manager,
+  logs: readonly AccessLog[],
 ): FilterChain {
   const filter =
-    speaks === 'tcp' ? tcpFilter(cluster) : httpFilter(mutual ? { ...manager, ...FORWARDED_CERTIFICATE } : manager);
+    speaks === 'tcp'
+      ? tcpFilter(cluster, logs)
+      : httpFilter(mutual ? { ...manager, ...FORWARDED_CERTIFICATE } : manager, false, logs);
   const filter_chain_match = { ...at, ...match };
   return {
     name,
@@ -166,7 +175,13 @@ function chainOf(
   };
 }
 
-function passthroughChains(http2: boolean, ports: readonly AppPort[], own: number, mtls: WorkloadMtls): FilterChain[] {
+function passthroughChains(
+  http2: boolean,
+  ports: readonly AppPort[],
+  own: number,
+  mtls: WorkloadMtls,
+  logs: readonly AccessLog[],
+): FilterChain[] {
   const routes = {
     name: INBOUND_PASSTHROUGH,
     virtual_hosts: [
@@ -183,7 +198,7 @@ function passthroughChains(http2: boolean, ports: readonly AppPort[], own: numbe
   const chains = (at: FilterChainMatch, mode: WorkloadMtls['mode'], suffix: string): FilterChain[] =>
     chainKinds(mode, 'auto', httpProtocols(http2)).map((kind) => {
       const name = kind.speaks === 'http' ? 'virtualInbound-catchall-http' : 'virtualInbound';
-      return chainOf(kind, http2, `${name}${suffix}`, at, INBOUND_PASSTHROUGH, manager);
+      return chainOf(kind, http2, `${name}${suffix}`, at, INBOUND_PASSTHROUGH, manager, logs);
     });
   return [
     ...chains({}, mtls.mode, ''),

@@ -11,6 +11,7 @@ import {
   UpstreamTlsContext,
 } from '../../../xds/proto/gen/envoy/extensions/transport_sockets/tls/v3.ts';
 import type { MtlsMode } from '../../mesh/authentication.ts';
+import type { Mesh } from '../../mesh/mesh.ts';
 import type { MeshService, PortProtocol, ServiceEndpoint } from '../../mesh/service.ts';
 import type { ClientTls } from '../../mesh/traffic-policy.ts';
 import { type WorkloadMtls, workloadMtls } from '../peer-authentication.ts';
@@ -146,8 +147,12 @@ export function autoSni(tls: ClientTls): { auto_sni?: true; auto_san_validation?
 }
 
 /** What a proxy takes from its callers. Without an identity it has nothing to show: plain text, unless that is refused. */
-export function inboundMtls(node: EmitNode, rules: Parameters<typeof workloadMtls>[0]): WorkloadMtls {
-  const accepted = workloadMtls(rules, node.namespace, Object.fromEntries(node.labels));
+export function inboundMtls(
+  node: EmitNode,
+  { peerAuthentications, settings }: Pick<Mesh, 'peerAuthentications' | 'settings'>,
+): WorkloadMtls {
+  const labels = Object.fromEntries(node.labels);
+  const accepted = workloadMtls(peerAuthentications, node.namespace, labels, settings.rootNamespace);
   if ((node.identity ?? '') !== '') return accepted;
   const without = (mode: MtlsMode): MtlsMode => (mode === 'STRICT' ? mode : 'DISABLE');
   const ports = [...accepted.ports].map(([port, mode]) => [port, without(mode)] as const);

@@ -1,8 +1,10 @@
+import type { AccessLog } from '../../../xds/proto/gen/envoy/config/accesslog/v3.ts';
 import type { FilterChain, Listener } from '../../../xds/proto/gen/envoy/config/listener/v3.ts';
 import type { MeshService, ServicePort } from '../../mesh/service.ts';
 import { compareText, hostMatches, isAddress } from '../names.ts';
+import { DEFAULT_LOGS } from './access-log.ts';
 import { type CapturePorts, type Families, type OutboundPolicy, wildcards } from './capture.ts';
-import { socket } from './endpoint.ts';
+import { addressesOf, socket } from './endpoint.ts';
 import { domainHost, outboundCluster, withPort } from './names.ts';
 import {
   DETECTED,
@@ -214,8 +216,10 @@ class Planner {
     const endpoints = service.endpoints.toSorted((a, b) => compareText(a.address, b.address));
     for (const endpoint of endpoints) {
       const at = endpoint.ports.get(port.number);
-      if (at !== undefined && isAddress(endpoint.address) && !this.#taken.has(withPort(endpoint.address, at))) {
-        this.#addressed(service, port, [endpoint.address], at, cluster);
+      if (at === undefined) continue;
+      for (const address of addressesOf(endpoint)) {
+        if (!isAddress(address) || this.#taken.has(withPort(address, at))) continue;
+        this.#addressed(service, port, [address], at, cluster);
       }
     }
   }
@@ -246,7 +250,7 @@ function eachRange(ranges: readonly { range: string; cluster: string }[]): { ran
 }
 
 /** Gets what virtualOutbound hands on: it has no socket of its own. */
-export function outboundListener(plan: OutboundPlan): Listener {
+export function outboundListener(plan: OutboundPlan, logs: readonly AccessLog[] = DEFAULT_LOGS): Listener {
   const { name, addresses, port, routes, detected, names, ranges, rest } = plan;
   const [first = '', ...more] = addresses;
   const chains: FilterChain[] = [];
@@ -254,22 +258,22 @@ export function outboundListener(plan: OutboundPlan): Listener {
     chains.push({
       name: withPort(host, port),
       filter_chain_match: { server_names: [host] },
-      filters: [tcpFilter(cluster)],
+      filters: [tcpFilter(cluster, logs)],
     });
   }
   for (const { range, cluster } of ranges) {
     const [address_prefix = '', bits = ''] = range.split('/');
     const match = { prefix_ranges: [{ address_prefix, prefix_len: Number(bits) }] };
-    chains.push({ name: `${range}_${port}`, filter_chain_match: match, filters: [tcpFilter(cluster)] });
+    chains.push({ name: `${range}_${port}`, filter_chain_match: match, filters: [tcpFilter(cluster, logs)] });
   }
   if (routes !== '') {
     const manager = { stat_prefix: `outbound_${name}`, rds: rds(routes) };
     const match = { transport_protocol: 'raw_buffer', application_protocols: httpProtocols(plan.http2) };
-    chains.push({ name, filter_chain_match: match, filters: [httpFilter(manager, plan.onDemand)] });
+    chains.push({ name, filter_chain_match: match, filters: [httpFilter(manager, plan.onDemand, logs)] });
   }
   const other: FilterChain = {
     name: rest,
-    filters: [tcpFilter(rest)],
+    filters: [tcpFilter(rest, logs)],
     ...(plan.declaredBy === '' ? {} : { metadata: declaredHttp(plan.declaredBy, false) }),
   };
   const filters = [...(names.length > 0 ? [TLS_INSPECTOR] : []), ...(routes === '' ? [] : [HTTP_INSPECTOR])];
@@ -288,7 +292,12 @@ export function outboundListener(plan: OutboundPlan): Listener {
 }
 
 /** Where iptables redirect what the app calls; what nobody is for goes on outside. */
-export function virtualOutbound(families: Families, { outbound }: CapturePorts, policy: OutboundPolicy): Listener {
+export function virtualOutbound(
+  families: Families,
+  { outbound }: CapturePorts,
+  policy: OutboundPolicy,
+  logs: readonly AccessLog[] = DEFAULT_LOGS,
+): Listener {
   const [first = '', ...more] = wildcards(families);
   return {
     name: 'virtualOutbound',
@@ -299,16 +308,16 @@ export function virtualOutbound(families: Families, { outbound }: CapturePorts, 
     traffic_direction: 'OUTBOUND',
     use_original_dst: true,
     filter_chains: [
-      blackHoleChain('virtualOutbound-blackhole', outbound),
+      blackHoleChain('virtualOutbound-blackhole', outbound, logs),
       {
         name: 'virtualOutbound-catchall-tcp',
-        filters: [tcpFilter(policy === 'ALLOW_ANY' ? PASSTHROUGH : BLACK_HOLE)],
+        filters: [tcpFilter(policy === 'ALLOW_ANY' ? PASSTHROUGH : BLACK_HOLE, logs)],
       },
     ],
   };
 }
 
 /** Whoever calls a port of ours itself would be passed through to it again, for ever. */
-export function blackHoleChain(name: string, destination_port: number): FilterChain {
-  return { name, filter_chain_match: { destination_port }, filters: [tcpFilter(BLACK_HOLE)] };
+export function blackHoleChain(name: string, destination_port: number, logs: readonly AccessLog[]): FilterChain {
+  return { name, filter_chain_match: { destination_port }, filters: [tcpFilter(BLACK_HOLE, logs)] };
 }

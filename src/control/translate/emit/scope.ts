@@ -2,9 +2,10 @@ import type { JsonObject } from '../../../xds/proto/codec.ts';
 import type { Mesh } from '../../mesh/mesh.ts';
 import type { RouteTableRule } from '../../mesh/route-rule.ts';
 import type { MeshService, PortProtocol, ServicePort } from '../../mesh/service.ts';
+import type { MeshSettings } from '../../mesh/settings.ts';
 import type { EgressHost } from '../../mesh/sidecar-scope.ts';
 import type { PortPolicy, Subset, TrafficPolicy, TrafficPolicyRule } from '../../mesh/traffic-policy.ts';
-import { hostMatches, ROOT_NAMESPACE, visibleTo } from '../names.ts';
+import { hostMatches, visibleTo } from '../names.ts';
 import { CAPTURE_PORTS, type CaptureFacts, type CapturePorts, type OutboundPolicy } from './capture.ts';
 import { egressFor, isWithin, servicesWithin } from './egress.ts';
 import type { Place } from './proximity.ts';
@@ -120,7 +121,7 @@ export class Scope {
     this.captured = captured;
     this.ports = ports;
     const egress = proxy === 'router' ? { hosts: null, outbound: null } : egressFor(mesh, namespace, labels);
-    this.outbound = egress.outbound ?? outbound;
+    this.outbound = egress.outbound ?? mesh.settings.outbound ?? outbound;
     this.#egress = egress.hosts;
     this.virtualHosts = virtualHosts;
     // What a Sidecar scopes is sent whole: it is what the workload is said to use.
@@ -134,6 +135,10 @@ export class Scope {
     for (const [host, service] of mesh.services)
       if (visibleTo(service.exportTo, namespace)) visible.set(host, this.#seen(service));
     this.#services = egress.hosts === null ? visible : servicesWithin(visible, this.#routesOf('mesh'), egress.hosts);
+  }
+
+  get settings(): MeshSettings {
+    return this.mesh.settings;
   }
 
   /** What clusters depend on besides their service and its policy. */
@@ -180,7 +185,8 @@ export class Scope {
           selects(rule.workloadSelector, this.labels),
       );
       const rank = (rule: TrafficPolicyRule): number =>
-        [this.namespace, service.namespace, ROOT_NAMESPACE, rule.namespace].indexOf(rule.namespace) * 2 +
+        [this.namespace, service.namespace, this.mesh.settings.rootNamespace, rule.namespace].indexOf(rule.namespace) *
+          2 +
         (Object.keys(rule.workloadSelector).length > 0 ? 0 : 1);
       // Stable: of the same rank the most specific host stays first.
       policy = candidates.sort((a, b) => rank(a) - rank(b))[0] ?? null;
