@@ -12,6 +12,7 @@ import { WEBHOOK_CONFIGURATION } from './install/webhooks.ts';
 import { sweepInstances } from './instance.ts';
 import { type KubeFlags, kubeAccess } from './kube-access.ts';
 import { makeInstancesFolder, ownStateFolder, publishMesh } from './mesh-state.ts';
+import { collectOften } from './process.ts';
 import { logLevel, parseAddress } from './proxy.ts';
 import { VERSION } from './version.ts';
 
@@ -130,6 +131,12 @@ function replicaOf({ namespace, replica }: ControlFlags) {
   return { replica: { namespace, identity: replica ?? `${hostname()}-${process.pid}` } };
 }
 
+/** As istiod: the ConfigMap beside the control server. */
+function meshConfigOf({ namespace, inCluster }: ControlFlags, kube: Awaited<ReturnType<typeof kubeAccess>>) {
+  const own = namespace || (inCluster === true ? kube?.namespace : undefined);
+  return own === undefined ? {} : { meshConfigNamespace: own };
+}
+
 async function runControl(flags: ControlFlags): Promise<void> {
   const kube = await kubeAccess(flags);
   if (flags.files.length === 0 && kube === null) {
@@ -140,6 +147,8 @@ async function runControl(flags: ControlFlags): Promise<void> {
   checkPaths(flags.files);
   // gRPC, the codec and the translators are heavy: only this verb loads them.
   const { ControlServer } = await import('../control/runtime/server.ts');
+  // After the import: V8 takes no compiled code once a flag has changed.
+  collectOften();
   const log = new LogRoot(systemClock, (line) => process.stderr.write(line), logLevel(flags.logLevel)).logger();
   const instances = makeInstancesFolder(flags.instances);
   const ca = caOf(flags, flags.caNamespace ?? (flags.inCluster === true ? (kube?.namespace ?? 'default') : undefined));
@@ -153,6 +162,7 @@ async function runControl(flags: ControlFlags): Promise<void> {
     version: VERSION,
     outboundTrafficPolicy: flags.outboundTrafficPolicy,
     ...replicaOf(flags),
+    ...meshConfigOf(flags, kube),
     ...(ca === null ? {} : { ca }),
     ...(flags.webhook === undefined ? {} : { webhook: await webhookOf(flags, flags.webhook) }),
   });

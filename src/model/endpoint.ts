@@ -27,6 +27,8 @@ export type HealthStatus = 'UNKNOWN' | 'HEALTHY' | 'UNHEALTHY' | 'DRAINING' | 'T
 
 export interface Endpoint {
   readonly address: SocketAddress;
+  /** The same instance's others, of the same port, in the order to be tried after `address`; absent: none. */
+  readonly moreAddresses?: readonly SocketAddress[];
   /** For `auto_host_rewrite` and health checks; '' when none. */
   readonly hostname: string;
   readonly weight: number;

@@ -11,7 +11,8 @@ import type { ConfigObject, Finding } from '../../src/control/source/collection.
 import { readObjects } from '../../src/control/source/files/yaml.ts';
 import { DecodedStore } from '../../src/control/translate/decode.ts';
 import type { OutboundPolicy } from '../../src/control/translate/emit/capture.ts';
-import { type EmitNote, MeshEmitter } from '../../src/control/translate/emit/snapshot.ts';
+import type { EmitNote } from '../../src/control/translate/emit/shared.ts';
+import { MeshEmitter } from '../../src/control/translate/emit/snapshot.ts';
 import { type Translation, translate } from '../../src/control/translate/istio/mesh.ts';
 import { formatAddress } from '../../src/model/address.ts';
 import type { LoadAssignment } from '../../src/model/endpoint.ts';

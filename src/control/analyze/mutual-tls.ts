@@ -79,7 +79,7 @@ function unspoken({ identity, plainPorts, workload, address }: ServiceEndpoint, 
 
 function refused({ workload, labels, address }: ServiceEndpoint, port: number, { host }: MeshService, mesh: Mesh) {
   const namespace = workload.slice(workload.lastIndexOf('.') + 1);
-  const taken = workloadMtls(mesh.peerAuthentications, namespace, labels);
+  const taken = workloadMtls(mesh.peerAuthentications, namespace, labels, mesh.settings.rootNamespace);
   if (workload === '' || portMtls(taken, port) !== 'STRICT') return null;
   const policy = taken.written === '' ? 'its PeerAuthentication' : taken.written;
   return `calls to ${host} are refused: ${policy} makes ${workload || address} take mutual TLS alone; write ISTIO_MUTUAL, or leave tls out`;

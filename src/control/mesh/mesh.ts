@@ -3,6 +3,7 @@ import type { GatewayServer } from './gateway.ts';
 import type { RouteTableRule } from './route-rule.ts';
 import type { GatewaySecret } from './secret.ts';
 import type { MeshService, Workload } from './service.ts';
+import type { MeshSettings } from './settings.ts';
 import type { SidecarScope } from './sidecar-scope.ts';
 import type { RateLimitPolicy, TrafficPolicyRule } from './traffic-policy.ts';
 
@@ -29,6 +30,7 @@ export interface Mesh {
   readonly rateLimits: readonly RateLimitPolicy[];
   /** What workloads may call, oldest first. */
   readonly sidecars: readonly SidecarScope[];
+  readonly settings: MeshSettings;
   /** `cluster.local` */
   readonly domain: string;
 }

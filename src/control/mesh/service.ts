@@ -17,8 +17,8 @@ export interface MeshService {
   readonly name: string;
   readonly namespace: string;
   readonly ports: readonly ServicePort[];
-  /** How endpoints are found: `endpoints` are listed here; `dns` resolves `endpoints` (or the host itself); `passthrough` calls the original destination. */
-  readonly resolution: 'endpoints' | 'dns' | 'dns-round-robin' | 'passthrough';
+  /** How endpoints are found: `endpoints` are listed here; `dns` resolves `endpoints` (or the host itself); `dynamic` looks up the host of each request; `passthrough` calls the original destination. */
+  readonly resolution: 'endpoints' | 'dns' | 'dns-round-robin' | 'dynamic' | 'passthrough';
   readonly external: boolean;
   /** ClusterIPs or ServiceEntry addresses. */
   readonly addresses: readonly string[];
@@ -34,10 +34,12 @@ export interface MeshService {
   readonly written: Written;
 }
 
-/** One address behind one or more ports of a service. */
+/** One instance behind one or more ports of a service. */
 export interface ServiceEndpoint {
   /** IP address, or a name where resolution is DNS. */
   readonly address: string;
+  /** The same instance's addresses of the other family, in the order to be tried after `address`; absent: none. */
+  readonly moreAddresses?: readonly string[];
   /** Endpoint port by service port number. */
   readonly ports: ReadonlyMap<number, number>;
   readonly labels: Readonly<Record<string, string>>;

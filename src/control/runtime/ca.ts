@@ -1,11 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { Clock } from '../../base/clock.ts';
 import { ConfigError, errorCode, messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
-import { systemRandom } from '../../base/random.ts';
 import { CertificateAuthority } from '../ca/authority.ts';
 import { authenticator, certificateService } from '../ca/certificate-service.ts';
 import { CaError, ROOT_CERT } from '../ca/root.ts';
@@ -18,7 +16,7 @@ import type { AdsServerOptions } from '../serve/ads.ts';
 import type { UnaryMethod } from '../serve/caller.ts';
 import type { ConfigSource } from '../source/collection.ts';
 import type { KubeClient } from '../source/kube/client.ts';
-import { LeaderElection } from '../source/kube/leader.ts';
+import type { LeaderElection } from '../source/kube/leader.ts';
 
 export interface CaOptions {
   readonly trustDomain: string;
@@ -46,6 +44,8 @@ export interface CaOptions {
 interface CaParts {
   readonly options: CaOptions;
   readonly kube: KubeClient | null;
+  /** Which of the servers that share the CA writes; null: this is the only one. */
+  readonly election: LeaderElection | null;
   readonly source: ConfigSource;
   readonly clock: Clock;
   readonly log: Logger;
@@ -54,7 +54,6 @@ interface CaParts {
 const CA_SECRET = 'remora-ca-secret';
 const PLUGGED_SECRET = 'cacerts';
 const ROOT_CONFIG_MAP = 'istio-ca-root-cert';
-const LEASE = 'remora-leader';
 const RETRY_MS = 2000;
 
 /** The mesh's CA put together: where it is kept, who may ask, what it serves, and who of several servers leads. */
@@ -75,7 +74,7 @@ export class MeshCa {
     this.#parts = parts;
     const { keep, trustDomain, audience } = options;
     const shared = keep.kind === 'secret' && kube !== null ? { kube, namespace: keep.namespace } : null;
-    this.#election = shared === null ? null : electionOf(shared, parts);
+    this.#election = parts.election;
     this.authority = new CertificateAuthority({
       store: storeOf(options, kube),
       plugged: pluggedOf(options, kube),
@@ -127,7 +126,6 @@ export class MeshCa {
 
   /** Resolves when the CA is there; an API server that is away is waited for, a folder that is wrong is an error. */
   async start(): Promise<void> {
-    this.#election?.start();
     const { keep } = this.#parts.options;
     // Proxies of the same machine verify this server by it.
     if (keep.kind === 'folder') {
@@ -150,7 +148,6 @@ export class MeshCa {
     await this.#configMaps?.close();
     await this.#bundles?.close();
     await this.authority.close();
-    await this.#election?.close();
   }
 
   async #startAuthority(): Promise<void> {
@@ -179,14 +176,6 @@ function storeOf({ keep }: CaOptions, kube: KubeClient | null): CaStore {
 function pluggedOf({ keep, pluggedFolder }: CaOptions, kube: KubeClient | null): CaStore | null {
   if (pluggedFolder !== '') return new PluggedFolder(pluggedFolder);
   return keep.kind === 'secret' && kube !== null ? new SecretStore(kube, keep.namespace, PLUGGED_SECRET) : null;
-}
-
-function electionOf(
-  { kube, namespace }: { kube: KubeClient; namespace: string },
-  { clock, log }: CaParts,
-): LeaderElection {
-  const identity = `${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`;
-  return new LeaderElection({ api: kube, clock, random: systemRandom, log, namespace, name: LEASE, identity });
 }
 
 function configMapsOf(kube: KubeClient, ca: MeshCa, { source, clock, log }: CaParts): RootConfigMaps {

@@ -1,3 +1,5 @@
+import { randomBytes } from 'node:crypto';
+import { hostname } from 'node:os';
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import { systemRandom } from '../../base/random.ts';
@@ -14,6 +16,7 @@ import { StatusWriter } from '../status/writer.ts';
 import type { OutboundPolicy } from '../translate/emit/capture.ts';
 import { type CaOptions, MeshCa } from './ca.ts';
 import { StatusServer } from './http.ts';
+import { metricsText } from './metrics.ts';
 import { MeshSnapshotSource } from './snapshot-source.ts';
 import { type WebhookOptions, WebhookServer } from './webhook.ts';
 
@@ -27,17 +30,17 @@ export interface ControlOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly version: string;
-  /** What becomes of calls to unknown hosts; ALLOW_ANY where it is left out. */
+  /** Where the ConfigMap `istio` holds the mesh's config; absent: in files alone. */
+  readonly meshConfigNamespace?: string;
+  /** What becomes of calls to unknown hosts, where the mesh's config does not say; ALLOW_ANY where it is left out. */
   readonly outboundTrafficPolicy?: OutboundPolicy;
   /** The CA of the mesh; absent: none, and no mutual TLS. */
   readonly ca?: CaOptions;
   /** What the API server asks; absent: nothing. */
   readonly webhook?: Pick<WebhookOptions, 'host' | 'port' | 'certificates' | 'settings'>;
-  /** Who this replica is, and where replicas elect who writes status; absent: nobody writes any. */
+  /** Who this replica is, and where replicas elect who writes; absent: nobody writes status. */
   readonly replica?: { readonly namespace: string; readonly identity: string };
 }
-
-type Replica = NonNullable<ControlOptions['replica']>;
 
 /** One control server. This file is where its parts meet, and the only one. */
 export class ControlServer {
@@ -47,7 +50,9 @@ export class ControlServer {
   readonly #snapshots: MeshSnapshotSource;
   readonly #ads: AdsServer;
   readonly #status: StatusServer;
-  readonly #leader: { readonly election: LeaderElection; readonly writer: StatusWriter } | null;
+  /** Who of the replicas writes: status, the CA's roots, the webhooks' certificates. */
+  readonly #election: LeaderElection | null;
+  readonly #writer: StatusWriter | null;
   readonly #ca: MeshCa | null;
   #serving = false;
   readonly #webhook: WebhookServer | null;
@@ -66,6 +71,7 @@ export class ControlServer {
       options.outboundTrafficPolicy,
       options.ca?.trustDomain,
     );
+    this.#election = this.#electionOf();
     // Who is who.
     this.#ca =
       options.ca === undefined
@@ -73,6 +79,7 @@ export class ControlServer {
         : new MeshCa({
             options: options.ca,
             kube: this.#kube?.client ?? null,
+            election: this.#election,
             source: this.#source,
             clock,
             log: log.child('ca'),
@@ -89,8 +96,7 @@ export class ControlServer {
       methods: this.#ca?.methods ?? [],
     });
     // Back to the objects, by one of the replicas.
-    this.#leader =
-      this.#kube === null || options.replica === undefined ? null : this.#leaderParts(this.#kube, options.replica);
+    this.#writer = options.replica === undefined ? null : this.#writerOf();
     // For the API server: new pods, and config before it is stored.
     const { webhook } = options;
     this.#webhook =
@@ -112,26 +118,47 @@ export class ControlServer {
         body: this.#snapshots.findings.map((one) => ({ ...one, text: formatFinding(one) })),
       }),
       '/proxies': () => ({ status: 200, body: this.#ads.clients.list().map(publicView) }),
+      '/metrics': () => ({
+        status: 200,
+        body: metricsText({
+          proxies: this.#ads.clients.list().length,
+          services: this.#snapshots.mesh.services.size,
+          findings: this.#snapshots.findings,
+          ca: this.#ca?.authority.material ?? null,
+        }),
+      }),
       '/ca': () => ({ status: 200, body: this.#ca?.view ?? { trustDomain: null } }),
       '/mesh': () => ({ status: 200, body: { services: [...this.#snapshots.mesh.services.keys()] } }),
     });
   }
 
-  #leaderParts({ client, source }: { client: KubeClient; source: KubeSource }, { namespace, identity }: Replica) {
+  /** One Lease for all that one replica alone may do; null where there is no cluster, or nothing shared in it. */
+  #electionOf(): LeaderElection | null {
+    const { clock, log, replica, ca } = this.#options;
+    if (this.#kube === null) return null;
+    const shared = ca?.keep.kind === 'secret' ? ca.keep.namespace : undefined;
+    const namespace = replica?.namespace ?? shared;
+    if (namespace === undefined) return null;
+    const identity = replica?.identity ?? `${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`;
+    const parts = { api: this.#kube.client, clock, random: systemRandom, log: log.child('leader') };
+    return new LeaderElection({ ...parts, namespace, name: LEASE, identity });
+  }
+
+  #writerOf(): StatusWriter | null {
     const { clock, log } = this.#options;
-    const parts = { api: client, clock, random: systemRandom, log: log.child('leader') };
-    const election = new LeaderElection({ ...parts, namespace, name: LEASE, identity });
-    const writer = new StatusWriter({
-      api: client,
+    const kube = this.#kube;
+    const election = this.#election;
+    if (kube === null || election === null) return null;
+    return new StatusWriter({
+      api: kube.client,
       clock,
       log: log.child('status'),
       leading: () => election.now.leading,
-      objects: () => source.state.objects,
+      objects: () => kube.source.state.objects,
       findings: () => this.#snapshots.findings,
       epoch: () => this.#snapshots.epoch,
       appliedSince: (epoch) => this.#ads.clients.appliedSince(epoch),
     });
-    return { election, writer };
   }
 
   /** 0 without one, and while it has no certificate. */
@@ -154,35 +181,43 @@ export class ControlServer {
     const { log, http } = this.#options;
     await this.#status.listen(http.host, http.port);
     await this.#snapshots.start();
+    this.#election?.start();
     await this.#ca?.start();
     await this.#ads.listen();
     await this.#webhook?.start();
-    this.#leader?.election.start();
-    this.#leader?.writer.start();
+    this.#writer?.start();
     this.#serving = true;
     log.info('serving', { xds: this.#ads.address, http: `${http.host}:${this.#status.port}` });
   }
 
   async close(): Promise<void> {
-    await this.#leader?.writer.close();
-    await this.#leader?.election.close();
+    await this.#writer?.close();
     await this.#webhook?.close();
     await this.#status.close();
     await this.#ads.close();
     await this.#ca?.close();
+    // Last of all that only the leader may do: whoever follows begins when it has ended here.
+    await this.#election?.close();
     await this.#snapshots.close();
     this.#kube?.client.close();
   }
 }
 
-/** The Lease of those who write status. */
-const LEASE = 'remora-control';
+/** Of the replicas' namespace. */
+const LEASE = 'remora-leader';
 
-function kubeParts({ kube, clock, log, version }: ControlOptions) {
+function kubeParts({ kube, clock, log, version, meshConfigNamespace }: ControlOptions) {
   if (kube === undefined || kube === null) return null;
   const client = new KubeClient({ access: kube, clock, agent: `remora/${version}` });
   log.info('watching Kubernetes', { server: client.server });
-  return { client, source: new KubeSource({ reader: client, clock, random: systemRandom, log: log.child('kube') }) };
+  const source = new KubeSource({
+    reader: client,
+    clock,
+    random: systemRandom,
+    log: log.child('kube'),
+    ...(meshConfigNamespace === undefined ? {} : { meshConfigNamespace }),
+  });
+  return { client, source };
 }
 
 /** A proxy as JSON shows it: labels as an object, without what only caches need. */

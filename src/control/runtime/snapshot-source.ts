@@ -1,6 +1,7 @@
 import { messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Mesh } from '../mesh/mesh.ts';
+import { DEFAULT_SETTINGS } from '../mesh/settings.ts';
 import type { ProxyNode } from '../serve/node.ts';
 import type { ProxySnapshot } from '../serve/snapshot.ts';
 import type { ChangeScope, SnapshotSource } from '../serve/source.ts';
@@ -14,7 +15,8 @@ import {
 import { DecodedStore } from '../translate/decode.ts';
 import type { OutboundPolicy } from '../translate/emit/capture.ts';
 import { changeScope, identitiesMoved } from '../translate/emit/change.ts';
-import { type EmitNote, MeshEmitter } from '../translate/emit/snapshot.ts';
+import type { EmitNote } from '../translate/emit/shared.ts';
+import { MeshEmitter } from '../translate/emit/snapshot.ts';
 import type { Translation } from '../translate/istio/mesh.ts';
 import { Transaction } from './transaction.ts';
 
@@ -32,6 +34,7 @@ const EMPTY: Mesh = {
   peerAuthentications: [],
   rateLimits: [],
   sidecars: [],
+  settings: DEFAULT_SETTINGS,
   domain: 'cluster.local',
 };
 

@@ -6,7 +6,14 @@ import type { ResiliencePolicySpec } from './istio/fields/resilience-policy.ts';
 import type { ServiceEntrySpec, WorkloadEntrySpec } from './istio/fields/service-entry.ts';
 import type { SidecarSpec } from './istio/fields/sidecar.ts';
 import type { VirtualServiceSpec } from './istio/fields/virtual-service.ts';
-import type { EndpointSliceValue, EndpointsValue, PodValue, SecretValue, ServiceValue } from './kubernetes/fields.ts';
+import type {
+  ConfigMapValue,
+  EndpointSliceValue,
+  EndpointsValue,
+  PodValue,
+  SecretValue,
+  ServiceValue,
+} from './kubernetes/fields.ts';
 
 /** What the spec (or the whole object, for Kubernetes' own) of each kind reads to. */
 export interface KindValues {
@@ -22,6 +29,7 @@ export interface KindValues {
   EndpointSlice: EndpointSliceValue;
   Endpoints: EndpointsValue;
   Pod: PodValue;
+  ConfigMap: ConfigMapValue;
   Secret: SecretValue;
   Namespace: object;
   Node: object;

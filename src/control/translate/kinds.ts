@@ -11,12 +11,13 @@ import { serviceEntry, workloadEntry } from './istio/fields/service-entry.ts';
 import { sidecar } from './istio/fields/sidecar.ts';
 import { virtualService } from './istio/fields/virtual-service.ts';
 import { checkGateway } from './istio/gateway.ts';
+import { checkConfigMap } from './istio/mesh-config.ts';
 import { checkPeerAuthentication } from './istio/peer-authentication.ts';
 import { checkResiliencePolicy } from './istio/resilience-policy.ts';
 import { checkServiceEntry, checkWorkloadEntry } from './istio/service-entry.ts';
 import { checkSidecar } from './istio/sidecar.ts';
 import { checkVirtualService } from './istio/virtual-service-check.ts';
-import { endpointSlice, endpoints, namespace, node, pod, secret, service } from './kubernetes/fields.ts';
+import { configMap, endpointSlice, endpoints, namespace, node, pod, secret, service } from './kubernetes/fields.ts';
 import { checkSecret } from './kubernetes/secret.ts';
 
 interface Kind {
@@ -77,6 +78,7 @@ export const KINDS: Readonly<Record<KindName, Kind>> = {
   EndpointSlice: kubernetes(endpointSlice, 'discovery.k8s.io', ['v1', 'v1beta1']),
   Endpoints: kubernetes(endpoints, '', ['v1']),
   Pod: kubernetes(pod, '', ['v1']),
+  ConfigMap: { ...kubernetes(configMap, '', ['v1']), check: checkConfigMap },
   Secret: { ...kubernetes(secret, '', ['v1']), check: checkSecret },
   Namespace: kubernetes(namespace, '', ['v1']),
   Node: kubernetes(node, '', ['v1']),

@@ -68,6 +68,3 @@ export function labelsMatch(
 }
 
 export { isAddress } from '../source/schema/scalar.ts';
-
-/** Istio's root namespace: its DestinationRules and PeerAuthentications hold where no nearer namespace has one. */
-export const ROOT_NAMESPACE = 'istio-system';

@@ -1,5 +1,6 @@
 import type { MtlsMode, PeerAuthenticationRule } from '../mesh/authentication.ts';
-import { labelsMatch, ROOT_NAMESPACE } from './names.ts';
+import { DEFAULT_SETTINGS } from '../mesh/settings.ts';
+import { labelsMatch } from './names.ts';
 
 /** What one workload takes. */
 export interface WorkloadMtls {
@@ -21,16 +22,16 @@ export function workloadMtls(
   rules: readonly PeerAuthenticationRule[],
   namespace: string,
   labels: Labels,
+  root = DEFAULT_SETTINGS.rootNamespace,
 ): WorkloadMtls {
   const oldest = (fits: (rule: PeerAuthenticationRule) => boolean) => rules.find(fits);
   const general = (rule: PeerAuthenticationRule): boolean => Object.keys(rule.selector).length === 0;
-  const own =
-    namespace === ROOT_NAMESPACE ? undefined : oldest((rule) => rule.namespace === namespace && general(rule));
+  const own = namespace === root ? undefined : oldest((rule) => rule.namespace === namespace && general(rule));
   const levels = [
-    oldest((rule) => rule.namespace === ROOT_NAMESPACE && general(rule)),
+    oldest((rule) => rule.namespace === root && general(rule)),
     own,
     // Rules of the root namespace that select are for nobody, in Istio too.
-    namespace === ROOT_NAMESPACE
+    namespace === root
       ? undefined
       : oldest((rule) => rule.namespace === namespace && !general(rule) && labelsMatch(rule.selector, labels)),
   ];
@@ -54,8 +55,11 @@ export class MtlsPolicies {
   readonly rules: readonly PeerAuthenticationRule[];
   readonly #known = new Map<string, WorkloadMtls>();
 
-  constructor(rules: readonly PeerAuthenticationRule[]) {
+  readonly #root: string | undefined;
+
+  constructor(rules: readonly PeerAuthenticationRule[], root?: string) {
     this.rules = rules;
+    this.#root = root;
   }
 
   of(namespace: string, labels: Labels): WorkloadMtls {
@@ -63,7 +67,7 @@ export class MtlsPolicies {
     const key = JSON.stringify([namespace, relevant.map((name) => labels[name] ?? null)]);
     let found = this.#known.get(key);
     if (found === undefined) {
-      found = workloadMtls(this.rules, namespace, labels);
+      found = workloadMtls(this.rules, namespace, labels, this.#root);
       this.#known.set(key, found);
     }
     return found;

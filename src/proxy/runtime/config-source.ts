@@ -177,6 +177,9 @@ function assignmentJson(cluster: string, assignment: LoadAssignment): Json {
       lb_endpoints: endpoints.map((endpoint) => ({
         endpoint: {
           address: addressJson(endpoint.address),
+          ...(endpoint.moreAddresses === undefined
+            ? {}
+            : { additional_addresses: endpoint.moreAddresses.map((one) => ({ address: addressJson(one) })) }),
           ...(endpoint.hostname === '' ? {} : { hostname: endpoint.hostname }),
         },
         health_status: endpoint.health === 'UNKNOWN' ? 'HEALTHY' : endpoint.health,

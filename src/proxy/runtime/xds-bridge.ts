@@ -4,7 +4,7 @@ import type { Snapshot } from '../../model/snapshot.ts';
 import type { AdsSource, Bootstrap } from '../../xds/bootstrap/bootstrap.ts';
 import { encodeNode } from '../../xds/bootstrap/node.ts';
 import type { Dial } from '../../xds/client/dial.ts';
-import { DynamicConfig } from '../../xds/client/dynamic-config.ts';
+import { DynamicConfig, type LastGoodPlace } from '../../xds/client/dynamic-config.ts';
 import { GrpcTransport } from '../../xds/client/grpc-transport.ts';
 import { secretsOf } from '../../xds/client/references.ts';
 import { decodersOf } from '../../xds/client/resource-decoder.ts';
@@ -16,7 +16,7 @@ import { proxyDecodeContext } from './extensions.ts';
 
 /** What not every proxy has. */
 export interface DiscoveryOptions {
-  readonly lastGoodPath?: string | undefined;
+  readonly lastGood?: LastGoodPlace | undefined;
   /** How the server is reached; undefined: in plain text. */
   readonly dial?: Dial | undefined;
   /** It answers DNS, and asks for the names. */
@@ -32,7 +32,7 @@ export function startDiscovery(
   statics: Snapshot,
   env: ProxyEnvironment,
   version: string,
-  { lastGoodPath, dial, names = false, onDemand = false }: DiscoveryOptions = {},
+  { lastGood, dial, names = false, onDemand = false }: DiscoveryOptions = {},
 ): DynamicConfig {
   const types = names ? [...standardResourceTypes, NAME_TABLE] : standardResourceTypes;
   const log = env.log.child('xds');
@@ -57,7 +57,7 @@ export function startDiscovery(
     names,
     secretsOf,
     dynamic: { listeners: bootstrap.listenerSource?.kind === 'ads', clusters: bootstrap.clusterSource?.kind === 'ads' },
-    ...(lastGoodPath === undefined ? {} : { lastGoodPath }),
+    ...(lastGood === undefined ? {} : { lastGood }),
   });
   dynamic.start();
   return dynamic;

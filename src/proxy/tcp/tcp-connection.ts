@@ -8,6 +8,7 @@ import { type ConnectionInfo, StreamInfo } from '../telemetry/stream-info.ts';
 import type { UpstreamCluster } from '../upstream/cluster.ts';
 import { connectTo } from '../upstream/connect.ts';
 import type { UpstreamEndpoint } from '../upstream/endpoint.ts';
+import { remoteAddressOf } from '../upstream/happy-eyeballs.ts';
 import { failureOf, readyEvent } from '../upstream/tls.ts';
 import type { TcpProxy } from './tcp-proxy.ts';
 
@@ -16,8 +17,8 @@ const FLUSH_MS = 300_000;
 
 /** Who waits for what the upstream does while it is not known yet whether the connection is TCP. */
 export interface UpstreamProbe {
-  /** The server sent bytes, or FIN. */
-  onServerSpoke(): void;
+  /** The server sent bytes, or FIN: null. */
+  onServerSpoke(first: Buffer | null): void;
   /** No endpoint could be reached, or it went away. */
   onServerFailed(): void;
 }
@@ -226,6 +227,7 @@ export class TcpConnection {
     info.upstreamConnection = {
       id: env.nextConnectionId(),
       localAddress: formatAddress({ host: upstream.localAddress ?? '', port: upstream.localPort ?? 0 }),
+      ...(endpoint.eyeballs === null ? {} : { remoteAddress: remoteAddressOf(upstream) }),
       protocol: '',
       askedAt: this.#askedAt,
       openedAt: now,
@@ -236,7 +238,7 @@ export class TcpConnection {
     cluster.outlier?.recordSuccessLocalOrigin(endpoint);
     endpoint.activeRequests++;
     if (this.#probe === null) this.#pump(upstream);
-    else upstream.once('readable', () => this.#probe?.onServerSpoke());
+    else upstream.once('readable', () => this.#probe?.onServerSpoke(peek(upstream)));
   };
 
   #pump(upstream: Socket): void {
@@ -479,4 +481,13 @@ export class TcpConnection {
     info.logType = 'TcpConnectionEnd';
     info.end = -1;
   }
+}
+
+/** What has come and was not read; null when that is the end. */
+function peek(socket: Socket): Buffer | null {
+  // To read where there is nothing would say the end before anybody listens for it.
+  if (socket.readableLength === 0) return null;
+  const first = socket.read() as Buffer;
+  socket.unshift(first);
+  return first;
 }

@@ -39,6 +39,8 @@ export interface UpstreamInfo {
 export interface UpstreamConnectionInfo {
   readonly id: number;
   readonly localAddress: string;
+  /** Where it leads, of an endpoint with several addresses; else the endpoint's own. */
+  readonly remoteAddress?: string | undefined;
   /** `HTTP/1.1`; '' for plain TCP. */
   readonly protocol: string;
   /** When the connect began, and when it was made. */

@@ -8,12 +8,13 @@ import type { ChainResult } from './validator.ts';
 
 /** The part of Node's TLS handle that tells OpenSSL's verdict; `authorized` is only set by Node's own servers. */
 interface Handle {
-  readonly ssl?: { verifyError(): { readonly code?: string; readonly message?: string } | null | undefined } | null;
+  // Not `ssl`: after an attempt at another address (autoSelectFamily) that is the handle before.
+  readonly _handle?: { verifyError(): { readonly code?: string; readonly message?: string } | null | undefined } | null;
 }
 
 /** OpenSSL's verdict on the peer's chain: '' when it held. */
 export function chainResult(socket: TLSSocket): ChainResult {
-  const { ssl } = socket as unknown as Handle;
+  const { _handle: ssl } = socket as unknown as Handle;
   if (ssl === undefined || ssl === null) return 'UNSPECIFIED';
   const error = ssl.verifyError();
   return error === null || error === undefined ? '' : error.code || 'UNSPECIFIED';

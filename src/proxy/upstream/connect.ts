@@ -14,10 +14,14 @@ export function connectTo(
   onread?: OnReadOpts,
   server: ServerIdentity = ANY_SERVER,
 ): Socket {
+  const { eyeballs } = endpoint;
   const bind = sourceFor(endpoint.host, cluster.bindAddresses);
   const options: ConnectOptions = {
-    host: endpoint.host,
-    port: endpoint.port,
+    ...(eyeballs === null
+      ? { host: endpoint.host, port: endpoint.port }
+      : bind === null
+        ? eyeballs.options
+        : { host: eyeballs.of(isIPv6(bind.host)), port: endpoint.port }),
     noDelay: true,
     allowHalfOpen: true,
     // What may wait for a slow server before its source is stopped (`per_connection_buffer_limit_bytes`).
@@ -27,7 +31,9 @@ export function connectTo(
     ...(bind === null ? {} : { localAddress: bind.host, localPort: bind.port }),
   };
   const secure = tls === null ? null : tls.of(endpoint.socketMatch);
-  return secure === null ? connect(options) : secure.connect(options, endpoint.address, server);
+  const socket = secure === null ? connect(options) : secure.connect(options, endpoint.address, server);
+  if (eyeballs !== null) eyeballs.follow(socket);
+  return socket;
 }
 
 /** The first of the endpoint's family, else the first (Envoy's default local address selector). */

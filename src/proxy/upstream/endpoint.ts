@@ -1,5 +1,6 @@
 import { formatAddress } from '../../model/address.ts';
 import type { Endpoint, HealthStatus, Locality } from '../../model/endpoint.ts';
+import { HappyEyeballs } from './happy-eyeballs.ts';
 import { LocalOutlierState, type OutlierState } from './outlier-state.ts';
 import type { EndpointPool } from './pool/pool.ts';
 
@@ -11,6 +12,8 @@ export class UpstreamEndpoint {
   readonly address: string;
   readonly host: string;
   readonly port: number;
+  /** null: it has one address. */
+  eyeballs: HappyEyeballs | null;
   hostname: string;
   workload: string;
   /** `envoy.transport_socket_match` of its metadata; null: none. */
@@ -35,6 +38,7 @@ export class UpstreamEndpoint {
     this.address = formatAddress(config.address);
     this.host = config.address.host;
     this.port = config.address.port;
+    this.eyeballs = eyeballsOf(config, null);
     this.hostname = config.hostname;
     this.workload = config.workload;
     this.socketMatch = config.socketMatch ?? null;
@@ -50,4 +54,14 @@ export class UpstreamEndpoint {
       !this.outlier.ejected && (this.health === 'HEALTHY' || this.health === 'UNKNOWN' || this.health === 'DEGRADED')
     );
   }
+}
+
+/** How to reach an endpoint of several addresses; `before` where these are the same. */
+export function eyeballsOf({ address, moreAddresses }: Endpoint, before: HappyEyeballs | null): HappyEyeballs | null {
+  if (moreAddresses === undefined) return null;
+  const addresses = [address, ...moreAddresses];
+  if (before !== null && String(addresses.map(formatAddress)) === String(before.addresses.map(formatAddress))) {
+    return before;
+  }
+  return new HappyEyeballs(addresses);
 }

@@ -1,7 +1,7 @@
 import type { Random } from '../../base/random.ts';
 import { formatAddress } from '../../model/address.ts';
 import type { Endpoint, LoadAssignment, LocalityEndpoints } from '../../model/endpoint.ts';
-import { UpstreamEndpoint } from './endpoint.ts';
+import { eyeballsOf, UpstreamEndpoint } from './endpoint.ts';
 import { fingerprint } from './fingerprint.ts';
 import type { Balancer, PickContext, Picker } from './lb/balancer.ts';
 import { type LoadShares, splitLoad } from './priority.ts';
@@ -216,6 +216,7 @@ function apply(endpoint: UpstreamEndpoint, config: Endpoint, group: LocalityEndp
   endpoint.health = config.health;
   endpoint.priority = group.priority;
   endpoint.locality = group.locality;
+  endpoint.eyeballs = eyeballsOf(config, endpoint.eyeballs);
   endpoint.hostname = config.hostname;
   endpoint.workload = config.workload;
   const socketMatch = config.socketMatch ?? null;

@@ -1,3 +1,5 @@
+import { isIP } from 'node:net';
+import type { SocketAddress } from '../../model/address.ts';
 import type { Endpoint, LoadAssignment, LocalityEndpoints } from '../../model/endpoint.ts';
 import type * as wire from '../proto/gen/envoy/config/endpoint/v3.ts';
 import { decodeAddress } from './address.ts';
@@ -49,14 +51,38 @@ function decodeLocality(
 
 function decodeEndpoint(one: wire.LbEndpoint, path: string, s: Decoding, names: 'ip' | 'names'): Endpoint {
   const socketMatch = one.metadata?.filter_metadata?.['envoy.transport_socket_match'];
+  const address = decodeAddress(one.endpoint?.address, `${path}.endpoint.address`, s, names);
+  const moreAddresses = decodeMore(one.endpoint?.additional_addresses, address, `${path}.endpoint`, s);
   return {
-    address: decodeAddress(one.endpoint?.address, `${path}.endpoint.address`, s, names),
+    address,
+    ...(moreAddresses.length === 0 ? {} : { moreAddresses }),
     hostname: one.endpoint?.hostname ?? '',
     weight: one.load_balancing_weight ?? 1,
     health: one.health_status ?? 'UNKNOWN',
     workload: workloadOf(one.metadata),
     ...(socketMatch === undefined ? {} : { socketMatch: matchValues(socketMatch) }),
   };
+}
+
+/** Envoy has them for STATIC and EDS clusters; a name has as many addresses as DNS says. */
+function decodeMore(
+  more: readonly wire.Endpoint_AdditionalAddress[] | undefined,
+  first: SocketAddress,
+  path: string,
+  s: Decoding,
+): readonly SocketAddress[] {
+  return (more ?? []).flatMap((one, i) => {
+    const at = `${path}.additional_addresses[${i}].address`;
+    const address = decodeAddress(one.address, at, s);
+    if (first.host !== '' && isIP(first.host) === 0) {
+      s.error(at, 'an endpoint that is a name has no other addresses: what its name resolves to is used');
+      return [];
+    }
+    if (address.port !== first.port) {
+      s.error(`${at}.socket_address.port_value`, `all addresses of an endpoint have one port here: ${first.port}`);
+    }
+    return [address];
+  });
 }
 
 function checkWeights(localities: readonly LocalityEndpoints[], path: string, s: Decoding): void {

@@ -130,6 +130,12 @@ describe('identities on a real API server', () => {
     await until('the root of a later namespace', async () => (await rootOf('later')) === root, 30_000);
   });
 
+  it('have one Lease for all that one replica alone may do', async () => {
+    expect((await api.kubectl(['-n', 'remora-system', 'get', 'leases', '-o', 'name'])).trim()).toBe(
+      'lease.coordination.k8s.io/remora-leader',
+    );
+  });
+
   it('are given by either replica to who has a token for the CA', async () => {
     for (const one of replicas) {
       const { program, admin } = await sidecar(one, 'reviews', 'istio-ca');

@@ -87,7 +87,7 @@ it('says how many proxies run by an object, by one replica at a time, and nothin
   const { resourceVersion } = (await stored()).metadata;
   await replica('second');
   await first.program.stop();
-  const holder = ['-n', 'mesh', 'get', 'lease', 'remora-control', '-o', 'jsonpath={.spec.holderIdentity}'];
+  const holder = ['-n', 'mesh', 'get', 'lease', 'remora-leader', '-o', 'jsonpath={.spec.holderIdentity}'];
   await until('the other replica to lead', async () => (await api.kubectl(holder)) === 'second');
   await api.apply(
     route('three')
@@ -99,4 +99,31 @@ it('says how many proxies run by an object, by one replica at a time, and nothin
   );
   expect((await stored()).metadata.resourceVersion).toBe(resourceVersion);
   for (const { config } of proxies) await config.close();
+});
+
+it('sends the mesh’s config of its namespace as it changes', async () => {
+  const config = (text: string): string =>
+    JSON.stringify({
+      apiVersion: 'v1',
+      kind: 'ConfigMap',
+      metadata: { name: 'istio', namespace: 'mesh' },
+      data: { mesh: text },
+    });
+  const second = replicas.at(-1);
+  ({ xds } = await replica('third'));
+  await second?.stop();
+  const { config: proxy } = client('c');
+  await until('a proxy to be served', () => proxy.ready.value);
+  const timeout = (): number | undefined =>
+    proxy.snapshot.value.clusters.get('outbound|80||web.shop.svc.cluster.local')?.connectTimeoutMs;
+  expect(timeout()).toBe(10_000);
+  await api.apply(config('connectTimeout: 3s'));
+  await until('the timeout of the mesh', () => timeout() === 3000);
+  await api.apply(config('connectTimeout: soon'));
+  await api.apply(route('four'));
+  await until('what comes after', async () => (await message()).startsWith('True applied by 1 of 1'));
+  expect(timeout()).toBe(3000);
+  await api.kubectl(['-n', 'mesh', 'delete', 'configmap', 'istio']);
+  await until('the default', () => timeout() === 10_000);
+  await proxy.close();
 });

@@ -108,6 +108,11 @@ export const SECRETS: KubeResource = builtIn('', 'secrets', 'Secret', ({ type, d
   present({ type, data: pick(data, 'tls.crt', 'tls.key', 'ca.crt', 'cert', 'key', 'cacert') }),
 );
 
+/** The mesh's own config, by its name. */
+export const CONFIG_MAPS: KubeResource = builtIn('', 'configmaps', 'ConfigMap', ({ data }) =>
+  present({ data: pick(data, 'mesh') }),
+);
+
 /** Everything that is read of a cluster as a whole. */
 export const RESOURCES: readonly KubeResource[] = [
   builtIn('', 'services', 'Service', ({ spec }) =>
@@ -117,6 +122,7 @@ export const RESOURCES: readonly KubeResource[] = [
         'type',
         'clusterIP',
         'clusterIPs',
+        'ipFamilies',
         'externalName',
         'selector',
         'ports',

@@ -13,13 +13,15 @@ import {
 import { isRecord } from '../schema/type.ts';
 import type { KubeError, KubeReader } from './client.ts';
 import { Informer, type InformerOptions, type InformerState } from './informer.ts';
-import { ENDPOINT_SLICES, ENDPOINTS, type KubeResource, RESOURCES, SECRETS } from './resource.ts';
+import { CONFIG_MAPS, ENDPOINT_SLICES, ENDPOINTS, type KubeResource, RESOURCES, SECRETS } from './resource.ts';
 
 export interface KubeSourceOptions {
   readonly reader: KubeReader;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
+  /** Where the ConfigMap `istio` holds the mesh's config; absent: it is not looked for. */
+  readonly meshConfigNamespace?: string;
   readonly backoff?: InformerOptions['backoff'];
 }
 
@@ -33,6 +35,8 @@ export interface KubeHealth {
   readonly staleMs: number;
 }
 
+/** As istiod reads it. */
+const MESH_CONFIG = 'metadata.name=istio';
 /** A Gateway may name this many Secrets; each is a watch. */
 const MOST_SECRETS = 1000;
 
@@ -83,6 +87,8 @@ export class KubeSource implements ConfigSource {
       this.#whenSynced = resolve;
     });
     for (const resource of RESOURCES) this.#add(resource.plural, resource);
+    const { meshConfigNamespace: namespace } = this.#options;
+    if (namespace !== undefined) this.#add('configmaps', CONFIG_MAPS, { namespace, fieldSelector: MESH_CONFIG });
     await done;
   }
 

@@ -20,6 +20,7 @@ export function changeScope(before: Mesh, after: Mesh, captures = false): Change
     mesh.peerAuthentications,
     mesh.rateLimits,
     mesh.sidecars,
+    mesh.settings,
     mesh.domain,
   ];
   const old = parts(before);
@@ -42,8 +43,8 @@ function instances(service: MeshService): string {
   const headless = isHeadless(service);
   return service.endpoints
     .map(
-      ({ address, ports, health, hostname = '' }) =>
-        `${address} ${[...ports]}${headless ? ` ${health} ${hostname}` : ''}`,
+      ({ address, moreAddresses = [], ports, health, hostname = '' }) =>
+        `${[address, ...moreAddresses]} ${[...ports]}${headless ? ` ${health} ${hostname}` : ''}`,
     )
     .sort()
     .join('\n');

@@ -6,6 +6,7 @@ import type {
 } from '../../../xds/proto/gen/envoy/config/cluster/v3.ts';
 import { HttpProtocolOptions } from '../../../xds/proto/gen/envoy/extensions/upstreams/http/v3.ts';
 import type { MeshService, PortProtocol, ServicePort } from '../../mesh/service.ts';
+import { DEFAULT_SETTINGS, type MeshSettings } from '../../mesh/settings.ts';
 import type {
   ClientTls,
   ConnectionPool,
@@ -23,22 +24,21 @@ import { inboundCluster, outboundCluster, statName } from './names.ts';
 import { BLACK_HOLE, FORWARD, PASSTHROUGH } from './outside.ts';
 import { isHeadless, isHttp, portPolicy, protocolFor, type Scope, subsetOf } from './scope.ts';
 
-const CONNECT_TIMEOUT_MS = 10_000;
+const CONNECT_TIMEOUT_MS = DEFAULT_SETTINGS.connectTimeoutMs;
 /**
  * An idle connection is closed by us before the server does it: Node closes after 5 s, gunicorn after 2, Go and nginx
  * after a minute or more. Most random `503 UC` are requests that met the server's close on the way (pains row 8);
  * Istio leaves connections open for an hour.
  */
 const UPSTREAM_IDLE_MS = 4000;
-/** Below the 350 s after which cloud load balancers forget a quiet connection. In seconds. */
-const KEEPALIVE_S = 300;
-const DNS_REFRESH_MS = 60_000;
+/** Below the 4 to 6 minutes after which cloud load balancers forget a quiet connection (pains row 24). In seconds. */
+const KEEPALIVE = { upstream_connection_options: { tcp_keepalive: { keepalive_time: 180 } } } as const;
 /** Envoy's own defaults (1024, and 3 retries) cut off healthy traffic; who wants a breaker says so. */
 const UNLIMITED = 4_294_967_295;
 const RETRY_BUDGET = { percent: 20, minRetryConcurrency: 3 };
 const HTTP_EXTENSION = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
 
-type OutboundScope = Pick<Scope, 'http2' | 'captured' | 'trustDomain'>;
+type OutboundScope = Pick<Scope, 'http2' | 'captured' | 'trustDomain' | 'settings'>;
 
 /** Every cluster for calls to a service: each port, whole and by subset. */
 export function serviceClusters(
@@ -61,10 +61,10 @@ function outbound(
   rule: TrafficPolicyRule | null,
   scope: OutboundScope,
 ): Cluster | null {
-  const { http2, captured } = scope;
+  const { http2, captured, settings } = scope;
   const name = outboundCluster(port.number, subset.name, service.host);
   const policy = portPolicy(subset.policy, port.number);
-  const discovery = discoveryOf(name, service, port, subset, policy, captured !== null);
+  const discovery = discoveryOf(name, service, port, subset, policy, captured !== null, settings);
   if (discovery === null) return null;
   const istio = {
     ...(rule === null ? {} : istioConfig(rule.written.object)),
@@ -77,7 +77,7 @@ function outbound(
     name,
     alt_stat_name: statName(name),
     ...discovery,
-    ...connectionFields(policy, http2 ? port.protocol : 'http'),
+    ...connectionFields(policy, http2 ? port.protocol : 'http', settings),
     ...transportFields(service, port, subset, policy.tls, discovery.type, scope),
     ...(policy.outlierDetection === null ? {} : { outlier_detection: outlierDetection(policy.outlierDetection) }),
     // Sending to endpoints known to be down in the hope that they are not does more harm than good with few of them.
@@ -93,7 +93,7 @@ function transportFields(
   subset: Subset,
   tls: ClientTls | null,
   type: Cluster['type'],
-  { http2, trustDomain }: OutboundScope,
+  { http2, trustDomain, settings }: OutboundScope,
 ): Pick<Cluster, 'transport_socket' | 'transport_socket_matches'> {
   const protocol = protocolFor(http2, port.protocol);
   if (tls !== null) {
@@ -102,7 +102,7 @@ function transportFields(
       return { transport_socket: originatedTls(tls, protocol === 'http2' || protocol === 'grpc') };
     }
   }
-  if (tls === null && (trustDomain === '' || service.external)) return {};
+  if (tls === null && (trustDomain === '' || service.external || !settings.autoMtls)) return {};
   const sni = tls?.sni || mutualSni(port.number, subset.name, service.host);
   const given = tls?.subjectAltNames ?? [];
   const names = given.length > 0 ? given : identitiesOf(service, trustDomain);
@@ -136,9 +136,11 @@ function discoveryOf(
   subset: Subset,
   { loadBalancer }: PortPolicy,
   captured: boolean,
+  { dnsRefreshMs }: MeshSettings,
 ): Discovery | null {
   // The caller has chosen the instance.
   if (captured && isHeadless(service)) return ORIGINAL_DST;
+  if (service.resolution === 'dynamic') return isHttp(port) ? FORWARD : ORIGINAL_DST;
   if (service.resolution === 'passthrough' || loadBalancer === 'PASSTHROUGH') {
     // An explicit proxy is asked by name: there is no other destination that the caller could have had in mind.
     return isHttp(port) && !captured ? FORWARD : ORIGINAL_DST;
@@ -157,7 +159,7 @@ function discoveryOf(
     lb_policy,
     load_assignment,
     dns_lookup_family: 'V4_PREFERRED',
-    dns_refresh_rate: DNS_REFRESH_MS,
+    dns_refresh_rate: dnsRefreshMs,
   };
 }
 
@@ -209,6 +211,7 @@ export function outsideCluster(): Cluster {
     name: PASSTHROUGH,
     alt_stat_name: PASSTHROUGH,
     ...FORWARD,
+    ...KEEPALIVE,
     connect_timeout: CONNECT_TIMEOUT_MS,
     circuit_breakers: { thresholds: [unlimited()] },
     typed_extension_protocol_options: { [HTTP_EXTENSION]: httpOptions(null, 'http') },
@@ -285,12 +288,16 @@ function asCalled(http2: boolean): ProtocolOptions {
   return { [HTTP_EXTENSION]: options };
 }
 
-function connectionFields({ connectionPool: pool, retryBudget, tls }: PortPolicy, protocol: PortProtocol) {
+function connectionFields(
+  { connectionPool: pool, retryBudget, tls }: PortPolicy,
+  protocol: PortProtocol,
+  { connectTimeoutMs }: MeshSettings,
+) {
   return {
-    connect_timeout: pool?.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
+    connect_timeout: pool?.connectTimeoutMs ?? connectTimeoutMs,
     circuit_breakers: { thresholds: [thresholds(pool, retryBudget)] },
     typed_extension_protocol_options: { [HTTP_EXTENSION]: httpOptions(pool, protocol, tls) },
-    upstream_connection_options: { tcp_keepalive: { keepalive_time: KEEPALIVE_S } },
+    ...KEEPALIVE,
   } satisfies Partial<Cluster>;
 }
 

@@ -2,7 +2,7 @@ import type { Mesh } from '../../mesh/mesh.ts';
 import type { RouteTableRule } from '../../mesh/route-rule.ts';
 import type { MeshService } from '../../mesh/service.ts';
 import type { EgressHost, SidecarScope } from '../../mesh/sidecar-scope.ts';
-import { hostMatches, ROOT_NAMESPACE } from '../names.ts';
+import { hostMatches } from '../names.ts';
 
 /** What a Sidecar lets workloads call; null parts say nothing. */
 export interface Egress {
@@ -20,7 +20,7 @@ export function egressFor(mesh: Mesh, namespace: string, labels: ReadonlyMap<str
   const rank = ({ selector, namespace: own }: SidecarScope): number =>
     own !== namespace ? 2 : Object.keys(selector).length > 0 ? 0 : 1;
   const scopes = mesh.sidecars
-    .filter((one) => one.namespace === namespace || (one.namespace === ROOT_NAMESPACE && rank(one) === 2))
+    .filter((one) => one.namespace === namespace || (one.namespace === mesh.settings.rootNamespace && rank(one) === 2))
     .filter((one) => selected(one) && (rank(one) < 2 || Object.keys(one.selector).length === 0))
     .toSorted((a, b) => rank(a) - rank(b));
   return {

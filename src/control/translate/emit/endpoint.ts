@@ -43,6 +43,11 @@ export function socket(address: string, port: number) {
   return { socket_address: { address, port_value: port } };
 }
 
+/** All addresses of an instance, the first one first. */
+export function addressesOf({ address, moreAddresses = [] }: ServiceEndpoint): readonly string[] {
+  return moreAddresses.length === 0 ? [address] : [address, ...moreAddresses];
+}
+
 function localityEndpoints(locality: string, endpoints: readonly ServiceEndpoint[], port: number): LocalityLbEndpoints {
   const [region = '', zone = '', sub_zone = ''] = locality.split('/');
   const sorted = endpoints.toSorted((a, b) => compareText(sortKey(a, port), sortKey(b, port)));
@@ -71,7 +76,12 @@ function lbEndpoint(endpoint: ServiceEndpoint, port: number): LbEndpoint {
     ...(workload === '' ? {} : { istio: { workload } }),
   };
   return {
-    endpoint: { address: socket(endpoint.address, own) },
+    endpoint: {
+      address: socket(endpoint.address, own),
+      ...(endpoint.moreAddresses === undefined
+        ? {}
+        : { additional_addresses: endpoint.moreAddresses.map((address) => ({ address: socket(address, own) })) }),
+    },
     health_status: HEALTH[endpoint.health],
     load_balancing_weight: weightOf(endpoint),
     ...(Object.keys(filter_metadata).length === 0 ? {} : { metadata: { filter_metadata } }),

@@ -1,4 +1,5 @@
 import { pack } from '../../../xds/proto/codec.ts';
+import type { AccessLog } from '../../../xds/proto/gen/envoy/config/accesslog/v3.ts';
 import type { FilterChain, Listener } from '../../../xds/proto/gen/envoy/config/listener/v3.ts';
 import {
   type CertificateValidationContext,
@@ -10,6 +11,7 @@ import {
 } from '../../../xds/proto/gen/envoy/extensions/transport_sockets/tls/v3.ts';
 import type { GatewayServer, ServerTls } from '../../mesh/gateway.ts';
 import type { GatewaySecret } from '../../mesh/secret.ts';
+import { DEFAULT_LOGS } from './access-log.ts';
 import type { SocketAt } from './laptop.ts';
 import { gatewayManager } from './listener.ts';
 import { httpFilter, TLS_INSPECTOR } from './network-filters.ts';
@@ -61,17 +63,22 @@ export function gatewaySecretResources(servers: readonly TlsServer[]): Secret[] 
 }
 
 /** A listener of servers that end TLS; `http2`: what the proxy speaks to clients that offer it. */
-export function gatewayTlsListener(servers: readonly TlsServer[], at: SocketAt, http2: boolean): Listener {
+export function gatewayTlsListener(
+  servers: readonly TlsServer[],
+  at: SocketAt,
+  http2: boolean,
+  logs: readonly AccessLog[] = DEFAULT_LOGS,
+): Listener {
   return {
     name: `${at.address}_${at.port}`,
     address: { socket_address: { address: at.address, port_value: at.port } },
     listener_filters: [TLS_INSPECTOR],
-    filter_chains: servers.map((server) => chain(server, at, http2)),
+    filter_chains: servers.map((server) => chain(server, at, http2, logs)),
     traffic_direction: 'OUTBOUND',
   };
 }
 
-function chain(server: TlsServer, at: SocketAt, http2: boolean): FilterChain {
+function chain(server: TlsServer, at: SocketAt, http2: boolean, logs: readonly AccessLog[]): FilterChain {
   const { tls, names, routes } = server;
   const context: DownstreamTlsContext = {
     common_tls_context: commonContext(server, http2),
@@ -81,7 +88,7 @@ function chain(server: TlsServer, at: SocketAt, http2: boolean): FilterChain {
     name: routes,
     ...(names.length === 0 ? {} : { filter_chain_match: { server_names: [...names] } }),
     transport_socket: { name: 'envoy.transport_sockets.tls', typed_config: pack(DownstreamTlsContext, context) },
-    filters: [httpFilter(gatewayManager(at, routes), 'named')],
+    filters: [httpFilter(gatewayManager(at, routes), false, logs)],
   };
 }
 

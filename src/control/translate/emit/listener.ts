@@ -1,9 +1,11 @@
+import type { AccessLog } from '../../../xds/proto/gen/envoy/config/accesslog/v3.ts';
 import type { Listener } from '../../../xds/proto/gen/envoy/config/listener/v3.ts';
 import type { RouteConfiguration } from '../../../xds/proto/gen/envoy/config/route/v3.ts';
 import type { HttpConnectionManager } from '../../../xds/proto/gen/envoy/extensions/filters/network/http_connection_manager/v3.ts';
 import type { MtlsMode } from '../../mesh/authentication.ts';
 import type { MeshService } from '../../mesh/service.ts';
 import type { RateLimitPolicy } from '../../mesh/traffic-policy.ts';
+import { DEFAULT_LOGS } from './access-log.ts';
 import { socket } from './endpoint.ts';
 import { LOCAL_RATE_LIMIT } from './filter-order.ts';
 import type { ServerGroup } from './gateway.ts';
@@ -19,32 +21,36 @@ import { inboundRoute } from './route.ts';
 const EDGE_HEADERS_TIMEOUT_MS = 10_000;
 
 /** The explicit proxy of a sidecar's app. */
-export function httpProxyListener(at: SocketAt, onDemand = false): Listener {
+export function httpProxyListener(at: SocketAt, onDemand = false, logs: readonly AccessLog[] = DEFAULT_LOGS): Listener {
   const manager = { stat_prefix: `outbound_${at.address}_${at.port}`, rds: rds(HTTP_PROXY) };
-  return listener(HTTP_PROXY, at, 'OUTBOUND', manager, onDemand);
+  return listener(HTTP_PROXY, at, 'OUTBOUND', manager, logs, onDemand);
 }
 
 /** What other proxies call; hands on to the app. */
-export function inboundListener(inbound: InboundPort, mode: MtlsMode): Listener {
+export function inboundListener(
+  inbound: InboundPort,
+  mode: MtlsMode,
+  logs: readonly AccessLog[] = DEFAULT_LOGS,
+): Listener {
   const manager: HttpConnectionManager = {
     stat_prefix: `inbound_0.0.0.0_${inbound.port}`,
     rds: rds(inboundCluster(inbound.port)),
   };
-  const plain = listener(`inbound|${inbound.port}`, inbound.bind, 'INBOUND', manager);
+  const plain = listener(`inbound|${inbound.port}`, inbound.bind, 'INBOUND', manager, logs);
   if (mode === 'DISABLE') return plain;
   return {
     ...plain,
     listener_filters: [TLS_INSPECTOR],
     filter_chains: chainKinds(mode, 'http', []).map(({ match, mutual }) => ({
       filter_chain_match: match,
-      filters: [httpFilter(mutual ? { ...manager, ...FORWARDED_CERTIFICATE } : manager, 'named')],
+      filters: [httpFilter(mutual ? { ...manager, ...FORWARDED_CERTIFICATE } : manager, false, logs)],
       ...(mutual ? mutualChain('http', false) : {}),
     })),
   };
 }
 
-export function gatewayListener(group: ServerGroup, at: SocketAt): Listener {
-  return listener(`${at.address}_${at.port}`, at, 'OUTBOUND', gatewayManager(at, group.routes));
+export function gatewayListener(group: ServerGroup, at: SocketAt, logs: readonly AccessLog[] = DEFAULT_LOGS): Listener {
+  return listener(`${at.address}_${at.port}`, at, 'OUTBOUND', gatewayManager(at, group.routes), logs);
 }
 
 export function gatewayManager(at: SocketAt, routes: string): HttpConnectionManager {
@@ -90,12 +96,13 @@ function listener(
   at: SocketAt,
   traffic_direction: NonNullable<Listener['traffic_direction']>,
   manager: HttpConnectionManager,
+  logs: readonly AccessLog[],
   onDemand = false,
 ): Listener {
   return {
     name,
     address: socket(at.address, at.port),
-    filter_chains: [{ filters: [httpFilter(manager, 'named', onDemand)] }],
+    filter_chains: [{ filters: [httpFilter(manager, onDemand, logs)] }],
     traffic_direction,
   };
 }

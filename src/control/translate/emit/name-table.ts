@@ -2,6 +2,7 @@ import type { NameTable, NameTable_NameInfo } from '../../../xds/proto/gen/istio
 import type { MeshService } from '../../mesh/service.ts';
 import { isAddress } from '../names.ts';
 import type { Families } from './capture.ts';
+import { addressesOf } from './endpoint.ts';
 import { isHeadless, type Scope } from './scope.ts';
 
 type Table = NonNullable<NameTable['table']>;
@@ -29,12 +30,12 @@ export function wholeNameTable(tables: Iterable<NameTable>): NameTable {
 
 function addInstances(service: MeshService, { endpoints }: MeshService, families: Families, table: Table): void {
   const ready = endpoints.filter(({ health }) => health === 'healthy').sort((a, b) => (a.address < b.address ? -1 : 1));
-  const all = ready.map(({ address }) => address);
+  const all = ready.flatMap(addressesOf);
   addName(service.host, service, all, families, table);
   const named = Map.groupBy(ready, ({ hostname = '' }) => hostname);
   named.delete('');
   for (const [hostname, instances] of [...named].sort(([a], [b]) => (a < b ? -1 : 1))) {
-    const own = instances.map(({ address }) => address);
+    const own = instances.flatMap(addressesOf);
     addName(`${hostname}.${service.host}`, { ...service, name: `${hostname}.${service.name}` }, own, families, table);
   }
 }

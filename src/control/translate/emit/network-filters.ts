@@ -1,18 +1,15 @@
 import { pack } from '../../../xds/proto/codec.ts';
+import type { AccessLog } from '../../../xds/proto/gen/envoy/config/accesslog/v3.ts';
 import type { Filter, ListenerFilter } from '../../../xds/proto/gen/envoy/config/listener/v3.ts';
-import { StdoutAccessLog } from '../../../xds/proto/gen/envoy/extensions/access_loggers/stream/v3.ts';
 import { HttpInspector } from '../../../xds/proto/gen/envoy/extensions/filters/listener/http_inspector/v3.ts';
 import { OriginalDst } from '../../../xds/proto/gen/envoy/extensions/filters/listener/original_dst/v3.ts';
 import { TlsInspector } from '../../../xds/proto/gen/envoy/extensions/filters/listener/tls_inspector/v3.ts';
 import { HttpConnectionManager } from '../../../xds/proto/gen/envoy/extensions/filters/network/http_connection_manager/v3.ts';
 import { TcpProxy } from '../../../xds/proto/gen/envoy/extensions/filters/network/tcp_proxy/v3.ts';
-import { CAPTURED_FILTERS, HTTP_FILTERS, ON_DEMAND_FILTER } from './http-filters.ts';
-
-/** Envoy's default text format. */
-const ACCESS_LOG = [{ name: 'envoy.access_loggers.stdout', typed_config: pack(StdoutAccessLog, {}) }];
+import { DEFAULT_LOGS } from './access-log.ts';
+import { HTTP_FILTERS, ON_DEMAND_FILTER } from './http-filters.ts';
 
 const COMMON: HttpConnectionManager = {
-  access_log: ACCESS_LOG,
   // Nothing else is upgraded, but nothing else is refused by our proxies either (pains row 17).
   upgrade_configs: [{ upgrade_type: 'websocket' }],
   // Old clients and health checkers still speak it (pains row 18).
@@ -23,11 +20,13 @@ const COMMON: HttpConnectionManager = {
   normalize_path: true,
 };
 
-/** `named`: requests name where they go; `captured`: their connections say it. */
-export function httpFilter(manager: HttpConnectionManager, by: 'named' | 'captured', onDemand = false): Filter {
-  const filters = by === 'named' ? HTTP_FILTERS : CAPTURED_FILTERS;
-  const http_filters = [...(onDemand ? [ON_DEMAND_FILTER] : []), ...filters];
-  const typed_config = pack(HttpConnectionManager, { http_filters, ...COMMON, ...manager });
+export function httpFilter(
+  manager: HttpConnectionManager,
+  onDemand = false,
+  logs: readonly AccessLog[] = DEFAULT_LOGS,
+): Filter {
+  const http_filters = [...(onDemand ? [ON_DEMAND_FILTER] : []), ...HTTP_FILTERS];
+  const typed_config = pack(HttpConnectionManager, { http_filters, access_log: [...logs], ...COMMON, ...manager });
   return { name: 'envoy.filters.network.http_connection_manager', typed_config };
 }
 
@@ -36,8 +35,8 @@ export function rds(route_config_name: string) {
 }
 
 /** Bytes to a cluster. However long both sides are silent (pains row 24), the kernel's keepalive finds who is gone. */
-export function tcpFilter(cluster: string): Filter {
-  const typed_config = pack(TcpProxy, { stat_prefix: cluster, cluster, idle_timeout: 0, access_log: ACCESS_LOG });
+export function tcpFilter(cluster: string, logs: readonly AccessLog[] = DEFAULT_LOGS): Filter {
+  const typed_config = pack(TcpProxy, { stat_prefix: cluster, cluster, idle_timeout: 0, access_log: [...logs] });
   return { name: 'envoy.filters.network.tcp_proxy', typed_config };
 }
 
@@ -61,3 +60,11 @@ export function httpProtocols(http2: boolean): string[] {
 
 /** For our proxies: whoever speaks first says what it is, and nobody waits for a time limit (pains row 22). */
 export const DETECTED = { filter_metadata: { remora: { protocol_detection: 'auto' } } } as const;
+
+/**
+ * Of a chain for what turns out not to be the HTTP that an object declares: it is named in a warning (pains row 23).
+ * `holds_clients`: only a server that speaks first turns out so.
+ */
+export function declaredHttp(declared_by: string, holds_clients: boolean) {
+  return { filter_metadata: { remora: { declared: 'http', declared_by, holds_clients } } } as const;
+}

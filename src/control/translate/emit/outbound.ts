@@ -1,11 +1,14 @@
+import type { AccessLog } from '../../../xds/proto/gen/envoy/config/accesslog/v3.ts';
 import type { FilterChain, Listener } from '../../../xds/proto/gen/envoy/config/listener/v3.ts';
 import type { MeshService, ServicePort } from '../../mesh/service.ts';
 import { compareText, hostMatches, isAddress } from '../names.ts';
-import { type Families, INBOUND_PORT, OUTBOUND_PORT, type OutboundPolicy, wildcards } from './capture.ts';
-import { socket } from './endpoint.ts';
+import { DEFAULT_LOGS } from './access-log.ts';
+import { type CapturePorts, type Families, type OutboundPolicy, wildcards } from './capture.ts';
+import { addressesOf, socket } from './endpoint.ts';
 import { domainHost, outboundCluster, withPort } from './names.ts';
 import {
   DETECTED,
+  declaredHttp,
   HTTP_INSPECTOR,
   httpFilter,
   httpProtocols,
@@ -34,6 +37,8 @@ export interface OutboundPlan {
   readonly onDemand: boolean;
   /** Where everything else goes. */
   readonly rest: string;
+  /** Who says that it is HTTP, where its routes are of what was declared; '' nobody. */
+  readonly declaredBy: string;
 }
 
 /** A service that HTTP to its own addresses is for, whatever host the request names. */
@@ -55,8 +60,6 @@ export interface OutboundPlans {
   readonly notes: readonly string[];
 }
 
-const RESERVED: ReadonlySet<number> = new Set([OUTBOUND_PORT, INBOUND_PORT]);
-
 /** Everything of a port that has no address of its own: HTTP by host, TLS by server name, ranges. */
 class WildcardPort {
   /** null: nothing is HTTP there. */
@@ -73,7 +76,7 @@ export function isDetected(service: MeshService, port: ServicePort): boolean {
 /** Where connections of captured apps go: by the address that was called, else by its port, else outside. */
 export function outboundPlans(scope: Scope, families: Families, policy: OutboundPolicy): OutboundPlans {
   const { http2 } = scope;
-  const planner = new Planner(http2, scope.onDemand);
+  const planner = new Planner(scope);
   for (const service of scope.services.values()) {
     for (const port of service.ports) planner.add(service, { ...port, protocol: protocolFor(http2, port.protocol) });
   }
@@ -95,10 +98,14 @@ class Planner {
   readonly #detected: DetectedService[] = [];
   readonly #notes: string[] = [];
   readonly #http2: boolean;
+  readonly #detects: boolean;
+  readonly #reserved: ReadonlySet<number>;
   readonly #onDemand: boolean;
 
-  constructor(http2: boolean, onDemand: boolean) {
+  constructor({ http2, detects, onDemand, ports }: Scope) {
     this.#http2 = http2;
+    this.#detects = detects;
+    this.#reserved = new Set([ports.outbound, ports.inbound]);
     this.#onDemand = onDemand;
   }
 
@@ -142,7 +149,7 @@ class Planner {
     const rest = policy === 'ALLOW_ANY' ? PASSTHROUGH : BLACK_HOLE;
     const ports = [...this.#wildcards].sort(([a], [b]) => a - b);
     const listeners = ports.flatMap(([port, { http, names, ranges }]): OutboundPlan[] => {
-      if (RESERVED.has(port)) {
+      if (this.#reserved.has(port)) {
         this.#notes.push(`port ${port} is the proxy's own: HTTP services there cannot be called`);
         return [];
       }
@@ -160,10 +167,11 @@ class Planner {
           http2: this.#http2,
           onDemand: this.#onDemand && http !== null,
           rest,
+          declaredBy: http === null || !this.#detects ? '' : declarers(port, http),
         },
       ];
     });
-    const served = ports.filter(([port]) => !RESERVED.has(port));
+    const served = ports.filter(([port]) => !this.#reserved.has(port));
     const hosts = new Map(served.flatMap(([port, { http }]) => (http === null ? [] : [[port, http] as const])));
     return {
       listeners: [...listeners, ...this.#own.values()],
@@ -199,6 +207,7 @@ class Planner {
       http2: this.#http2,
       onDemand: false,
       rest: cluster,
+      declaredBy: '',
     });
   }
 
@@ -207,8 +216,10 @@ class Planner {
     const endpoints = service.endpoints.toSorted((a, b) => compareText(a.address, b.address));
     for (const endpoint of endpoints) {
       const at = endpoint.ports.get(port.number);
-      if (at !== undefined && isAddress(endpoint.address) && !this.#taken.has(withPort(endpoint.address, at))) {
-        this.#addressed(service, port, [endpoint.address], at, cluster);
+      if (at === undefined) continue;
+      for (const address of addressesOf(endpoint)) {
+        if (!isAddress(address) || this.#taken.has(withPort(address, at))) continue;
+        this.#addressed(service, port, [address], at, cluster);
       }
     }
   }
@@ -217,6 +228,16 @@ class Planner {
     if (service.host === '*') return false;
     return service.resolution === 'endpoints' || isPopulated(service, port.number, {});
   }
+}
+
+/** As many services as a warning names; with more the address that was called tells which one it is. */
+const MAX_NAMED = 3;
+
+function declarers(port: number, services: readonly PortOfService[]): string {
+  const names = [...new Set(services.map(({ service }) => service.written.object))].sort();
+  if (names.length === 0) return '';
+  if (names.length > MAX_NAMED) return `one of the services with port ${port}`;
+  return `${names.join(' or ')} port ${port}`;
 }
 
 /** Envoy refuses two chains with one match: the first has it. */
@@ -229,7 +250,7 @@ function eachRange(ranges: readonly { range: string; cluster: string }[]): { ran
 }
 
 /** Gets what virtualOutbound hands on: it has no socket of its own. */
-export function outboundListener(plan: OutboundPlan): Listener {
+export function outboundListener(plan: OutboundPlan, logs: readonly AccessLog[] = DEFAULT_LOGS): Listener {
   const { name, addresses, port, routes, detected, names, ranges, rest } = plan;
   const [first = '', ...more] = addresses;
   const chains: FilterChain[] = [];
@@ -237,20 +258,24 @@ export function outboundListener(plan: OutboundPlan): Listener {
     chains.push({
       name: withPort(host, port),
       filter_chain_match: { server_names: [host] },
-      filters: [tcpFilter(cluster)],
+      filters: [tcpFilter(cluster, logs)],
     });
   }
   for (const { range, cluster } of ranges) {
     const [address_prefix = '', bits = ''] = range.split('/');
     const match = { prefix_ranges: [{ address_prefix, prefix_len: Number(bits) }] };
-    chains.push({ name: `${range}_${port}`, filter_chain_match: match, filters: [tcpFilter(cluster)] });
+    chains.push({ name: `${range}_${port}`, filter_chain_match: match, filters: [tcpFilter(cluster, logs)] });
   }
   if (routes !== '') {
     const manager = { stat_prefix: `outbound_${name}`, rds: rds(routes) };
     const match = { transport_protocol: 'raw_buffer', application_protocols: httpProtocols(plan.http2) };
-    chains.push({ name, filter_chain_match: match, filters: [httpFilter(manager, 'captured', plan.onDemand)] });
+    chains.push({ name, filter_chain_match: match, filters: [httpFilter(manager, plan.onDemand, logs)] });
   }
-  const other: FilterChain = { name: rest, filters: [tcpFilter(rest)] };
+  const other: FilterChain = {
+    name: rest,
+    filters: [tcpFilter(rest, logs)],
+    ...(plan.declaredBy === '' ? {} : { metadata: declaredHttp(plan.declaredBy, false) }),
+  };
   const filters = [...(names.length > 0 ? [TLS_INSPECTOR] : []), ...(routes === '' ? [] : [HTTP_INSPECTOR])];
   return {
     name,
@@ -262,32 +287,37 @@ export function outboundListener(plan: OutboundPlan): Listener {
       ? { listener_filters: filters, listener_filters_timeout: 0, continue_on_listener_filters_timeout: true }
       : {}),
     ...(chains.length > 0 ? { filter_chains: chains, default_filter_chain: other } : { filter_chains: [other] }),
-    ...(detected ? { metadata: DETECTED } : {}),
+    ...(detected || plan.declaredBy !== '' ? { metadata: DETECTED } : {}),
   };
 }
 
 /** Where iptables redirect what the app calls; what nobody is for goes on outside. */
-export function virtualOutbound(families: Families, policy: OutboundPolicy): Listener {
+export function virtualOutbound(
+  families: Families,
+  { outbound }: CapturePorts,
+  policy: OutboundPolicy,
+  logs: readonly AccessLog[] = DEFAULT_LOGS,
+): Listener {
   const [first = '', ...more] = wildcards(families);
   return {
     name: 'virtualOutbound',
-    address: socket(first, OUTBOUND_PORT),
+    address: socket(first, outbound),
     ...(more.length > 0
-      ? { additional_addresses: more.map((address) => ({ address: socket(address, OUTBOUND_PORT) })) }
+      ? { additional_addresses: more.map((address) => ({ address: socket(address, outbound) })) }
       : {}),
     traffic_direction: 'OUTBOUND',
     use_original_dst: true,
     filter_chains: [
-      blackHoleChain('virtualOutbound-blackhole', OUTBOUND_PORT),
+      blackHoleChain('virtualOutbound-blackhole', outbound, logs),
       {
         name: 'virtualOutbound-catchall-tcp',
-        filters: [tcpFilter(policy === 'ALLOW_ANY' ? PASSTHROUGH : BLACK_HOLE)],
+        filters: [tcpFilter(policy === 'ALLOW_ANY' ? PASSTHROUGH : BLACK_HOLE, logs)],
       },
     ],
   };
 }
 
 /** Whoever calls a port of ours itself would be passed through to it again, for ever. */
-export function blackHoleChain(name: string, destination_port: number): FilterChain {
-  return { name, filter_chain_match: { destination_port }, filters: [tcpFilter(BLACK_HOLE)] };
+export function blackHoleChain(name: string, destination_port: number, logs: readonly AccessLog[]): FilterChain {
+  return { name, filter_chain_match: { destination_port }, filters: [tcpFilter(BLACK_HOLE, logs)] };
 }

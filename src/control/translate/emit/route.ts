@@ -43,14 +43,14 @@ export function tableRoutes(table: RouteTableRule, context: RouteContext): Route
 }
 
 /** The route of a host without rules. */
-export function serviceRoute(service: MeshService, port: ServicePort): Route {
+export function serviceRoute(service: MeshService, port: ServicePort, { settings }: Pick<Scope, 'settings'>): Route {
   const route: Route = {
     name: 'default',
     match: { prefix: '/' },
     route: {
       cluster: outboundCluster(port.number, '', service.host),
       ...timeouts(0, [port.protocol]),
-      retry_policy: retryPolicy(null),
+      retry_policy: retryPolicy(settings.retries),
     },
     metadata: originMetadata(originText(service.written), {}),
   };
@@ -127,7 +127,7 @@ function ruleAction(rule: RouteRule, context: RouteContext): Action {
   const destinations = all.length > 1 ? effectiveWeights(all) : all;
   // One that is left of several keeps its headers at its own level, so that they do not depend on the weights.
   const plain = all.length === 1 || (destinations.length === 1 && destinations[0]?.headers === null);
-  return { route: forwardAction(rule, destinations, plain), destinations: plain ? destinations : [] };
+  return { route: forwardAction(rule, destinations, plain, context), destinations: plain ? destinations : [] };
 }
 
 /** Text is easier to read in a dump. */
@@ -139,7 +139,12 @@ function bodySource(body: Uint8Array) {
   }
 }
 
-function forwardAction(rule: RouteRule, destinations: readonly Destination[], plain: boolean): RouteAction {
+function forwardAction(
+  rule: RouteRule,
+  destinations: readonly Destination[],
+  plain: boolean,
+  { scope }: RouteContext,
+): RouteAction {
   const { rewrite } = rule;
   const protocols = destinations.map((to) => to.protocol);
   return {
@@ -148,7 +153,7 @@ function forwardAction(rule: RouteRule, destinations: readonly Destination[], pl
       : { weighted_clusters: { clusters: destinations.map((to) => clusterWeight(to)) } }),
     ...(rewrite === null ? {} : rewriteFields(rewrite)),
     ...timeouts(rule.timeoutMs, protocols),
-    retry_policy: retryPolicy(rule.retries),
+    retry_policy: retryPolicy(rule.retries ?? scope.settings.retries),
   };
 }
 

@@ -2,10 +2,11 @@ import type { JsonObject } from '../../../xds/proto/codec.ts';
 import type { Mesh } from '../../mesh/mesh.ts';
 import type { RouteTableRule } from '../../mesh/route-rule.ts';
 import type { MeshService, PortProtocol, ServicePort } from '../../mesh/service.ts';
+import type { MeshSettings } from '../../mesh/settings.ts';
 import type { EgressHost } from '../../mesh/sidecar-scope.ts';
 import type { PortPolicy, Subset, TrafficPolicy, TrafficPolicyRule } from '../../mesh/traffic-policy.ts';
-import { hostMatches, ROOT_NAMESPACE, visibleTo } from '../names.ts';
-import type { CaptureFacts, OutboundPolicy } from './capture.ts';
+import { hostMatches, visibleTo } from '../names.ts';
+import { CAPTURE_PORTS, type CaptureFacts, type CapturePorts, type OutboundPolicy } from './capture.ts';
 import { egressFor, isWithin, servicesWithin } from './egress.ts';
 import type { Place } from './proximity.ts';
 
@@ -47,7 +48,19 @@ export function isHttp(port: ServicePort): boolean {
 }
 
 export type ScopeOptions = Partial<
-  Pick<Scope, 'http2' | 'captured' | 'outbound' | 'trustDomain' | 'allocates' | 'place' | 'virtualHosts' | 'onDemand'>
+  Pick<
+    Scope,
+    | 'http2'
+    | 'detects'
+    | 'captured'
+    | 'ports'
+    | 'outbound'
+    | 'trustDomain'
+    | 'allocates'
+    | 'place'
+    | 'virtualHosts'
+    | 'onDemand'
+  >
 > & {
   readonly proxy?: EmitNode['kind'];
 };
@@ -62,8 +75,11 @@ export class Scope {
   readonly labels: ReadonlyMap<string, string>;
   /** False for proxies that refuse a cluster which asks for HTTP/2. */
   readonly http2: boolean;
+  /** True for proxies that find out who speaks first, and so what a wrong declaration hides. */
+  readonly detects: boolean;
   /** Families of pods whose connections are redirected to the proxy; null: the proxy is called by name. */
   readonly captured: CaptureFacts['families'] | null;
+  readonly ports: CapturePorts;
   readonly outbound: OutboundPolicy;
   /** Virtual hosts of the app's calls are resources of their own. */
   readonly virtualHosts: boolean;
@@ -87,7 +103,9 @@ export class Scope {
     labels: ReadonlyMap<string, string>,
     {
       http2 = true,
+      detects = false,
       captured = null,
+      ports = CAPTURE_PORTS,
       outbound = 'ALLOW_ANY',
       trustDomain = '',
       allocates = false,
@@ -99,9 +117,11 @@ export class Scope {
   ) {
     this.mesh = mesh;
     this.http2 = http2;
+    this.detects = detects;
     this.captured = captured;
+    this.ports = ports;
     const egress = proxy === 'router' ? { hosts: null, outbound: null } : egressFor(mesh, namespace, labels);
-    this.outbound = egress.outbound ?? outbound;
+    this.outbound = egress.outbound ?? mesh.settings.outbound ?? outbound;
     this.#egress = egress.hosts;
     this.virtualHosts = virtualHosts;
     // What a Sidecar scopes is sent whole: it is what the workload is said to use.
@@ -115,6 +135,10 @@ export class Scope {
     for (const [host, service] of mesh.services)
       if (visibleTo(service.exportTo, namespace)) visible.set(host, this.#seen(service));
     this.#services = egress.hosts === null ? visible : servicesWithin(visible, this.#routesOf('mesh'), egress.hosts);
+  }
+
+  get settings(): MeshSettings {
+    return this.mesh.settings;
   }
 
   /** What clusters depend on besides their service and its policy. */
@@ -161,7 +185,8 @@ export class Scope {
           selects(rule.workloadSelector, this.labels),
       );
       const rank = (rule: TrafficPolicyRule): number =>
-        [this.namespace, service.namespace, ROOT_NAMESPACE, rule.namespace].indexOf(rule.namespace) * 2 +
+        [this.namespace, service.namespace, this.mesh.settings.rootNamespace, rule.namespace].indexOf(rule.namespace) *
+          2 +
         (Object.keys(rule.workloadSelector).length > 0 ? 0 : 1);
       // Stable: of the same rank the most specific host stays first.
       policy = candidates.sort((a, b) => rank(a) - rank(b))[0] ?? null;
@@ -276,7 +301,7 @@ export function isHeadless(service: MeshService): boolean {
 
 /** Whether a request to the destination would find anybody. */
 export function isPopulated(service: MeshService, port: number, labels: Readonly<Record<string, string>>): boolean {
-  if (service.resolution === 'passthrough') return true;
+  if (service.resolution === 'passthrough' || service.resolution === 'dynamic') return true;
   if (service.resolution !== 'endpoints' && service.endpoints.length === 0) return !service.host.startsWith('*');
   return service.endpoints.some(
     (endpoint) =>

@@ -56,3 +56,26 @@ export function snapshotOf(resources: ReadonlyMap<string, Resources>, onDemand: 
     .join('.');
   return { version, resources, ...(onDemand ? { onDemand } : {}) };
 }
+
+/** Clusters with those of the proxy itself, which are the same for most. */
+export function withOwn(shared: Shared, clusters: Resources, own: Resources): Resources {
+  if (own.size === 0) return clusters;
+  if (clusters !== shared.clusters) return new Map([...clusters, ...own]);
+  const key = [...own.values()].map((entry) => `${entry.name} ${entry.version}`).join('\n');
+  let map = shared.withOwn.get(key);
+  if (map === undefined) {
+    map = new Map([...clusters, ...own]);
+    shared.withOwn.set(key, map);
+  }
+  return map;
+}
+
+export function put(map: Map<string, ResourceEntry>, entry: ResourceEntry): void {
+  map.set(entry.name, entry);
+}
+
+/** Something about one proxy that it does not get, or got otherwise than it asked. */
+export interface EmitNote {
+  readonly proxy: string;
+  readonly message: string;
+}

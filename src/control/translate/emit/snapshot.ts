@@ -8,6 +8,7 @@ import { Secret } from '../../../xds/proto/gen/envoy/extensions/transport_socket
 import type { MtlsMode } from '../../mesh/authentication.ts';
 import type { Mesh } from '../../mesh/mesh.ts';
 import type { MeshService } from '../../mesh/service.ts';
+import { DEFAULT_SETTINGS, type MeshSettings } from '../../mesh/settings.ts';
 import type { TrafficPolicyRule } from '../../mesh/traffic-policy.ts';
 import {
   type ProxySnapshot,
@@ -19,8 +20,9 @@ import {
 } from '../../serve/snapshot.ts';
 import { CLUSTER, ENDPOINT, LISTENER, NAME_TABLE, ROUTE, SECRET, VIRTUAL_HOST } from '../../serve/type-urls.ts';
 import { portMtls, type WorkloadMtls } from '../peer-authentication.ts';
+import { accessLogs, DEFAULT_LOGS } from './access-log.ts';
 import { Generations } from './cache.ts';
-import { type CaptureFacts, captureFacts, type OutboundPolicy, sourcesToApp } from './capture.ts';
+import { CAPTURE_PORTS, type CaptureFacts, captureFacts, type OutboundPolicy, sourcesToApp } from './capture.ts';
 import { shapeOf } from './change.ts';
 import {
   blackHoleCluster,
@@ -48,14 +50,8 @@ import { BLACK_HOLE, PASSTHROUGH } from './outside.ts';
 import { endpointsEntry, populated, reasonFor, serviceLimit } from './presence.ts';
 import { placeOf } from './proximity.ts';
 import { type EmitNode, protocolFor, relevantLabels, Scope, speaksHttp2 } from './scope.ts';
-import { type Hosts, type Outbound, type Own, type Shared, snapshotOf } from './shared.ts';
+import { type EmitNote, type Hosts, type Outbound, type Own, put, type Shared, snapshotOf, withOwn } from './shared.ts';
 import { detectedRoutes, type HostPlan, httpProxyHosts, portHosts, wholeRoutes } from './virtual-host.ts';
-
-/** Something about one proxy that it does not get, or got otherwise than it asked. */
-export interface EmitNote {
-  readonly proxy: string;
-  readonly message: string;
-}
 
 /** What a proxy had before, so that what did not change stays the same object. */
 interface Emitted {
@@ -77,6 +73,8 @@ export class MeshEmitter {
   readonly #policy: OutboundPolicy;
   readonly #trustDomain: string;
   #mesh: Mesh | null = null;
+  #settings: MeshSettings = DEFAULT_SETTINGS;
+  #logs = DEFAULT_LOGS;
   #labels: ReadonlySet<string> = new Set();
   #moves = 0;
   readonly #keys = new WeakMap<EmitNode, string>();
@@ -151,7 +149,7 @@ export class MeshEmitter {
       const old = resourcesOf(snapshot, ENDPOINT);
       const endpoints = maps.get(old) ?? replaceEntries(old, entries);
       maps.set(old, endpoints);
-      this.#maps.set(`${key} EDS`, endpoints);
+      this.#maps.set('EDS', key, endpoints);
       const next =
         endpoints === old
           ? snapshot
@@ -188,6 +186,7 @@ export class MeshEmitter {
 
   #begin(mesh: Mesh): void {
     this.#mesh = mesh;
+    if (mesh.settings !== this.#settings) this.#follow(mesh.settings);
     this.#labels = relevantLabels(mesh);
     this.#scopes.clear();
     this.#inbound = null;
@@ -205,6 +204,16 @@ export class MeshEmitter {
     }
   }
 
+  /** They go into nearly everything, and change once in a long while: all is made anew, and what is the same is not sent. */
+  #follow(settings: MeshSettings): void {
+    this.#settings = settings;
+    this.#logs = accessLogs(settings.accessLog);
+    for (const cache of [this.#clusters, this.#routes, this.#hosts, this.#listeners, this.#apps]) {
+      cache.turn();
+      cache.turn();
+    }
+  }
+
   #resources(shared: Shared, node: EmitNode, facts: CaptureFacts | null, key: string): ReadonlyMap<string, Resources> {
     const own = facts === null ? this.#called(shared, node) : this.#captured(shared, facts, node);
     const hosts = shared.scope.virtualHosts ? this.#hostsOf(shared) : null;
@@ -212,33 +221,15 @@ export class MeshEmitter {
     if (facts?.dns) shared.names ??= this.#names.of(shared.scope, facts.families);
     const resources = new Map([
       ...(facts?.dns && shared.names !== null
-        ? [
-            [
-              NAME_TABLE,
-              this.#maps.keep(`${key} NDS`, takesEach(node) ? shared.names.each : shared.names.whole),
-            ] as const,
-          ]
+        ? [[NAME_TABLE, this.#maps.keep('NDS', key, takesEach(node) ? shared.names.each : shared.names.whole)] as const]
         : []),
-      ...(own.secrets === undefined ? [] : [[SECRET, this.#maps.keep(`${key} SDS`, own.secrets)] as const]),
-      [CLUSTER, this.#maps.keep(`${key} CDS`, this.#withOwn(shared, clusters, own.clusters))],
-      [ENDPOINT, this.#maps.keep(`${key} EDS`, endpoints)],
-      [LISTENER, this.#maps.keep(`${key} LDS`, own.listeners)],
-      [ROUTE, this.#maps.keep(`${key} RDS`, own.routes)],
+      ...(own.secrets === undefined ? [] : [[SECRET, this.#maps.keep('SDS', key, own.secrets)] as const]),
+      [CLUSTER, this.#maps.keep('CDS', key, withOwn(shared, clusters, own.clusters))],
+      [ENDPOINT, this.#maps.keep('EDS', key, endpoints)],
+      [LISTENER, this.#maps.keep('LDS', key, own.listeners)],
+      [ROUTE, this.#maps.keep('RDS', key, own.routes)],
     ]);
     return hosts === null ? resources : resources.set(VIRTUAL_HOST, hosts.resources);
-  }
-
-  /** Clusters with those of the proxy itself, which are the same for most. */
-  #withOwn(shared: Shared, clusters: Resources, own: Resources): Resources {
-    if (own.size === 0) return clusters;
-    if (clusters !== shared.clusters) return new Map([...clusters, ...own]);
-    const key = [...own.values()].map((entry) => `${entry.name} ${entry.version}`).join('\n');
-    let map = shared.withOwn.get(key);
-    if (map === undefined) {
-      map = new Map([...clusters, ...own]);
-      shared.withOwn.set(key, map);
-    }
-    return map;
   }
 
   /** For a proxy that is called by its address. */
@@ -260,7 +251,9 @@ export class MeshEmitter {
     const options = {
       proxy: node.kind,
       http2,
+      detects: takesEach(node),
       captured,
+      ports: facts?.ports ?? CAPTURE_PORTS,
       outbound: this.#policy,
       trustDomain,
       allocates,
@@ -334,7 +327,7 @@ export class MeshEmitter {
       const key = `proxy ${JSON.stringify(at)} ${scope.onDemand}`;
       put(
         own.listeners,
-        this.#build(this.#listeners, key, Listener, () => httpProxyListener(at, scope.onDemand)),
+        this.#build(this.#listeners, key, Listener, () => httpProxyListener(at, scope.onDemand, this.#logs)),
       );
     }
     const mtls = this.#mtlsOf(node, scope);
@@ -349,7 +342,7 @@ export class MeshEmitter {
 
   /** What the proxy takes from its callers. Plain text where there is no CA, unless that is refused. */
   #mtlsOf(node: EmitNode, { mesh }: Scope): WorkloadMtls {
-    const mtls = inboundMtls(this.#trustDomain === '' ? { ...node, identity: '' } : node, mesh.peerAuthentications);
+    const mtls = inboundMtls(this.#trustDomain === '' ? { ...node, identity: '' } : node, mesh);
     if (mtls.mode === 'STRICT' && (node.identity ?? '') === '') {
       this.#note({
         proxy: node.id,
@@ -366,7 +359,7 @@ export class MeshEmitter {
     const key = `inbound ${JSON.stringify(inbound)}\n${shape}\n${this.#ids.of(limit ?? null)}`;
     put(
       own.listeners,
-      this.#build(this.#listeners, `${key} ${mode}`, Listener, () => inboundListener(inbound, mode)),
+      this.#build(this.#listeners, `${key} ${mode}`, Listener, () => inboundListener(inbound, mode, this.#logs)),
     );
     put(
       own.clusters,
@@ -406,14 +399,18 @@ export class MeshEmitter {
     const key = JSON.stringify([
       http2,
       facts.families,
+      facts.ports,
       facts.transparent,
+      scope.detects && ports.map(({ service }) => service.written.object),
       ports.map(({ port, protocol }) => [port, protocol]),
       mtls.mode,
       [...mtls.ports],
     ]);
     put(
       own.listeners,
-      this.#build(this.#listeners, `inbound ${key}`, Listener, () => virtualInbound(facts, ports, http2, mtls)),
+      this.#build(this.#listeners, `inbound ${key}`, Listener, () =>
+        virtualInbound(facts, ports, scope, mtls, this.#logs),
+      ),
     );
     for (const port of ports) this.#appPort(port, sources, scope, own);
     return own;
@@ -440,16 +437,18 @@ export class MeshEmitter {
     const plans: OutboundPlans = outboundPlans(scope, families, scope.outbound);
     const listeners = new Map<string, ResourceEntry>();
     const routes = new Map<string, ResourceEntry>();
-    const virtual = `virtual ${families} ${scope.outbound}`;
+    const virtual = `virtual ${families} ${scope.ports.outbound} ${scope.outbound}`;
     put(
       listeners,
-      this.#build(this.#listeners, virtual, Listener, () => virtualOutbound(families, scope.outbound)),
+      this.#build(this.#listeners, virtual, Listener, () =>
+        virtualOutbound(families, scope.ports, scope.outbound, this.#logs),
+      ),
     );
     for (const plan of plans.listeners) {
       const key = `outbound ${JSON.stringify(plan)}`;
       put(
         listeners,
-        this.#build(this.#listeners, key, Listener, () => outboundListener(plan)),
+        this.#build(this.#listeners, key, Listener, () => outboundListener(plan, this.#logs)),
       );
     }
     for (const [port, there] of plans.hosts) {
@@ -483,7 +482,7 @@ export class MeshEmitter {
   #hostsOf(shared: Shared): Hosts {
     if (shared.hosts === null) {
       const entries = [...shared.discovered.values()].flatMap(({ hosts }) => hosts);
-      const resources = this.#maps.keep(`${shared.key} VHDS`, new Map(entries.map((entry) => [entry.name, entry])));
+      const resources = this.#maps.keep('VHDS', shared.key, new Map(entries.map((entry) => [entry.name, entry])));
       const named = new Set(entries.flatMap(({ references }) => references.map(({ name }) => name)));
       shared.hosts = { resources, missing: [...named].filter((name) => !shared.clusters.has(name)) };
     }
@@ -499,7 +498,9 @@ export class MeshEmitter {
     for (const group of groups) {
       const at = gatewayAddress(group, facts);
       const key = JSON.stringify([group.routes, at]);
-      const entry = this.#build(this.#listeners, `gateway ${key}`, Listener, () => gatewayListener(group, at));
+      const entry = this.#build(this.#listeners, `gateway ${key}`, Listener, () =>
+        gatewayListener(group, at, this.#logs),
+      );
       if (listeners.has(entry.name)) {
         const message = `port ${group.port} is not served: its listener ${entry.name} is another port's already`;
         this.#note({ proxy: node.id, message });
@@ -529,7 +530,7 @@ export class MeshEmitter {
     for (const message of skipped) this.#note({ proxy: node.id, message });
     for (const group of groups) {
       const at = gatewayAddress({ routes: '', ...group, servers: [] }, facts);
-      const entry = resourceEntry(Listener, gatewayTlsListener(group.servers, at, scope.http2));
+      const entry = resourceEntry(Listener, gatewayTlsListener(group.servers, at, scope.http2, this.#logs));
       if (listeners.has(entry.name)) {
         this.#note({ proxy: node.id, message: `port ${group.port} speaks plain HTTP: its TLS servers are not served` });
         continue;
@@ -580,17 +581,13 @@ export class MeshEmitter {
     return { clusters, endpoints };
   }
 
-  /** All of a service but its endpoints. */
+  /** Stands for all of a service but its endpoints. */
   #shapeOf(service: MeshService): string {
     let shape = this.#shapes.get(service);
     if (shape === undefined) {
-      shape = shapeOf(service);
+      shape = createHash('sha256').update(shapeOf(service)).digest('base64url');
       this.#shapes.set(service, shape);
     }
     return shape;
   }
-}
-
-function put(map: Map<string, ResourceEntry>, entry: ResourceEntry): void {
-  map.set(entry.name, entry);
 }

@@ -43,7 +43,8 @@ export function followEndpoints(previous: Translation, changes: readonly Decoded
 }
 
 function moved({ mesh, index, entryWorkloads }: Translation, services: ReadonlyMap<string, MeshService>): Mesh {
-  const { places, routes, policies, gateways, secrets, peerAuthentications, rateLimits, sidecars, domain } = mesh;
+  const { places, routes, policies, gateways, secrets, peerAuthentications, rateLimits, sidecars, settings, domain } =
+    mesh;
   return {
     services,
     places,
@@ -54,6 +55,7 @@ function moved({ mesh, index, entryWorkloads }: Translation, services: ReadonlyM
     peerAuthentications,
     rateLimits,
     sidecars,
+    settings,
     domain,
     // As many as there are pods, and not a part of what is emitted: made when somebody asks.
     get workloads(): readonly Workload[] {

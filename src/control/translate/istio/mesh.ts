@@ -19,6 +19,7 @@ import { trafficPolicies } from './destination-rule.ts';
 import { gatewayServers } from './gateway.ts';
 import { Memo } from './memo.ts';
 import { mergeRoutes, type TranslatedVirtualService } from './merge.ts';
+import { meshSettings } from './mesh-config.ts';
 import { peerAuthentications } from './peer-authentication.ts';
 import { rateLimits } from './resilience-policy.ts';
 import { entryWorkload, serviceEntryServices } from './service-entry.ts';
@@ -50,7 +51,14 @@ export function translate(objects: readonly Decoded[], previous?: Translation): 
   const authentications = memo.get('authentications', by.all('PeerAuthentication'), () =>
     peerAuthentications(by.all('PeerAuthentication')),
   );
-  const mtls = memo.get('mtls', [authentications], () => new MtlsPolicies(authentications.rules));
+  const configured = memo.get('settings', by.all('ConfigMap'), () => meshSettings(by.all('ConfigMap')));
+  const { settings } = configured;
+  const { rootNamespace } = settings;
+  const mtls = memo.get(
+    'mtls',
+    [authentications, rootNamespace],
+    () => new MtlsPolicies(authentications.rules, rootNamespace),
+  );
   const nodes = memo.get('nodes', by.all('Node'), () => new NodeIndex(by.all('Node')));
   const index = new EndpointIndex(
     by.all('Service'),
@@ -69,7 +77,7 @@ export function translate(objects: readonly Decoded[], previous?: Translation): 
   const limits = memo.get('limits', by.all('ResiliencePolicy'), () => by.all('ResiliencePolicy').flatMap(rateLimits));
   const sidecars = memo.get('sidecars', by.all('Sidecar'), () => by.all('Sidecar').map(sidecarScope));
   const workloads = translateWorkloads(by, memo);
-  findings.push(...policies.findings, ...routes.findings, ...authentications.findings);
+  findings.push(...policies.findings, ...routes.findings, ...authentications.findings, ...configured.findings);
   const parts = [
     services,
     nodes,
@@ -81,6 +89,7 @@ export function translate(objects: readonly Decoded[], previous?: Translation): 
     limits,
     secrets,
     sidecars,
+    settings,
   ] as const;
   const mesh = memo.get('mesh', parts, (): Mesh => {
     return {
@@ -94,6 +103,7 @@ export function translate(objects: readonly Decoded[], previous?: Translation): 
       peerAuthentications: authentications.rules,
       rateLimits: limits,
       sidecars,
+      settings,
       domain: DOMAIN,
     };
   });

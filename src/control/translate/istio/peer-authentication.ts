@@ -1,18 +1,18 @@
 import type { MtlsMode, PeerAuthenticationRule } from '../../mesh/authentication.ts';
+import { DEFAULT_SETTINGS } from '../../mesh/settings.ts';
 import { type ConfigObject, type Finding, objectName } from '../../source/collection.ts';
 import { findingAt, placeOf } from '../../source/finding.ts';
 import type { Sink } from '../../source/schema/type.ts';
 import type { Decoded } from '../decoded.ts';
-import { ROOT_NAMESPACE } from '../names.ts';
 import type { PeerAuthenticationSpec } from './fields/peer-authentication.ts';
 
 export function checkPeerAuthentication(spec: PeerAuthenticationSpec, sink: Sink, object: ConfigObject): void {
   const selects = Object.keys(spec.selector?.matchLabels ?? {}).length > 0;
-  if (selects && object.namespace === ROOT_NAMESPACE) {
+  if (selects && object.namespace === DEFAULT_SETTINGS.rootNamespace) {
     sink.warning(
       'no-effect',
       ['spec', 'selector'],
-      `a policy of ${ROOT_NAMESPACE} that selects workloads is for nobody: write it in their namespace`,
+      `a policy of ${object.namespace} that selects workloads is for nobody: write it in their namespace`,
     );
   }
   const ports = Object.keys(spec.portLevelMtls ?? {});

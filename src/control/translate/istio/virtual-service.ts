@@ -201,7 +201,7 @@ function operation(spec: HeadersSpec['request'], authority: string): HeaderOpera
   };
 }
 
-function ruleRetries({ retries }: HttpRouteSpec): RuleRetries | null {
+export function ruleRetries({ retries }: Pick<HttpRouteSpec, 'retries'>): RuleRetries | null {
   if (retries === undefined) return null;
   return {
     attempts: retries.attempts ?? 0,

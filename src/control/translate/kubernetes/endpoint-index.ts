@@ -6,7 +6,7 @@ import type { MtlsPolicies } from '../peer-authentication.ts';
 import { mirrorEndpoints, SERVICE_NAME, sliceEndpoints } from './endpoint-slice.ts';
 import type { NodeIndex } from './node.ts';
 import { PodIndex } from './pod.ts';
-import { meshService, servicePorts } from './service.ts';
+import { meshService, prefersIpv6, servicePorts } from './service.ts';
 
 type Service = Decoded<'Service'>;
 type EndpointSlice = Decoded<'EndpointSlice'>;
@@ -73,6 +73,7 @@ export class EndpointIndex {
           nodes: this.#nodes,
           mtls: this.#mtls,
           publishNotReady: service.value.spec.publishNotReadyAddresses ?? false,
+          preferIpv6: prefersIpv6(service),
         });
         return { service: meshService(service, found.endpoints), findings: found.findings };
       },

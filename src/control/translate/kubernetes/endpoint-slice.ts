@@ -21,11 +21,20 @@ interface Surroundings {
   readonly nodes: NodeIndex;
   readonly mtls: MtlsPolicies;
   readonly publishNotReady: boolean;
+  /** The Service's first family is IPv6. */
+  readonly preferIpv6: boolean;
 }
 
 interface Context extends Surroundings {
   readonly ports: readonly ServicePort[];
   readonly findings: Finding[];
+  readonly found: Map<string, Found>;
+}
+
+interface Found {
+  readonly endpoint: ServiceEndpoint;
+  /** The pod (or what else is named) with its ports: by that one in two slices is known; '' nothing is named. */
+  readonly instance: string;
 }
 
 /** The endpoints of a Service. Each slice has its own ports, so several may share an address with different ports. */
@@ -34,8 +43,8 @@ export function sliceEndpoints(
   ports: readonly ServicePort[],
   surroundings: Surroundings,
 ): { readonly endpoints: readonly ServiceEndpoint[]; readonly findings: readonly Finding[] } {
-  const context: Context = { ...surroundings, ports, findings: [] };
-  const found = new Map<string, ServiceEndpoint>();
+  const found = new Map<string, Found>();
+  const context: Context = { ...surroundings, ports, findings: [], found };
   const ordered = slices.toSorted((a, b) => compareText(a.object.name, b.object.name));
   for (const slice of ordered) {
     if (slice.value.addressType === 'FQDN') {
@@ -53,7 +62,7 @@ export function sliceEndpoints(
     const portMap = matchPorts(slice, context);
     for (const [i, endpoint] of (slice.value.endpoints ?? []).entries()) {
       const [address = ''] = endpoint.addresses;
-      if (address === '' || isAddress(address)) addEndpoint(endpoint, portMap, slice.object.namespace, context, found);
+      if (address === '' || isAddress(address)) addEndpoint(endpoint, portMap, slice.object.namespace, context);
       // A proxy would refuse all of the Service's endpoints for it.
       else {
         context.findings.push(
@@ -68,7 +77,36 @@ export function sliceEndpoints(
       }
     }
   }
-  return { endpoints: withLastResort([...found.values()]), findings: context.findings };
+  const endpoints = withLastResort(joinFamilies([...found.values()], surroundings.preferIpv6));
+  return { endpoints, findings: context.findings };
+}
+
+/** From better to worse. */
+const HEALTH = ['healthy', 'draining', 'unhealthy'] as const;
+
+/**
+ * A pod of a dual-stack Service is in a slice of each family, and one endpoint. Where the slices do not agree, as long
+ * as one of them is not written yet, the worse counts: a pod that leaves should get nothing new.
+ */
+function joinFamilies(found: readonly Found[], preferIpv6: boolean): readonly ServiceEndpoint[] {
+  const all = found.map(({ endpoint }) => endpoint);
+  if (new Set(all.map(isIpv6)).size < 2) return all;
+  const joined = new Map<string, ServiceEndpoint>();
+  for (const [i, { endpoint, instance }] of found.entries()) {
+    const other = joined.get(instance);
+    if (other === undefined) joined.set(instance === '' ? `#${i}` : instance, endpoint);
+    else if (isIpv6(other) === isIpv6(endpoint)) joined.set(`#${i}`, endpoint);
+    else {
+      const [first, second] = isIpv6(endpoint) === preferIpv6 ? [endpoint, other] : [other, endpoint];
+      const health = HEALTH[Math.max(HEALTH.indexOf(first.health), HEALTH.indexOf(second.health))]!;
+      joined.set(instance, { ...first, health, moreAddresses: [second.address] });
+    }
+  }
+  return [...joined.values()];
+}
+
+function isIpv6({ address }: ServiceEndpoint): boolean {
+  return address.includes(':');
 }
 
 /**
@@ -116,8 +154,7 @@ function addEndpoint(
   endpoint: NonNullable<EndpointSliceValue['endpoints']>[number],
   ports: ReadonlyMap<number, number>,
   namespace: string,
-  { pods, nodes, mtls, publishNotReady }: Context,
-  found: Map<string, ServiceEndpoint>,
+  { pods, nodes, mtls, publishNotReady, found }: Context,
 ): void {
   // All addresses of an endpoint are the same instance; the first is used, as Kubernetes' own proxy does.
   const [address] = endpoint.addresses;
@@ -128,9 +165,12 @@ function addEndpoint(
   const named = targetRef?.kind === 'Pod' || (targetRef !== undefined && targetRef.kind === undefined);
   const pod = named ? pods.named(targetRef?.namespace || namespace, targetRef?.name ?? '') : pods.at(address);
   const zones = (endpoint.hints?.forZones ?? []).flatMap(({ name }) => (name ? [name] : []));
-  const key = `${address}|${[...ports.values()].join(',')}`;
-  if (found.get(key)?.health === 'healthy') return;
-  found.set(key, {
+  const own = [...ports.values()].join(',');
+  const key = `${address}|${own}`;
+  if (found.get(key)?.endpoint.health === 'healthy') return;
+  const name = targetRef?.name ?? '';
+  const instance = name === '' ? '' : `${targetRef?.kind ?? 'Pod'} ${targetRef?.namespace || namespace}/${name} ${own}`;
+  const made: ServiceEndpoint = {
     address,
     ports,
     labels: pod?.object.labels ?? {},
@@ -151,7 +191,8 @@ function addEndpoint(
           : ''
         : `${pod.object.name}.${pod.object.namespace}`,
     ...(pod === undefined ? {} : mutualTls(podWorkload(pod), [...ports.values()], mtls)),
-  });
+  };
+  found.set(key, { endpoint: made, instance });
 }
 
 /** The label that injection gives to pods whose proxy speaks mutual TLS; Istio's. */

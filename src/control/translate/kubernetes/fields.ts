@@ -1,12 +1,14 @@
 import { list, map, message } from '../../source/schema/message.ts';
 import { bool, int32, intOrString, ipAddress, string } from '../../source/schema/scalar.ts';
-import { effective, type Read, required } from '../../source/schema/type.ts';
+import { effective, type Read, required, type Type } from '../../source/schema/type.ts';
 
 /**
  * What is read of Kubernetes' own objects. They are open: most of their fields are the kubelet's or the scheduler's
  * business, so unknown ones are no mistake; the types of those read here are checked all the same.
  */
 const open = { open: true } as const;
+
+const ANYTHING: Type<unknown> = { name: 'any', message: null, enumeration: null, read: (value) => value };
 
 const servicePort = message(
   'ServicePort',
@@ -30,6 +32,7 @@ export const service = message(
           type: effective(string),
           clusterIP: effective(string),
           clusterIPs: effective(list(string)),
+          ipFamilies: effective(list(string)),
           externalName: effective(string),
           selector: effective(map(string)),
           ports: effective(list(servicePort)),
@@ -171,11 +174,15 @@ export const secret = message(
   open,
 );
 
+/** Only the mesh's own is looked into: what others hold is anybody's. */
+export const configMap = message('ConfigMap', { data: effective(ANYTHING) }, open);
+
 export const namespace = message('Namespace', {}, open);
 export const node = message('Node', {}, open);
 
 export type ServiceValue = Read<typeof service>;
 export type EndpointSliceValue = Read<typeof endpointSlice>;
 export type EndpointsValue = Read<typeof endpoints>;
+export type ConfigMapValue = Read<typeof configMap>;
 export type SecretValue = Read<typeof secret>;
 export type PodValue = Read<typeof pod>;

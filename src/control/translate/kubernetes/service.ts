@@ -30,6 +30,12 @@ export function serviceHost({ object }: Service): string {
   return `${object.name}.${object.namespace}.svc.${DOMAIN}`.toLowerCase();
 }
 
+/** Whether its first family is IPv6. A file may leave the families out that an API server fills in. */
+export function prefersIpv6({ value: { spec } }: Service): boolean {
+  const [family] = spec.ipFamilies ?? [];
+  return family === undefined ? (spec.clusterIP ?? '').includes(':') : family === 'IPv6';
+}
+
 /** A Service with its endpoints; an ExternalName is a name to resolve. */
 export function meshService(service: Service, endpoints: readonly ServiceEndpoint[]): MeshService {
   const { object } = service;

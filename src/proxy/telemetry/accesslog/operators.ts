@@ -269,6 +269,10 @@ function present<R>(address: SocketAddress, use: (address: SocketAddress) => R):
 }
 
 /** `host:port` taken apart, for upstream addresses, which are kept as text. */
+function upstreamRemote(info: StreamInfo): string | undefined {
+  return info.upstreamConnection?.remoteAddress ?? info.upstream?.address;
+}
+
 function addressPart(address: string | undefined, part: 'host' | 'port'): string | undefined {
   if (address === undefined) return undefined;
   const colon = address.lastIndexOf(':');
@@ -453,9 +457,9 @@ const FACTORIES: Readonly<Record<string, Factory>> = {
   UPSTREAM_HOST_NAME_WITHOUT_PORT: named(
     (info) => info.upstream?.hostname || addressPart(info.upstream?.address, 'host'),
   ),
-  UPSTREAM_REMOTE_ADDRESS: text((info) => info.upstream?.address),
-  UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT: text((info) => addressPart(info.upstream?.address, 'host')),
-  UPSTREAM_REMOTE_PORT: port((info) => info.upstream?.address),
+  UPSTREAM_REMOTE_ADDRESS: text(upstreamRemote),
+  UPSTREAM_REMOTE_ADDRESS_WITHOUT_PORT: text((info) => addressPart(upstreamRemote(info), 'host')),
+  UPSTREAM_REMOTE_PORT: port(upstreamRemote),
   UPSTREAM_CLUSTER: named((info) => info.cluster?.altStatName || info.cluster?.name),
   UPSTREAM_CLUSTER_RAW: named((info) => info.cluster?.name),
   UPSTREAM_TRANSPORT_FAILURE_REASON: named((info) => joined(info.upstreamFailureReason)),

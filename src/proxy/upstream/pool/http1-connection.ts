@@ -10,6 +10,7 @@ import { Output } from '../../io/output.ts';
 import { keep, type Reads } from '../../io/reads.ts';
 import type { UpstreamConnectionInfo } from '../../telemetry/stream-info.ts';
 import type { TlsInfo } from '../../telemetry/tls-info.ts';
+import { remoteAddressOf } from '../happy-eyeballs.ts';
 import type { ClusterStats } from '../stats.ts';
 import { failureOf, readyEvent, upstreamTlsInfo } from '../tls.ts';
 import type { Http1Pool } from './http1-pool.ts';
@@ -70,6 +71,7 @@ export class Http1Connection implements MessageEvents<ResponseHead>, UpstreamCon
   askedAt = 0;
   readonly id = ++lastId;
   localAddress = '';
+  remoteAddress: string | undefined = undefined;
   readonly protocol = 'HTTP/1.1';
   /** Where it was counted as open, whatever the cluster's stats are called by then. */
   countedBy: ClusterStats | null = null;
@@ -191,6 +193,7 @@ export class Http1Connection implements MessageEvents<ResponseHead>, UpstreamCon
     // Asked now: a socket that has closed does not know any more.
     const { localAddress = '', localPort = 0 } = this.socket;
     this.localAddress = formatAddress({ host: localAddress, port: localPort });
+    if (this.#pool.severalAddresses) this.remoteAddress = remoteAddressOf(this.socket);
     this.#pool.onConnected(this);
   };
 

@@ -62,6 +62,10 @@ export class Http1Pool implements EndpointPool {
     this.#server = server;
   }
 
+  get severalAddresses(): boolean {
+    return this.#endpoint.eyeballs !== null;
+  }
+
   get connections(): number {
     return this.#all.size;
   }

@@ -246,6 +246,7 @@ export const clusterTables = [
     address: effective,
     health_check_config: reported('there are no active health checks yet'),
     hostname: effective,
-    additional_addresses: reported('only the first address is used'),
+    additional_addresses: effective,
   }),
+  table(endpoint.Endpoint_AdditionalAddress, { address: effective }),
 ];

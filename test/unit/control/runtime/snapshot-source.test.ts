@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { LogRoot } from '../../../../src/base/log.ts';
 import { MeshSnapshotSource } from '../../../../src/control/runtime/snapshot-source.ts';
 import { resourcesOf } from '../../../../src/control/serve/snapshot.ts';
-import { CLUSTER, ROUTE } from '../../../../src/control/serve/type-urls.ts';
+import { CLUSTER, LISTENER, ROUTE } from '../../../../src/control/serve/type-urls.ts';
 import type {
   ChangeScope,
   ConfigObject,
@@ -10,6 +10,8 @@ import type {
   ConfigState,
 } from '../../../../src/control/source/collection.ts';
 import { readObjects } from '../../../../src/control/source/files/yaml.ts';
+import { decode, Problems } from '../../../../src/xds/proto/codec.ts';
+import { Cluster } from '../../../../src/xds/proto/gen/envoy/config/cluster/v3.ts';
 import { bookinfoInstances } from '../../../simulation/bookinfo.ts';
 import { bookinfoFiles, type Files, node } from '../../../simulation/traffic.ts';
 
@@ -127,5 +129,44 @@ describe('MeshSnapshotSource', () => {
   it('closes its source', async () => {
     await snapshots.close();
     expect(source.closed).toBe(true);
+  });
+});
+
+describe('the mesh’s config', () => {
+  const config = (text: string): string =>
+    JSON.stringify({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'istio' }, data: { mesh: text } });
+  const write = (text: string): void => source.write({ ...files('reviews-v1'), 'mesh.yaml': config(text) });
+  const timeouts = (): unknown[] =>
+    [...resourcesOf(snapshots.snapshotFor(node({})), CLUSTER).values()]
+      .filter(({ name }) => name.startsWith('outbound|'))
+      .map(({ any }) => decode(Cluster, any.value ?? new Uint8Array(), new Problems())?.connect_timeout);
+
+  it('goes out when it changes, and only what it changes', () => {
+    const before = snapshots.snapshotFor(node({}));
+    write('connectTimeout: 3s');
+    expect(scopes).toContain('config');
+    expect(new Set(timeouts())).toEqual(new Set([3000]));
+    const after = snapshots.snapshotFor(node({}));
+    const versions = (snapshot: typeof before, type: string) =>
+      [...resourcesOf(snapshot, type).values()].map(({ name, version }) => `${name} ${version}`);
+    expect(versions(after, ROUTE)).toEqual(versions(before, ROUTE));
+    expect(versions(after, LISTENER)).toEqual(versions(before, LISTENER));
+    expect(versions(after, CLUSTER)).not.toEqual(versions(before, CLUSTER));
+    source.write(files('reviews-v1'));
+    expect(new Set(timeouts())).toEqual(new Set([10_000]));
+  });
+
+  it('stays as it was while it is broken, and says what is wrong as of any object', () => {
+    write('connectTimeout: 3s');
+    lines = [];
+    write('connectTimeout: 5s\nacessLogFile: /dev/stdout');
+    expect(lines[0]).toBe(
+      'error   mesh.yaml:1 ConfigMap default/istio data.mesh.acessLogFile: unknown field "acessLogFile": did you mean "accessLogFile"?',
+    );
+    expect(lines[1]).toContain('its last good version stays in force');
+    expect(new Set(timeouts())).toEqual(new Set([3000]));
+    write('connectTimeout: [');
+    expect(lines.some((line) => line.includes('data.mesh: is not YAML'))).toBe(true);
+    expect(new Set(timeouts())).toEqual(new Set([3000]));
   });
 });

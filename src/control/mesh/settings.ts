@@ -1,0 +1,34 @@
+import type { RuleRetries } from './route-rule.ts';
+
+/** What holds for all of the mesh where nothing nearer says otherwise (Istio's MeshConfig). */
+export interface MeshSettings {
+  /** What becomes of calls to unknown hosts; null: as the control server was told. */
+  readonly outbound: 'ALLOW_ANY' | 'REGISTRY_ONLY' | null;
+  /** null: none is written. */
+  readonly accessLog: AccessLogSettings | null;
+  readonly connectTimeoutMs: number;
+  readonly dnsRefreshMs: number;
+  /** Mutual TLS to whoever speaks it, where no DestinationRule says what is spoken. */
+  readonly autoMtls: boolean;
+  /** Whose policies hold for all namespaces. */
+  readonly rootNamespace: string;
+  /** Of routes that say nothing of retries; null: what was provably not processed, twice. */
+  readonly retries: RuleRetries | null;
+}
+
+export interface AccessLogSettings {
+  /** `/dev/stdout`, `/dev/stderr` or a file. */
+  readonly path: string;
+  /** A line with its end; fields with their operators; null: Envoy's default line. */
+  readonly format: string | Readonly<Record<string, unknown>> | null;
+}
+
+export const DEFAULT_SETTINGS: MeshSettings = {
+  outbound: null,
+  accessLog: { path: '/dev/stdout', format: null },
+  connectTimeoutMs: 10_000,
+  dnsRefreshMs: 60_000,
+  autoMtls: true,
+  rootNamespace: 'istio-system',
+  retries: null,
+};
