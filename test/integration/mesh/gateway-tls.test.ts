@@ -7,7 +7,7 @@ import { afterEach, expect, it, onTestFinished } from 'vitest';
 import { stringify } from 'yaml';
 import { key, pem } from '../../support/certs/index.ts';
 import { type Mesh, mesh, until } from '../../support/mesh.ts';
-import { file, service, virtualService } from '../../support/mesh-yaml.ts';
+import { destinationRule, file, service, virtualService } from '../../support/mesh-yaml.ts';
 
 let running: Mesh | null = null;
 afterEach(async () => {
@@ -189,4 +189,59 @@ it('TLS that is passed on reaches the server of its name unread, on the port whe
   it.config.replace('passed.yaml', passed('two.vault.example'));
   await until('the other name', async () => (await vault('two.vault.example'))?.certificate === printOf('server-2'));
   expect(await vault('one.vault.example')).toBeNull();
+});
+
+it('ISTIO_MUTUAL takes the mesh’s own certificates and nobody else', async () => {
+  const gateway = stringify({
+    apiVersion: 'networking.istio.io/v1',
+    kind: 'Gateway',
+    metadata: { name: 'edge', namespace: 'default' },
+    spec: {
+      selector: { istio: 'ingressgateway' },
+      servers: [
+        {
+          port: { number: 443, name: 'mesh', protocol: 'HTTPS' },
+          hosts: ['edge.internal'],
+          tls: { mode: 'ISTIO_MUTUAL' },
+        },
+      ],
+    },
+  });
+  const routes = virtualService('edge', {
+    hosts: ['edge.internal'],
+    gateways: ['edge'],
+    http: [{ route: [{ destination: { host: 'reviews', port: { number: 9080 } } }] }],
+  });
+  const it = await mesh()
+    .certificates()
+    .yaml('services.yaml', file(service('productpage'), service('reviews')))
+    .yaml('gateway.yaml', file(gateway, routes))
+    .sidecar('productpage')
+    .sidecar('reviews')
+    .gateway()
+    .start();
+  running = it;
+  const port = it.gatewayTlsPort;
+  const entry = stringify({
+    apiVersion: 'networking.istio.io/v1',
+    kind: 'ServiceEntry',
+    metadata: { name: 'edge', namespace: 'default' },
+    spec: {
+      hosts: ['edge.internal'],
+      ports: [{ number: 80, name: 'http', protocol: 'HTTP' }],
+      resolution: 'STATIC',
+      endpoints: [{ address: '127.0.0.1', ports: { http: port } }],
+    },
+  });
+  const rule = destinationRule('edge', {
+    host: 'edge.internal',
+    trafficPolicy: { tls: { mode: 'ISTIO_MUTUAL', sni: 'edge.internal' } },
+  });
+  it.config.write('entry.yaml', file(entry, rule));
+  const productpage = it.proxy('productpage-v1');
+  const ask = () => productpage.call('http://edge.internal/').catch(() => null);
+  await until('the gateway by mutual TLS', async () => (await ask())?.status === 200);
+  expect(await ask()).toMatchObject({ status: 200, body: 'reviews-v1' });
+  await expect(https(port, 'edge.internal', 'edge.internal')).rejects.toThrow();
+  await expect(https(port, 'edge.internal', 'edge.internal', 'client-2')).rejects.toThrow();
 });
