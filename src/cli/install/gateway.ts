@@ -8,11 +8,27 @@ export function gatewayManifests(values: Values, kind: 'ingress' | 'egress'): Js
   const name = `remora-${kind}gateway`;
   // The label that Gateway objects select by default in Istio's examples.
   const selector = { app: name, istio: `${kind}gateway` };
-  const metadata = labelled(name, namespace);
+  const own = values.gatewayNamespace || namespace;
+  const metadata = labelled(name, own);
+  const certificates = labelled(`${name}-certificates`, own);
   const field = (env: string, fieldPath: string): Json => ({ name: env, valueFrom: { fieldRef: { fieldPath } } });
   const health = { httpGet: { path: '/healthz/ready', port: 15021 }, timeoutSeconds: 3 };
   return [
     { apiVersion: 'v1', kind: 'ServiceAccount', metadata },
+    // The control server reads credentialName's Secrets here; it may read no others of the cluster.
+    {
+      apiVersion: 'rbac.authorization.k8s.io/v1',
+      kind: 'Role',
+      metadata: certificates,
+      rules: [{ apiGroups: [''], resources: ['secrets'], verbs: ['get', 'list', 'watch'] }],
+    },
+    {
+      apiVersion: 'rbac.authorization.k8s.io/v1',
+      kind: 'RoleBinding',
+      metadata: certificates,
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: `${name}-certificates` },
+      subjects: [{ kind: 'ServiceAccount', name: 'remora-control', namespace }],
+    },
     {
       apiVersion: 'apps/v1',
       kind: 'Deployment',

@@ -53,7 +53,7 @@ export function rbacManifests({ namespace }: Values): Json[] {
       kind: 'Role',
       metadata: labelled(NAME, namespace),
       rules: [
-        // Certificates of gateways, the CA's key, the webhook's certificate.
+        // The CA's key, and certificates of gateways beside it; each other gateway's namespace has a Role of its own.
         { apiGroups: [''], resources: ['secrets'], verbs: ['get', 'list', 'watch', 'create', 'update'] },
         { apiGroups: [''], resources: ['configmaps'], verbs: READ },
         // Who is the leader.

@@ -85,8 +85,8 @@ function template(object: Json): string {
   const text = toYaml([object])
     // A number or a truth is no text: its quotes go.
     .replaceAll(/"@@raw:([\w.]+)@@"|'@@raw:([\w.]+)@@'|@@raw:([\w.]+)@@/g, (_all, a, b, c) => `{{ ${a ?? b ?? c} }}`)
-    .replaceAll(/"@@([\w.]+)@@"/g, '{{ $1 | quote }}')
-    .replaceAll(/@@([\w.]+)@@/g, '{{ $1 }}');
+    .replaceAll(/"@@([\w. ]+)@@"/g, '{{ $1 | quote }}')
+    .replaceAll(/@@([\w. ]+)@@/g, '{{ $1 }}');
   const option = OPTIONAL[String(object.kind)];
   return option === undefined ? text : `{{- if .Values.${option}.enabled }}\n${text}{{- end }}\n`;
 }
@@ -96,6 +96,7 @@ function templateValues(defaults: Values): Values {
   const mark = (value: unknown, path: string): unknown => {
     if (typeof value === 'object' && value !== null)
       return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, mark(item, `${path}.${name}`)]));
+    if (path === '.Values.gatewayNamespace') return `${PREFIX}default .Release.Namespace ${path}${PREFIX}`;
     if (path === '.Values.namespace') return `${PREFIX}.Release.Namespace${PREFIX}`;
     return typeof value === 'string' ? `${PREFIX}${path}${PREFIX}` : `${PREFIX}raw:${path}${PREFIX}`;
   };

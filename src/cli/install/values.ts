@@ -24,6 +24,8 @@ export interface Values {
   /** `Fail`: a pod that asked for a sidecar does not start without. */
   readonly webhookFailurePolicy: string;
   readonly ingressServiceType: string;
+  /** Where gateways are, with their certificates; '' beside the control server. */
+  readonly gatewayNamespace: string;
 }
 
 export function defaultValues(version: string): Values {
@@ -46,5 +48,6 @@ export function defaultValues(version: string): Values {
     captureDns: false,
     webhookFailurePolicy: 'Fail',
     ingressServiceType: 'LoadBalancer',
+    gatewayNamespace: '',
   };
 }

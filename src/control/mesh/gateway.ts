@@ -14,6 +14,8 @@ export interface GatewayServer {
   /** Hosts with their namespace filter: `*`/`.`/name → host. */
   readonly hosts: readonly { readonly namespace: string; readonly host: string }[];
   readonly httpsRedirect: boolean;
+  /** TLS goes on unread, by its server name. */
+  readonly passthrough: boolean;
   /** How it ends TLS; null: it does not. */
   readonly tls: ServerTls | null;
   readonly written: Written;
@@ -23,7 +25,7 @@ export type TlsVersion = 'TLSV1_0' | 'TLSV1_1' | 'TLSV1_2' | 'TLSV1_3';
 
 /** A Gateway server's TLS. */
 export interface ServerTls {
-  readonly mode: 'SIMPLE' | 'MUTUAL' | 'OPTIONAL_MUTUAL';
+  readonly mode: 'SIMPLE' | 'MUTUAL' | 'OPTIONAL_MUTUAL' | 'ISTIO_MUTUAL';
   /** Name of the Secret, in the Gateway's namespace; '' files. */
   readonly credential: string;
   /** Paths on the gateway's machine; '' none. */

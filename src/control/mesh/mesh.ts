@@ -5,6 +5,7 @@ import type { GatewaySecret } from './secret.ts';
 import type { MeshService, Workload } from './service.ts';
 import type { MeshSettings } from './settings.ts';
 import type { SidecarScope } from './sidecar-scope.ts';
+import type { TlsRouteRule } from './tls-route.ts';
 import type { RateLimitPolicy, TrafficPolicyRule } from './traffic-policy.ts';
 
 /**
@@ -20,6 +21,8 @@ export interface Mesh {
   readonly places: ReadonlyMap<string, string>;
   /** Routing rules by host, merged and ordered: first match wins. A host without an entry is routed to its service. */
   readonly routes: readonly RouteTableRule[];
+  /** Of TLS that gateways pass on, oldest first. */
+  readonly tlsRoutes: readonly TlsRouteRule[];
   /** Traffic policies (DestinationRule), most specific host first. */
   readonly policies: readonly TrafficPolicyRule[];
   readonly gateways: readonly GatewayServer[];

@@ -28,6 +28,7 @@ const EMPTY: Mesh = {
   workloads: [],
   places: new Map(),
   routes: [],
+  tlsRoutes: [],
   policies: [],
   gateways: [],
   secrets: new Map(),

@@ -1,11 +1,13 @@
 // A Gateway ends TLS with the certificate of a Secret, which may be another one while it serves.
 import { X509Certificate } from 'node:crypto';
+import { createServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
 import { connect } from 'node:tls';
-import { afterEach, expect, it } from 'vitest';
+import { afterEach, expect, it, onTestFinished } from 'vitest';
 import { stringify } from 'yaml';
 import { key, pem } from '../../support/certs/index.ts';
 import { type Mesh, mesh, until } from '../../support/mesh.ts';
-import { file, service, virtualService } from '../../support/mesh-yaml.ts';
+import { destinationRule, file, service, virtualService } from '../../support/mesh-yaml.ts';
 
 let running: Mesh | null = null;
 afterEach(async () => {
@@ -119,4 +121,127 @@ it('certificates come of Secrets, change while the gateway serves, and are nobod
   const body = key('server').split('\n')[1]!;
   expect(JSON.stringify([...gateway.proxy.discovery!.store.secrets.value.values()])).not.toContain(body);
   expect(JSON.stringify(await it.status('/findings'))).not.toContain(body);
+});
+
+it('TLS that is passed on reaches the server of its name unread, on the port where others are ended', async () => {
+  const seen: (string | undefined)[] = [];
+  const server = createServer({ cert: pem('server-2'), key: key('server-2') }, (request, response) => {
+    seen.push(request.headers.host);
+    response.setHeader('connection', 'close').end('unread');
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  onTestFinished(() => void server.close());
+  const { port: own } = server.address() as AddressInfo;
+  const entry = stringify({
+    apiVersion: 'networking.istio.io/v1',
+    kind: 'ServiceEntry',
+    metadata: { name: 'vault', namespace: 'default' },
+    spec: {
+      hosts: ['vault.internal'],
+      ports: [{ number: 8443, name: 'tls', protocol: 'TLS' }],
+      resolution: 'STATIC',
+      endpoints: [{ address: '127.0.0.1', ports: { tls: own } }],
+    },
+  });
+  const gateway = stringify({
+    apiVersion: 'networking.istio.io/v1',
+    kind: 'Gateway',
+    metadata: { name: 'edge', namespace: 'default' },
+    spec: {
+      selector: { istio: 'ingressgateway' },
+      servers: [
+        {
+          port: { number: 443, name: 'a', protocol: 'HTTPS' },
+          hosts: ['a.example'],
+          tls: { mode: 'SIMPLE', credentialName: 'a' },
+        },
+        {
+          port: { number: 443, name: 'passed', protocol: 'TLS' },
+          hosts: ['*.vault.example'],
+          tls: { mode: 'PASSTHROUGH' },
+        },
+      ],
+    },
+  });
+  const passed = (name: string): string =>
+    virtualService('vault', {
+      hosts: ['*.vault.example'],
+      gateways: ['edge'],
+      tls: [{ match: [{ sniHosts: [name] }], route: [{ destination: { host: 'vault.internal' } }] }],
+    });
+  const it = await mesh()
+    .yaml('services.yaml', file(service('reviews'), entry))
+    .yaml('gateway.yaml', file(gateway, ROUTES))
+    .yaml('passed.yaml', passed('one.vault.example'))
+    .yaml('a.yaml', secret('a', 'server'))
+    .sidecar('reviews')
+    .gateway()
+    .start();
+  running = it;
+  const port = it.gatewayTlsPort;
+  const vault = (name: string): Promise<Heard | null> => https(port, name, name).catch(() => null);
+  await until('the gateway', async () => (await vault('one.vault.example'))?.status === '200');
+  // The server's own certificate, and its own answer.
+  expect(await vault('one.vault.example')).toEqual({ certificate: printOf('server-2'), status: '200' });
+  expect(new Set(seen)).toEqual(new Set(['one.vault.example']));
+  expect((await https(port, 'a.example', 'a.example')).certificate).toBe(printOf('server'));
+  expect(await vault('two.vault.example')).toBeNull();
+  it.config.replace('passed.yaml', passed('two.vault.example'));
+  await until('the other name', async () => (await vault('two.vault.example'))?.certificate === printOf('server-2'));
+  expect(await vault('one.vault.example')).toBeNull();
+});
+
+it('ISTIO_MUTUAL takes the mesh’s own certificates and nobody else', async () => {
+  const gateway = stringify({
+    apiVersion: 'networking.istio.io/v1',
+    kind: 'Gateway',
+    metadata: { name: 'edge', namespace: 'default' },
+    spec: {
+      selector: { istio: 'ingressgateway' },
+      servers: [
+        {
+          port: { number: 443, name: 'mesh', protocol: 'HTTPS' },
+          hosts: ['edge.internal'],
+          tls: { mode: 'ISTIO_MUTUAL' },
+        },
+      ],
+    },
+  });
+  const routes = virtualService('edge', {
+    hosts: ['edge.internal'],
+    gateways: ['edge'],
+    http: [{ route: [{ destination: { host: 'reviews', port: { number: 9080 } } }] }],
+  });
+  const it = await mesh()
+    .certificates()
+    .yaml('services.yaml', file(service('productpage'), service('reviews')))
+    .yaml('gateway.yaml', file(gateway, routes))
+    .sidecar('productpage')
+    .sidecar('reviews')
+    .gateway()
+    .start();
+  running = it;
+  const port = it.gatewayTlsPort;
+  const entry = stringify({
+    apiVersion: 'networking.istio.io/v1',
+    kind: 'ServiceEntry',
+    metadata: { name: 'edge', namespace: 'default' },
+    spec: {
+      hosts: ['edge.internal'],
+      ports: [{ number: 80, name: 'http', protocol: 'HTTP' }],
+      resolution: 'STATIC',
+      endpoints: [{ address: '127.0.0.1', ports: { http: port } }],
+    },
+  });
+  const rule = destinationRule('edge', {
+    host: 'edge.internal',
+    trafficPolicy: { tls: { mode: 'ISTIO_MUTUAL', sni: 'edge.internal' } },
+  });
+  it.config.write('entry.yaml', file(entry, rule));
+  const productpage = it.proxy('productpage-v1');
+  const ask = () => productpage.call('http://edge.internal/').catch(() => null);
+  await until('the gateway by mutual TLS', async () => (await ask())?.status === 200);
+  expect(await ask()).toMatchObject({ status: 200, body: 'reviews-v1' });
+  await expect(https(port, 'edge.internal', 'edge.internal')).rejects.toThrow();
+  await expect(https(port, 'edge.internal', 'edge.internal', 'client-2')).rejects.toThrow();
 });

@@ -160,3 +160,35 @@ describe('identities on a real API server', () => {
     await Promise.all([stranger, liar].map(({ program }) => program.stop()));
   });
 });
+
+describe('certificates of gateways, with the rights that are installed', () => {
+  it('are read in the namespace of a gateway that was installed there; elsewhere the missing right is named', async () => {
+    const [one] = replicas;
+    if (one === undefined) throw new Error('no replica');
+    const findings = async (): Promise<string> => (await fetch(`http://127.0.0.1:${one.http}/findings`)).text();
+    await api.installCrds();
+    await api.kubectl(['create', 'namespace', 'edge']);
+    const server = {
+      port: { number: 443, name: 'https', protocol: 'HTTPS' },
+      hosts: ['shop.example.com'],
+      tls: { mode: 'SIMPLE', credentialName: 'shop-certificate' },
+    };
+    await api.apply(
+      JSON.stringify({
+        apiVersion: 'networking.istio.io/v1',
+        kind: 'Gateway',
+        metadata: { name: 'shop', namespace: 'edge' },
+        spec: { selector: { istio: 'ingressgateway' }, servers: [server] },
+      }),
+    );
+    const missing = 'Secret edge/shop-certificate: the control server may not read it';
+    await until('the finding', async () => (await findings()).includes(missing), 30_000);
+    expect(await findings()).toContain('remora install --part ingress --set gatewayNamespace=edge');
+    const flags = ['install', '--dry-run', '--part', 'ingress', '--set', 'gatewayNamespace=edge'];
+    const { text } = await output(NODE, [REMORA, ...flags]);
+    const rights = text.split(/^---$/m).filter((object) => /^kind: Role(?:Binding)?$/m.test(object));
+    expect(rights).toHaveLength(2);
+    await api.apply(rights.join('---\n'));
+    await until('it to be cured', async () => !(await findings()).includes(missing), 30_000);
+  });
+});

@@ -65,9 +65,9 @@ export class KubeSource implements ConfigSource {
     if (this.#state === null) {
       const objects: ConfigObject[] = [];
       const findings: Finding[] = [];
-      for (const { informer, error } of this.#informers.values()) {
+      for (const [name, { informer, error }] of this.#informers) {
         for (const object of informer.objects.values()) objects.push(object);
-        if (informer.state === 'forbidden' && error !== null) findings.push(forbidden(error));
+        if (informer.state === 'forbidden' && error !== null) findings.push(forbidden(name, error));
       }
       this.#state = { objects, findings };
     }
@@ -230,7 +230,13 @@ function credentialNames({ spec }: ConfigObject['raw']): readonly string[] {
   });
 }
 
-function forbidden(error: KubeError): Finding {
-  const message = `${error.message}: grant get, list and watch; what needs it is not there meanwhile`;
-  return { severity: 'error', code: 'forbidden', object: '', field: '', message, file: '', line: 0 };
+/** `name`: of the watch. */
+function forbidden(name: string, error: KubeError): Finding {
+  const [, secret, namespace] = /^secrets (([^/]+)\/.+)$/.exec(name) ?? [];
+  const message =
+    secret === undefined
+      ? `${error.message}: grant get, list and watch; what needs it is not there meanwhile`
+      : `the control server may not read it, and servers of Gateways that name it are not served: a Role in ${namespace} that grants get, list and watch of secrets comes with \`remora install --part ingress --set gatewayNamespace=${namespace}\` (${error.message})`;
+  const object = secret === undefined ? '' : `Secret ${secret}`;
+  return { severity: 'error', code: 'forbidden', object, field: '', message, file: '', line: 0 };
 }

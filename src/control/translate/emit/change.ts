@@ -14,6 +14,7 @@ export function changeScope(before: Mesh, after: Mesh, captures = false): Change
   const parts = (mesh: Mesh) => [
     mesh.places,
     mesh.routes,
+    mesh.tlsRoutes,
     mesh.policies,
     mesh.gateways,
     mesh.secrets,

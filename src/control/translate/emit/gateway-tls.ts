@@ -12,8 +12,10 @@ import {
 import type { GatewayServer, ServerTls } from '../../mesh/gateway.ts';
 import type { GatewaySecret } from '../../mesh/secret.ts';
 import { DEFAULT_LOGS } from './access-log.ts';
+import { type Passage, passageChain } from './gateway-passage.ts';
 import type { SocketAt } from './laptop.ts';
 import { gatewayManager } from './listener.ts';
+import { identitySecret } from './mtls.ts';
 import { httpFilter, TLS_INSPECTOR } from './network-filters.ts';
 
 /** A server that ends TLS: a chain for its hosts' names, with routes of its own. */
@@ -67,13 +69,17 @@ export function gatewayTlsListener(
   servers: readonly TlsServer[],
   at: SocketAt,
   http2: boolean,
+  passed: readonly Passage[] = [],
   logs: readonly AccessLog[] = DEFAULT_LOGS,
 ): Listener {
   return {
     name: `${at.address}_${at.port}`,
     address: { socket_address: { address: at.address, port_value: at.port } },
     listener_filters: [TLS_INSPECTOR],
-    filter_chains: servers.map((server) => chain(server, at, http2, logs)),
+    filter_chains: [
+      ...servers.map((server) => chain(server, at, http2, logs)),
+      ...passed.map((passage) => passageChain(passage, logs)),
+    ],
     traffic_direction: 'OUTBOUND',
   };
 }
@@ -82,7 +88,7 @@ function chain(server: TlsServer, at: SocketAt, http2: boolean, logs: readonly A
   const { tls, names, routes } = server;
   const context: DownstreamTlsContext = {
     common_tls_context: commonContext(server, http2),
-    ...(tls.mode === 'MUTUAL' ? { require_client_certificate: true } : {}),
+    ...(tls.mode === 'MUTUAL' || tls.mode === 'ISTIO_MUTUAL' ? { require_client_certificate: true } : {}),
   };
   return {
     name: routes,
@@ -97,13 +103,15 @@ function commonContext({ tls, certificate, roots }: TlsServer, http2: boolean): 
   return {
     tls_params: parameters(tls),
     alpn_protocols: http2 ? ['h2', 'http/1.1'] : ['http/1.1'],
-    ...(certificate === null
-      ? {
-          tls_certificates: [
-            { certificate_chain: { filename: files.certificate }, private_key: { filename: files.key } },
-          ],
-        }
-      : { tls_certificate_sds_secret_configs: [fromAds(certificateName(certificate))] }),
+    ...(tls.mode === 'ISTIO_MUTUAL'
+      ? { tls_certificate_sds_secret_configs: [identitySecret('default')] }
+      : certificate === null
+        ? {
+            tls_certificates: [
+              { certificate_chain: { filename: files.certificate }, private_key: { filename: files.key } },
+            ],
+          }
+        : { tls_certificate_sds_secret_configs: [fromAds(certificateName(certificate))] }),
     ...(tls.mode === 'SIMPLE' ? {} : clients(tls, roots)),
   };
 }
@@ -121,6 +129,14 @@ function clients(tls: ServerTls, roots: GatewaySecret | null): CommonTlsContext 
     ...(tls.spki.length === 0 ? {} : { verify_certificate_spki: [...tls.spki] }),
     ...(tls.hashes.length === 0 ? {} : { verify_certificate_hash: [...tls.hashes] }),
   };
+  if (tls.mode === 'ISTIO_MUTUAL') {
+    return {
+      combined_validation_context: {
+        default_validation_context: wanted,
+        validation_context_sds_secret_config: identitySecret('ROOTCA'),
+      },
+    };
+  }
   if (roots === null) return { validation_context: { ...wanted, trusted_ca: { filename: tls.files.roots } } };
   return {
     combined_validation_context: {

@@ -4,6 +4,7 @@ import type { GatewayServer } from '../../mesh/gateway.ts';
 import type { RouteTableRule } from '../../mesh/route-rule.ts';
 import { compareHosts, hostMatches } from '../names.ts';
 import { LOCAL_RATE_LIMIT } from './filter-order.ts';
+import { type Passage, passages } from './gateway-passage.ts';
 import type { TlsServer } from './gateway-tls.ts';
 import { MESH_RESPONSE_HEADERS } from './header-ops.ts';
 import { rateLimitConfig } from './http-filters.ts';
@@ -23,11 +24,13 @@ export interface ServerGroup {
   readonly servers: readonly GatewayServer[];
 }
 
-/** Servers that end TLS on one address. */
+/** Servers that take TLS on one address. */
 export interface TlsGroup {
   readonly port: number;
   readonly bind: string;
   readonly servers: readonly TlsServer[];
+  /** What is passed on unread. */
+  readonly passed: readonly Passage[];
 }
 
 const SERVED: ReadonlySet<GatewayServer['protocol']> = new Set(['HTTP', 'HTTP2', 'GRPC']);
@@ -39,7 +42,7 @@ export function serverGroups(
 ): { readonly groups: readonly ServerGroup[]; readonly skipped: readonly string[] } {
   const mine = scope.mesh.gateways.filter(({ selector }) => facts.allGateways || selects(selector, scope.labels));
   const skipped = mine
-    .filter(({ protocol, tls }) => !SERVED.has(protocol) && tls === null)
+    .filter(({ protocol, tls, passthrough }) => !SERVED.has(protocol) && tls === null && !passthrough)
     .map(({ gateway, port, protocol }) => `Gateway ${gateway} port ${port}: ${protocol} servers are not served yet`);
   const groups = Map.groupBy(
     mine.filter(({ protocol }) => SERVED.has(protocol)),
@@ -67,11 +70,37 @@ export function tlsGroups(
 ): { readonly groups: readonly TlsGroup[]; readonly skipped: readonly string[] } {
   const skipped: string[] = [];
   const named = new Map<string, number>();
-  const groups = new Map<string, { port: number; bind: string; servers: TlsServer[]; taken: Set<string> }>();
+  const groups = new Map<
+    string,
+    { port: number; bind: string; servers: TlsServer[]; passed: Passage[]; taken: Set<string> }
+  >();
   for (const server of scope.mesh.gateways) {
     const { tls, gateway, port, bind } = server;
-    if (tls === null || !(facts.allGateways || selects(server.selector, scope.labels))) continue;
+    if ((tls === null && !server.passthrough) || !(facts.allGateways || selects(server.selector, scope.labels)))
+      continue;
     const skip = (why: string): void => void skipped.push(`Gateway ${gateway} port ${port}: ${why}`);
+    const groupOf = () => {
+      const key = `${bind} ${port}`;
+      const group = groups.get(key) ?? { port, bind, servers: [], passed: [], taken: new Set<string>() };
+      groups.set(key, group);
+      return group;
+    };
+    if (tls === null) {
+      const { taken, passed } = groupOf();
+      const found = passages(scope, server, (host) => {
+        const name = host === '*' ? '' : host;
+        const free = !taken.has(name);
+        taken.add(name);
+        return free;
+      });
+      if (found.length === 0) skip('no TLS route of a VirtualService is for its hosts: nothing is passed on');
+      passed.push(...found);
+      continue;
+    }
+    if (tls.mode === 'ISTIO_MUTUAL' && scope.trustDomain === '') {
+      skip('the proxy has no certificate of the mesh');
+      continue;
+    }
     const [namespace = ''] = gateway.split('/');
     const secretAt = (name: string) => scope.mesh.secrets.get(`${namespace}/${name}`) ?? null;
     const certificate = tls.credential === '' ? null : secretAt(tls.credential);
@@ -89,9 +118,7 @@ export function tlsGroups(
     } else add();
 
     function add(): void {
-      const key = `${bind} ${port}`;
-      const group = groups.get(key) ?? { port, bind, servers: [], taken: new Set() };
-      groups.set(key, group);
+      const group = groupOf();
       const hosts = server.hosts.map(({ host }) => host);
       // Envoy refuses two chains of one name.
       const names = hosts.includes('*') ? [''] : hosts;
@@ -111,7 +138,8 @@ export function tlsGroups(
       });
     }
   }
-  return { groups: [...groups.values()], skipped };
+  const served = [...groups.values()].filter(({ servers, passed }) => servers.length + passed.length > 0);
+  return { groups: served, skipped };
 }
 
 /** Servers of one Gateway may have the same port and name of it. */

@@ -35,7 +35,7 @@ const CIPHERS = [
 ];
 
 /** The identity of the workload, which Istio's agent and our own proxies serve beside the proxy, by Istio's names. */
-function identitySecret(name: 'default' | 'ROOTCA'): SdsSecretConfig {
+export function identitySecret(name: 'default' | 'ROOTCA'): SdsSecretConfig {
   return {
     name,
     sds_config: {

@@ -40,6 +40,24 @@ export function tcpFilter(cluster: string, logs: readonly AccessLog[] = DEFAULT_
   return { name: 'envoy.filters.network.tcp_proxy', typed_config };
 }
 
+/** The same to one of several clusters, by their weights. */
+export function weightedTcpFilter(
+  stat_prefix: string,
+  to: readonly { readonly cluster: string; readonly weight: number }[],
+  logs: readonly AccessLog[],
+): Filter {
+  const [only] = to;
+  if (to.length === 1 && only !== undefined) return tcpFilter(only.cluster, logs);
+  const clusters = to.map(({ cluster: name, weight }) => ({ name, weight }));
+  const typed_config = pack(TcpProxy, {
+    stat_prefix,
+    weighted_clusters: { clusters },
+    idle_timeout: 0,
+    access_log: [...logs],
+  });
+  return { name: 'envoy.filters.network.tcp_proxy', typed_config };
+}
+
 export const ORIGINAL_DST: ListenerFilter = {
   name: 'envoy.filters.listener.original_dst',
   typed_config: pack(OriginalDst, {}),

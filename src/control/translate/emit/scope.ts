@@ -320,6 +320,9 @@ export function relevantLabels(mesh: Mesh): ReadonlySet<string> {
       for (const match of rule.matches) for (const key in match.sourceLabels) keys.add(key);
     }
   }
+  for (const { matches } of mesh.tlsRoutes) {
+    for (const match of matches) for (const key in match.sourceLabels) keys.add(key);
+  }
   for (const one of mesh.sidecars) for (const key in one.selector) keys.add(key);
   for (const server of mesh.gateways) for (const key in server.selector) keys.add(key);
   return keys;

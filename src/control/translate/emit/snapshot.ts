@@ -530,7 +530,10 @@ export class MeshEmitter {
     for (const message of skipped) this.#note({ proxy: node.id, message });
     for (const group of groups) {
       const at = gatewayAddress({ routes: '', ...group, servers: [] }, facts);
-      const entry = resourceEntry(Listener, gatewayTlsListener(group.servers, at, scope.http2, this.#logs));
+      const entry = resourceEntry(
+        Listener,
+        gatewayTlsListener(group.servers, at, scope.http2, group.passed, this.#logs),
+      );
       if (listeners.has(entry.name)) {
         this.#note({ proxy: node.id, message: `port ${group.port} speaks plain HTTP: its TLS servers are not served` });
         continue;

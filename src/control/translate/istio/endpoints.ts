@@ -43,12 +43,24 @@ export function followEndpoints(previous: Translation, changes: readonly Decoded
 }
 
 function moved({ mesh, index, entryWorkloads }: Translation, services: ReadonlyMap<string, MeshService>): Mesh {
-  const { places, routes, policies, gateways, secrets, peerAuthentications, rateLimits, sidecars, settings, domain } =
-    mesh;
+  const {
+    places,
+    routes,
+    tlsRoutes,
+    policies,
+    gateways,
+    secrets,
+    peerAuthentications,
+    rateLimits,
+    sidecars,
+    settings,
+    domain,
+  } = mesh;
   return {
     services,
     places,
     routes,
+    tlsRoutes,
     policies,
     gateways,
     secrets,

@@ -65,10 +65,10 @@ function checkProtocol(server: GatewaySpec['servers'][number], path: Path, sink:
       `expected one of ${Object.keys(PROTOCOLS).join(', ')}, got ${JSON.stringify(server.port.protocol)}`,
     );
   } else if (protocol === 'TLS') {
-    sink.error('refused-value', at, 'TLS is refused: gateways do not forward what is not HTTP yet; write HTTPS');
+    checkPassthrough(server.tls, [...path, 'tls'], sink);
   } else if (protocol === 'HTTPS') {
     checkTls(server.tls, [...path, 'tls'], sink);
-  } else if (server.tls?.mode !== undefined && server.tls.mode !== 'PASSTHROUGH') {
+  } else if (server.tls?.mode !== undefined) {
     sink.error('conflicting-fields', [...path, 'tls'], `${server.port.protocol} has no TLS: write protocol: HTTPS`);
   } else if (protocol === 'TCP') {
     sink.warning(
@@ -82,10 +82,40 @@ function checkProtocol(server: GatewaySpec['servers'][number], path: Path, sink:
   }
 }
 
+/** Of a server whose protocol is TLS, or whose mode says that it is passed on. */
+function checkPassthrough(tls: GatewaySpec['servers'][number]['tls'], path: Path, sink: Sink): void {
+  if (tls?.mode !== 'PASSTHROUGH') {
+    const message = 'gateways end TLS of HTTP alone yet: write protocol: HTTPS, or tls.mode: PASSTHROUGH';
+    sink.error(tls?.mode === undefined ? 'missing-field' : 'refused-value', [...path, 'mode'], message);
+    return;
+  }
+  checkNoCertificate(tls, 'it passes TLS on', path, sink);
+}
+
+/** Istio refuses it too. */
+function checkNoCertificate(
+  tls: NonNullable<GatewaySpec['servers'][number]['tls']>,
+  why: string,
+  path: Path,
+  sink: Sink,
+): void {
+  for (const name of ['credentialName', 'serverCertificate', 'privateKey', 'caCertificates'] as const) {
+    if (tls[name]) sink.error('conflicting-fields', [...path, name], `${tls.mode} has no ${name}: ${why}`);
+  }
+}
+
 /** What would be plain text, or trust everybody, is refused. */
 function checkTls(tls: GatewaySpec['servers'][number]['tls'], path: Path, sink: Sink): void {
   if (tls?.mode === undefined) {
-    sink.error('missing-field', [...path, 'mode'], 'HTTPS needs tls.mode: SIMPLE, MUTUAL or OPTIONAL_MUTUAL');
+    sink.error(
+      'missing-field',
+      [...path, 'mode'],
+      'HTTPS needs tls.mode: SIMPLE, MUTUAL, OPTIONAL_MUTUAL, ISTIO_MUTUAL or PASSTHROUGH',
+    );
+    return;
+  }
+  if (tls.mode === 'PASSTHROUGH' || tls.mode === 'ISTIO_MUTUAL') {
+    checkNoCertificate(tls, tls.mode === 'PASSTHROUGH' ? 'it passes TLS on' : 'the mesh’s own is shown', path, sink);
     return;
   }
   const { credentialName = '', serverCertificate = '', privateKey = '', caCertificates = '' } = tls;
@@ -106,7 +136,7 @@ function checkTls(tls: GatewaySpec['servers'][number]['tls'], path: Path, sink: 
 function serverTls({ tls, port }: GatewaySpec['servers'][number]): ServerTls | null {
   if (PROTOCOLS[port.protocol.toUpperCase()] !== 'HTTPS' || tls === undefined) return null;
   const { mode } = tls;
-  if (mode !== 'SIMPLE' && mode !== 'MUTUAL' && mode !== 'OPTIONAL_MUTUAL') return null;
+  if (mode !== 'SIMPLE' && mode !== 'MUTUAL' && mode !== 'OPTIONAL_MUTUAL' && mode !== 'ISTIO_MUTUAL') return null;
   const version = (text: string | undefined): TlsVersion | null =>
     text === undefined || text === 'TLS_AUTO' ? null : (text as TlsVersion);
   return {
@@ -120,6 +150,11 @@ function serverTls({ tls, port }: GatewaySpec['servers'][number]): ServerTls | n
     maxVersion: version(tls.maxProtocolVersion),
     cipherSuites: tls.cipherSuites ?? [],
   };
+}
+
+function isPassthrough({ tls, port }: GatewaySpec['servers'][number]): boolean {
+  const protocol = PROTOCOLS[port.protocol.toUpperCase()];
+  return tls?.mode === 'PASSTHROUGH' && (protocol === 'TLS' || protocol === 'HTTPS');
 }
 
 /** The servers of a Gateway. `./host` names hosts of its own namespace's objects, `host` those of all. */
@@ -137,6 +172,7 @@ export function gatewayServers({ object, value }: Decoded<'Gateway'>): readonly 
       return { namespace: space === '.' ? object.namespace : space, host: text.slice(slash + 1).toLowerCase() };
     }),
     httpsRedirect: server.tls?.httpsRedirect ?? false,
+    passthrough: isPassthrough(server),
     tls: serverTls(server),
     written: { object: objectName(object), place: placeOf(object, ['spec', 'servers', i]) },
   }));

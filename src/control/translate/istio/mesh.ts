@@ -24,6 +24,7 @@ import { peerAuthentications } from './peer-authentication.ts';
 import { rateLimits } from './resilience-policy.ts';
 import { entryWorkload, serviceEntryServices } from './service-entry.ts';
 import { sidecarScope } from './sidecar.ts';
+import { tlsRoutes } from './tls-route.ts';
 import { type RouteContext, routeRule } from './virtual-service.ts';
 
 export interface Translation {
@@ -74,15 +75,23 @@ export function translate(objects: readonly Decoded[], previous?: Translation): 
   const gateways = memo.get('gateways', by.all('Gateway'), () => by.all('Gateway').flatMap(gatewayServers));
   const secrets = memo.get('secrets', by.all('Secret'), () => gatewaySecrets(by.all('Secret')));
   const routes = translateRoutes(by, policies.policies, gateways, memo);
+  const tls = translateTlsRoutes(by, policies.policies, memo);
   const limits = memo.get('limits', by.all('ResiliencePolicy'), () => by.all('ResiliencePolicy').flatMap(rateLimits));
   const sidecars = memo.get('sidecars', by.all('Sidecar'), () => by.all('Sidecar').map(sidecarScope));
   const workloads = translateWorkloads(by, memo);
-  findings.push(...policies.findings, ...routes.findings, ...authentications.findings, ...configured.findings);
+  findings.push(
+    ...policies.findings,
+    ...routes.findings,
+    ...tls.findings,
+    ...authentications.findings,
+    ...configured.findings,
+  );
   const parts = [
     services,
     nodes,
     workloads,
     routes.routes,
+    tls.routes,
     policies.policies,
     gateways,
     authentications,
@@ -97,6 +106,7 @@ export function translate(objects: readonly Decoded[], previous?: Translation): 
       workloads,
       places: nodes.localities,
       routes: routes.routes,
+      tlsRoutes: tls.routes,
       policies: policies.policies,
       gateways,
       secrets,
@@ -249,6 +259,13 @@ function translateRoutes(
     const findings = [...new Map(all.map((one) => [JSON.stringify(one), one])).values()];
     return { routes: merged.routes, findings };
   });
+}
+
+function translateTlsRoutes(by: ByKind, policies: readonly TrafficPolicyRule[], memo: Memo) {
+  const services = by.all('VirtualService').filter(({ value }) => value.tls !== undefined);
+  return memo.get('tls routes', [policies, ...services], () =>
+    tlsRoutes(services, new SubsetIndex(policies).lookup.hasSubset),
+  );
 }
 
 function rulesOf(

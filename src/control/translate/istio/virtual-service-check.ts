@@ -11,6 +11,7 @@ import type {
   VirtualServiceSpec,
 } from './fields/virtual-service.ts';
 import { checkRetryOn } from './retry-on.ts';
+import { checkTlsRoute } from './tls-route-check.ts';
 
 /** What Istio's own validation asks of a VirtualService beyond the types; a weight sum of 0 is accepted. */
 export function checkVirtualService(spec: VirtualServiceSpec, sink: Sink): void {
@@ -28,6 +29,7 @@ export function checkVirtualService(spec: VirtualServiceSpec, sink: Sink): void 
   for (const [i, gateway] of gateways.entries()) checkGatewayName(gateway, ['spec', 'gateways', i], sink);
   checkExportTo(spec.exportTo, ['spec', 'exportTo'], sink);
   for (const [i, route] of (spec.http ?? []).entries()) checkRoute(route, delegate, ['spec', 'http', i], sink);
+  for (const [i, route] of (spec.tls ?? []).entries()) checkTlsRoute(route, hosts, ['spec', 'tls', i], sink);
 }
 
 function checkHosts(hosts: readonly string[], gateways: readonly string[], sink: Sink): void {

@@ -281,7 +281,7 @@ describe('the webhooks', () => {
   });
 });
 
-/** What of Helm's templates the chart uses: values, `quote`, and `if`. */
+/** What of Helm's templates the chart uses: values, `default`, `quote`, and `if`. */
 function helm(text: string, given: Json): string {
   const lookUp = (path: string): unknown =>
     path
@@ -290,8 +290,9 @@ function helm(text: string, given: Json): string {
       .reduce<unknown>((node, part) => (node as Json)[part], given);
   return text
     .replaceAll(/^\{\{- if (\S+) \}\}\n([\s\S]*?)^\{\{- end \}\}\n/gm, (_all, path, body) => (lookUp(path) ? body : ''))
-    .replaceAll(/\{\{ (\S+)( \| quote)? \}\}/g, (_all, path, quote) => {
-      const value = lookUp(path);
+    .replaceAll(/\{\{ (?:default (\S+) )?(\S+)( \| quote)? \}\}/g, (_all, otherwise, path, quote) => {
+      const own = lookUp(path);
+      const value = otherwise !== undefined && own === '' ? lookUp(otherwise) : own;
       if (value === undefined) throw new Error(`${path} is no value`);
       return quote === undefined ? String(value) : JSON.stringify(value);
     });
@@ -309,6 +310,22 @@ describe('the chart', () => {
     const rendered = render(enabled).flatMap((text) => objectsOf(text));
     const plain = Object.values(parts(values)).flatMap((objects) => objectsOf(toYaml(objects)));
     expect(rendered).toEqual(plain);
+  });
+
+  it('puts gateways where they are wanted, with the right to read certificates there and nowhere else', () => {
+    const elsewhere = render({ ingressGateway: { enabled: true }, gatewayNamespace: 'edge' }).flatMap(objectsOf);
+    const there = elsewhere.filter(({ metadata }) => metadata.namespace === 'edge');
+    const plain = objectsOf(toYaml(parts({ ...values, gatewayNamespace: 'edge' }).ingress ?? []));
+    expect(there).toEqual(plain);
+    const role = there.find(({ kind }) => kind === 'Role');
+    expect(role).toMatchObject({
+      metadata: { name: 'remora-ingressgateway-certificates' },
+      rules: [{ apiGroups: [''], resources: ['secrets'], verbs: ['get', 'list', 'watch'] }],
+    });
+    expect(there.find(({ kind }) => kind === 'RoleBinding')).toMatchObject({
+      roleRef: { kind: 'Role', name: role?.metadata.name },
+      subjects: [{ kind: 'ServiceAccount', name: 'remora-control', namespace: values.namespace }],
+    });
   });
 
   it('leaves out what is off', () => {

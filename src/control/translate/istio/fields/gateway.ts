@@ -2,8 +2,7 @@ import { list, map, message } from '../../../source/schema/message.ts';
 import { bool, boolValue, enumeration, string, uint32 } from '../../../source/schema/scalar.ts';
 import { effective, type Read, refused, reported, required } from '../../../source/schema/type.ts';
 
-const PASSED = 'gateways do not pass TLS on unread yet, and nobody would be reached';
-const MESH = 'gateways do not take the mesh’s own certificates yet; write MUTUAL with a credentialName';
+const PASSED = 'gateways do not pass TLS on to whatever its name says; write PASSTHROUGH and a VirtualService';
 const TLS = 'it is not looked at yet, and without it the server would trust more than it says';
 const MORE = 'a server shows one certificate yet: write credentialName';
 
@@ -25,11 +24,11 @@ export const serverTls = message('ServerTLSSettings', {
   httpsRedirect: effective(bool),
   mode: effective(
     enumeration('TLSmode', {
-      PASSTHROUGH: { state: 'refused', reason: PASSED },
+      PASSTHROUGH: 'effective',
       SIMPLE: 'effective',
       MUTUAL: 'effective',
       AUTO_PASSTHROUGH: { state: 'refused', reason: PASSED },
-      ISTIO_MUTUAL: { state: 'refused', reason: MESH },
+      ISTIO_MUTUAL: 'effective',
       OPTIONAL_MUTUAL: 'effective',
     }),
   ),

@@ -15,7 +15,8 @@ import {
 import { effective, type Read, refused, reported, required } from '../../../source/schema/type.ts';
 
 const MIRROR = 'requests are not mirrored until traffic policy is complete; the route itself works';
-const L4 = 'TLS and TCP routes are not matched yet: such traffic goes to the called service itself';
+const L4 = 'TCP routes are not matched yet: such traffic goes to the called service itself';
+const SUBNETS = 'gateways pass TLS on by its server name, whatever address was called';
 
 export const percent = message('Percent', { value: effective(double) });
 
@@ -69,9 +70,9 @@ export const httpRouteDestination = message('HTTPRouteDestination', {
   headers: effective(headers),
 });
 
-/** Destinations of TLS and TCP routes, which are reported as a whole. */
+/** Destinations of TLS and TCP routes. */
 const routeDestination = message('RouteDestination', {
-  destination: effective(destination),
+  destination: required(destination),
   weight: effective(int32),
 });
 
@@ -85,17 +86,17 @@ const l4MatchAttributes = message('L4MatchAttributes', {
 });
 
 const tlsMatchAttributes = message('TLSMatchAttributes', {
-  sniHosts: reported(list(string), L4),
-  destinationSubnets: reported(list(string), L4),
-  port: reported(uint32, L4),
-  sourceLabels: reported(map(string), L4),
-  gateways: reported(list(string), L4),
-  sourceNamespace: reported(string, L4),
+  sniHosts: required(list(string)),
+  destinationSubnets: reported(list(string), SUBNETS),
+  port: effective(uint32),
+  sourceLabels: effective(map(string)),
+  gateways: effective(list(string)),
+  sourceNamespace: effective(string),
 });
 
 const tlsRoute = message('TLSRoute', {
-  match: reported(list(tlsMatchAttributes), L4),
-  route: reported(list(routeDestination), L4),
+  match: required(list(tlsMatchAttributes)),
+  route: required(list(routeDestination)),
 });
 const tcpRoute = message('TCPRoute', {
   match: reported(list(l4MatchAttributes), L4),
@@ -207,12 +208,13 @@ export const virtualService = message('VirtualService', {
   hosts: effective(list(string)),
   gateways: effective(list(string)),
   http: effective(list(httpRoute)),
-  tls: reported(list(tlsRoute), L4),
+  tls: effective(list(tlsRoute)),
   tcp: reported(list(tcpRoute), L4),
   exportTo: effective(list(string)),
 });
 
 export type VirtualServiceSpec = Read<typeof virtualService>;
+export type TlsRouteSpec = Read<typeof tlsRoute>;
 export type HttpRouteSpec = Read<typeof httpRoute>;
 export type HttpMatchSpec = Read<typeof httpMatchRequest>;
 export type HttpDestinationSpec = Read<typeof httpRouteDestination>;

@@ -104,6 +104,49 @@ describe('a cluster as a source', () => {
     await source.close();
   });
 
+  it('says which right is missing where a certificate may not be read, and how it is given', async () => {
+    const { source } = await setUp({
+      gateways: list('1', [gateway('1', 'cert')]),
+      secrets: new KubeError(403, 'Forbidden', 'secrets is forbidden: User "x" cannot list'),
+    });
+    await settled();
+    const [finding] = source.state.findings;
+    expect(finding).toMatchObject({ code: 'forbidden', severity: 'error', object: 'Secret edge/cert' });
+    expect(finding?.message).toBe(
+      'the control server may not read it, and servers of Gateways that name it are not served: a Role in edge that grants get, list and watch of secrets comes with `remora install --part ingress --set gatewayNamespace=edge` (secrets is forbidden: User "x" cannot list)',
+    );
+    await source.close();
+  });
+
+  it('reads the ConfigMap of the mesh’s config, and no other', async () => {
+    const server = new FakeServer();
+    const clock = manualClock();
+    const source = new KubeSource({
+      reader: server,
+      clock,
+      random: seededRandom(1),
+      log: silentLogger(clock),
+      meshConfigNamespace: 'mesh',
+    });
+    const start = source.start();
+    const asked = server.asked
+      .filter((path) => path.includes('configmaps'))
+      .map((path) => new URL(path, 'http://kube'));
+    expect(asked.map((url) => `${url.pathname} ${url.searchParams.get('fieldSelector')}`)).toEqual([
+      '/api/v1/namespaces/mesh/configmaps metadata.name=istio',
+    ]);
+    while (server.lists.length > 0) {
+      const own = server.lists[0]?.request.pathname.endsWith('/configmaps') ?? false;
+      const metadata = { name: 'istio', namespace: 'mesh', resourceVersion: '4' };
+      await server.answer(list('5', own ? [{ metadata, data: { mesh: 'connectTimeout: 1s', other: 'secret' } }] : []));
+    }
+    await start;
+    expect(source.state.objects.map(({ kind, raw }) => [kind, raw.data])).toEqual([
+      ['ConfigMap', { mesh: 'connectTimeout: 1s' }],
+    ]);
+    await source.close();
+  });
+
   it('reads Endpoints only where no EndpointSlices are served', async () => {
     const { source, server } = await setUp();
     expect(server.asked.some((path) => path.startsWith('/api/v1/endpoints'))).toBe(false);

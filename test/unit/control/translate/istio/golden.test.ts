@@ -16,6 +16,7 @@ const PARTS = [
   'services',
   'workloads',
   'routes',
+  'tlsRoutes',
   'policies',
   'gateways',
   'peerAuthentications',
