@@ -31,12 +31,12 @@ export function trimMemory(): void {
 }
 
 /**
- * For a process that keeps a large config, changes a part of it now and then, and has nobody waiting for a millisecond: V8
- * would let the garbage of changes grow to three times what is alive before it looks at the old generation; with this it
- * does at a third of it. 1,000 services and 200 proxies: 100 MB less, and the CPU per change is the same.
+ * For a process that keeps a large config and changes a part of it now and then: V8 would let the garbage of changes grow
+ * to a multiple of what is alive before it looks at the old generation; with this it does at 60 % of it. 1,000 services and
+ * 200 proxies: 100 MB less. 30 % saves no more, and costs twice the collections while many proxies connect.
  */
 export function collectOften(): void {
-  setFlagsFromString('--heap-growing-percent=30');
+  setFlagsFromString('--heap-growing-percent=60');
 }
 
 /** A heap beyond this is that of a large config, and most of it is what reading it left behind. */
