@@ -1,6 +1,8 @@
 // How a change in a real API server comes to many proxies: 1,000 services with 10 endpoints each, 200 ADS clients.
 //   node bench/kube.ts [--services 1000] [--endpoints 10] [--clients 200] [--namespaces 1] [--changes 100] [--json FILE]
 //   ISTIOD=/path/to/pilot-discovery node bench/kube.ts --istiod     the same with istiod
+//   ISTIOD=/path/to/pilot-discovery node bench/kube-bars.ts         both in turn, and what is promised of Remora beside istiod
+// FLAGS='--trace-gc' are more flags for our server's Node, PROFILE=FOLDER is for its CPU profile and its log.
 // Times are from just before the write to the API until the last client has received it.
 import { type ChildProcess, fork, spawn } from 'node:child_process';
 import { mkdirSync, openSync, writeFileSync } from 'node:fs';
@@ -11,8 +13,11 @@ import { ENDPOINT, ROUTE, VIRTUAL_HOST } from '../src/control/serve/type-urls.ts
 import { kubeconfigAccess } from '../src/control/source/kube/access.ts';
 import { KubeClient } from '../src/control/source/kube/client.ts';
 import { type KubeApi, startKubeApi } from '../test/system/kube/api.ts';
+import { ownFlags } from './rivals/remora.ts';
 import type { ClientsAnswer, ClientsRequest } from './support/ads-clients.ts';
 import { cpuMicros, memory } from './support/proc.ts';
+import { BUNDLE, NODE } from './support/programs.ts';
+import { quantile } from './support/quantile.ts';
 
 const { values } = parseArgs({
   options: {
@@ -58,16 +63,18 @@ try {
     `${clients} clients have everything after ${Math.round(now() - begun)} ms: ${JSON.stringify(counts)}; RSS ${mb(memory(pid).rss)}, CPU so far ${seconds(cpuMicros(pid))}`,
   );
   await wait(2000);
+  const connectedMb = memory(pid).rss;
   const result = {
     server: values.istiod ? 'istiod' : 'remora',
     services,
     endpoints,
     clients,
+    connectedMb,
     endpoint: await measure('endpoint change', pid, changes, ENDPOINT, moveEndpoint),
     route:
       values.only === 'endpoints'
         ? null
-        : await measure('route change', pid, Math.min(changes, 20), routeType, changeRoute),
+        : await measure('route change', pid, Math.min(changes, 40), routeType, changeRoute),
     routesAtRate: values.only === 'endpoints' ? null : await measureRate(pid),
   };
   if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(result, null, 2)}\n`);
@@ -251,16 +258,17 @@ async function writeMesh(): Promise<void> {
 
 async function startRemora({ kubeconfig, folder }: KubeApi): Promise<{ child: ChildProcess; xds: string }> {
   const [xds, http] = [25010, 25014];
-  const root = join(import.meta.dirname, '..');
   const flags = ['--xds', `127.0.0.1:${xds}`, '--http', `127.0.0.1:${http}`, '--log-level', 'warning'];
-  const profile = process.env.PROFILE === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${process.env.PROFILE}`];
-  const env = { ...process.env, TMPDIR: folder };
-  const log = openSync(join(folder, 'control.log'), 'a');
-  const child = spawn(
-    join(root, 'node_modules/.bin/node'),
-    [...profile, join(root, 'dist/remora.js'), 'control', '--kubeconfig', kubeconfig, ...flags],
-    { stdio: ['ignore', log, log], env },
-  );
+  const { PROFILE, FLAGS = '' } = process.env;
+  const profile = PROFILE === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${PROFILE}`];
+  const node = [...ownFlags(BUNDLE), ...FLAGS.split(' ').filter((flag) => flag !== ''), ...profile];
+  // As the chart has it.
+  const env = { ...process.env, TMPDIR: folder, MALLOC_TRIM_THRESHOLD_: '131072' };
+  const log = openSync(join(PROFILE ?? folder, 'control.log'), 'a');
+  const child = spawn(NODE, [...node, BUNDLE, 'control', '--kubeconfig', kubeconfig, ...flags], {
+    stdio: ['ignore', log, log],
+    env,
+  });
   await untilReady(child, `http://127.0.0.1:${http}/ready`);
   return { child, xds: `127.0.0.1:${xds}` };
 }
@@ -291,10 +299,6 @@ async function untilReady(child: ChildProcess, url: string): Promise<void> {
   throw new Error('the control server is not ready after 60 s');
 }
 
-function quantile(all: readonly number[], q: number): number {
-  const sorted = all.toSorted((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.ceil(q * sorted.length) - 1)] ?? 0;
-}
 function mb(value: number): string {
   return `${Math.round(value)} MB`;
 }

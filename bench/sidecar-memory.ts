@@ -1,5 +1,5 @@
 // Memory of one sidecar whose app calls three services, in meshes of different sizes.
-//   node bench/sidecar-memory.ts [--services 10,1000,5000] [--endpoints 10]       ENVOY=/path/to/envoy for Envoy beside it
+//   node bench/sidecar-memory.ts [--services 10,1000,5000] [--endpoints 10] [--concurrency 1]       ENVOY=/path/to/envoy for Envoy beside it
 // Remora asks for hosts when they are called; Envoy has the whole mesh from the same control server, as it has from istiod.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
@@ -15,6 +15,7 @@ const { values } = parseArgs({
   options: {
     services: { type: 'string', default: '10,1000,5000' },
     endpoints: { type: 'string', default: '10' },
+    concurrency: { type: 'string', default: '1' },
   },
 });
 const ROOT = join(import.meta.dirname, '..');
@@ -54,10 +55,12 @@ async function measure(services: number, endpoints: number): Promise<void> {
     `127.0.0.1:${http}`,
   ]);
   await until('the control server', () => status(http, '/ready'));
-  await proxy('remora', xds, (file) => run(NODE, [REMORA, 'proxy', '-c', file]));
+  await proxy('remora', xds, (file) => run(NODE, [REMORA, 'proxy', '-c', file, '--concurrency', values.concurrency]));
   const envoy = process.env.ENVOY;
   if (envoy !== undefined) {
-    await proxy('envoy', xds, (file) => run(envoy, ['-c', file, '--use-dynamic-base-id', '--concurrency', '1']));
+    await proxy('envoy', xds, (file) =>
+      run(envoy, ['-c', file, '--use-dynamic-base-id', '--concurrency', values.concurrency]),
+    );
   }
   console.log(`  control server: RSS ${Math.round(memory(control.pid ?? 0).rss)} MB`);
   control.kill('SIGTERM');

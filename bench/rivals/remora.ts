@@ -44,7 +44,7 @@ export function remora(options: RemoraOptions = {}): Peer {
 }
 
 /** `#!/usr/bin/env -S node --flag`: the first line is what runs it where it is installed. */
-function ownFlags(bundle: string): string[] {
+export function ownFlags(bundle: string): string[] {
   const first = readFileSync(bundle, 'utf8').split('\n', 1)[0]!;
   return first.startsWith('#!') ? first.split(' ').filter((word) => word.startsWith('--')) : [];
 }

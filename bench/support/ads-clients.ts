@@ -12,7 +12,7 @@ import { DeltaDiscoveryRequest, DeltaDiscoveryResponse } from '../../src/xds/pro
 export interface ClientsRequest {
   /** Connect so many to `target`. */
   readonly connect?: { readonly target: string; readonly clients: number; readonly namespaces: number };
-  /** Tell when all clients have received a resource of this type whose name contains the text and whose bytes are new. */
+  /** Tell when all clients have received a resource of this type whose name contains the text and whose version is new. */
   readonly expect?: { readonly id: number; readonly typeUrl: string; readonly name: string };
   readonly reset?: true;
   readonly report?: true;
@@ -48,11 +48,14 @@ let bytes = 0;
 let responses = 0;
 
 class Client {
-  readonly #call: grpc.ClientDuplexStream<Uint8Array, Uint8Array>;
+  readonly #connection: grpc.Client;
+  #call!: grpc.ClientDuplexStream<Uint8Array, Uint8Array>;
   readonly #node: object;
   readonly #versions = new Map<string, string>();
   readonly #subscribed = new Map<string, Set<string>>();
   readonly wanted = new Set<string>();
+  /** Types of which something came. */
+  readonly #has = new Set<string>();
   first = true;
 
   constructor(connection: grpc.Client, index: number, namespaces: number) {
@@ -73,16 +76,28 @@ class Client {
       user_agent_name: 'envoy',
       user_agent_build_version: { version: { major_number: 1, minor_number: 40, patch: 0 } },
     };
+    this.#connection = connection;
+    this.#open();
+  }
+
+  /** istiod turns clients away when many come at once; like Envoy, they come back with nothing. */
+  #reopen(): void {
+    for (const state of [this.#versions, this.#has, this.#subscribed, this.wanted, this.#more]) state.clear();
+    this.#asksHosts = false;
+    this.first = true;
+    setTimeout(() => this.#open(), 500 + Math.random() * 1000);
+  }
+
+  #open(): void {
     const pass = (value: Uint8Array): Buffer => Buffer.from(value.buffer, value.byteOffset, value.byteLength);
-    this.#call = connection.makeBidiStreamRequest(
+    this.#call = this.#connection.makeBidiStreamRequest(
       '/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources',
       pass,
       (buffer: Buffer) => buffer as Uint8Array,
       new grpc.Metadata(),
     );
     this.#call.on('data', (message: Uint8Array) => this.#receive(message));
-    // At the end of the run the server goes first.
-    this.#call.on('error', () => {});
+    this.#call.on('error', () => this.#reopen());
     this.#send({ type_url: CLUSTER, resource_names_subscribe: ['*'] });
     this.#send({ type_url: LISTENER, resource_names_subscribe: ['*'] });
   }
@@ -93,7 +108,7 @@ class Client {
     return count;
   }
   get complete(): boolean {
-    return this.count(CLUSTER) > 0 && this.count(LISTENER) > 0 && this.wanted.size === 0;
+    return this.wanted.size === 0 && this.#has.has(CLUSTER) && this.#has.has(LISTENER);
   }
 
   #send(request: DeltaDiscoveryRequest): void {
@@ -111,8 +126,10 @@ class Client {
     for (const { name = '', version = '', resource } of response.resources ?? []) {
       const key = `${url} ${name}`;
       this.wanted.delete(key);
-      if (this.#versions.get(key) !== version) changed.add(name);
+      // istiod gives no versions; what it sends is then taken for new, which is to its advantage where changes follow one another.
+      if (version === '' || this.#versions.get(key) !== version) changed.add(name);
       this.#versions.set(key, version);
+      this.#has.add(url);
       if (
         url === ROUTE &&
         resource !== undefined &&

@@ -10,8 +10,10 @@ export interface LoadResult {
   readonly perSecond: number;
   readonly p50: number;
   readonly p99: number;
-  /** Other answers, resets and timeouts. */
+  /** Other answers, resets, and no answer at all. */
   readonly failed: number;
+  /** Answered and counted as such, but after more than 2 s (wrk calls these timeouts): there was too little CPU. */
+  readonly late?: number;
 }
 
 /** Something that keeps `connections` kept-alive connections busy. */
@@ -85,14 +87,15 @@ export function findWrk(): Load | null {
       const total = Number(match(text, /(\d+) requests in/));
       const wrong = Number(/Non-2xx or 3xx responses: (\d+)/.exec(text)?.[1] ?? 0);
       const socket = /Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)/.exec(text);
-      const cut = socket === null ? 0 : socket.slice(1).reduce((sum, count) => sum + Number(count), 0);
+      const [connect = 0, read = 0, write = 0, late = 0] = socket?.slice(1).map(Number) ?? [];
       const perSecond = Number(match(text, /Requests\/sec:\s+([\d.]+)/));
       return {
         answered: total - wrong,
         perSecond: total === 0 ? 0 : (perSecond * (total - wrong)) / total,
         p50: milliseconds(match(text, /50%\s+([\d.]+[a-z]+)/)),
         p99: milliseconds(match(text, /99%\s+([\d.]+[a-z]+)/)),
-        failed: wrong + cut,
+        failed: wrong + connect + read + write,
+        late,
       };
     },
   };

@@ -49,7 +49,7 @@ const COLUMNS: readonly Column[] = [
 
 /**
  * Takes `rounds` samples of every peer, in turn and in another order each round; `measure` names what it measured.
- * `failed`, where it is given, is summed up in a note.
+ * `failed` and `late`, where they are given, are summed up in notes.
  */
 export async function sampleAll(
   name: string,
@@ -58,7 +58,7 @@ export async function sampleAll(
   measure: (peer: Peer) => Promise<Readonly<Record<string, number>>>,
 ): Promise<{ series: Series[]; notes: string[] }> {
   const series = peers.map((peer): Series => ({ peer: peer.name, samples: {} }));
-  const failures = new Map<string, number>();
+  const notes = { failed: new Map<string, number>(), late: new Map<string, number>() };
   for (let round = 0; round < rounds; round++) {
     for (let i = 0; i < peers.length; i++) {
       const at = (i + round) % peers.length;
@@ -66,12 +66,15 @@ export async function sampleAll(
       progress(`${name}: round ${round + 1} of ${rounds}, ${peer.name}`);
       for (const [metric, value] of Object.entries(await measure(peer))) {
         const { samples } = series[at]!;
-        if (metric !== 'failed') samples[metric] = [...(samples[metric] ?? []), value];
-        else if (value > 0) failures.set(peer.name, (failures.get(peer.name) ?? 0) + value);
+        if (metric === 'failed' || metric === 'late') {
+          if (value > 0) notes[metric].set(peer.name, (notes[metric].get(peer.name) ?? 0) + value);
+        } else samples[metric] = [...(samples[metric] ?? []), value];
       }
     }
   }
-  return { series, notes: [...failures].map(([peer, count]) => `${peer} failed ${count} requests`) };
+  const failed = [...notes.failed].map(([peer, count]) => `${peer} failed ${count} requests`);
+  const late = [...notes.late].map(([peer, count]) => `${peer} answered ${count} requests after more than 2 s`);
+  return { series, notes: [...failed, ...late] };
 }
 
 /** Every proxy in turn, in another order each round, each time a fresh process. */
@@ -108,6 +111,7 @@ type Sample = {
   readonly rss: number;
   readonly peakRss: number;
   readonly failed: number;
+  readonly late: number;
 };
 
 async function measureOnce(
@@ -134,8 +138,8 @@ async function measureOnce(
       if (result.answered === 0) throw new Error(`${peer.name} answered nothing in ${seconds} s. ${child.complaint()}`);
       const cpu = (cpuMicros(child.pid) - before) / result.answered;
       const { rss, peak } = memory(child.pid);
-      const { perSecond, p50, p99, failed } = result;
-      return { cpu, rate: perSecond, p50, p99, idleRss, rss, peakRss: peak, failed };
+      const { perSecond, p50, p99, failed, late = 0 } = result;
+      return { cpu, rate: perSecond, p50, p99, idleRss, rss, peakRss: peak, failed, late };
     },
   );
 }

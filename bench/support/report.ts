@@ -30,7 +30,7 @@ export interface Report {
 }
 
 /** Those whose medians the others are divided by. */
-const REFERENCES = ['envoy', 'http-proxy'];
+const REFERENCES = ['envoy', 'http-proxy', 'istiod'];
 
 export function median(numbers: readonly number[]): number {
   if (numbers.length === 0) return Number.NaN;

@@ -7,7 +7,10 @@ export interface Clock {
   now(): number;
   /** Milliseconds since the Unix epoch. */
   wall(): number;
-  /** Calls `fn` once after `ms`; the handle cancels it. Never keeps the process alive by itself. */
+  /**
+   * Calls `fn` once after `ms`, 0: when the turn of the event loop is over and what came in meanwhile has been looked at;
+   * the handle cancels it. Never keeps the process alive by itself.
+   */
   after(ms: number, fn: () => void): TimerHandle;
 }
 
@@ -26,11 +29,23 @@ class NodeTimer implements TimerHandle {
   }
 }
 
+/** A timer of 0 ms would be one of 1 ms. */
+class NodeTurn implements TimerHandle {
+  readonly #immediate: NodeJS.Immediate;
+  constructor(fn: () => void) {
+    this.#immediate = setImmediate(fn);
+    this.#immediate.unref();
+  }
+  cancel(): void {
+    clearImmediate(this.#immediate);
+  }
+}
+
 /** The platform's clock. */
 export const systemClock: Clock = {
   now: () => performance.now(),
   wall: () => Date.now(),
-  after: (ms, fn) => new NodeTimer(ms, fn),
+  after: (ms, fn) => (ms === 0 ? new NodeTurn(fn) : new NodeTimer(ms, fn)),
 };
 
 /** Keeps the process alive though nothing is open, until it is cancelled: no timer of a {@link Clock} does. */

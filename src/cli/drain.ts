@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { messageOf, RemoraError } from '../base/errors.ts';
+import { errorCode, messageOf, RemoraError } from '../base/errors.ts';
 import { formatAddress, type SocketAddress } from '../model/address.ts';
 import { parseAddress } from './proxy.ts';
 
@@ -22,7 +22,10 @@ async function drain(admin: SocketAddress): Promise<void> {
     status = (await fetch(url, { method: 'POST', signal: AbortSignal.timeout(5000) })).status;
   } catch (error) {
     const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
-    throw new RemoraError('unreachable', `cannot reach the proxy at ${formatAddress(admin)}: ${messageOf(cause)}`);
+    throw new RemoraError(
+      'unreachable',
+      `cannot reach the proxy at ${formatAddress(admin)}: ${errorCode(cause) === 'ECONNREFUSED' ? 'nothing listens there; --admin names another port' : messageOf(cause)}`,
+    );
   }
   if (status !== 200) throw new RemoraError('refused', `the proxy at ${formatAddress(admin)} answered ${status}`);
 }

@@ -9,6 +9,7 @@ export interface IdentityFlags {
   readonly caToken?: string;
   readonly caRoot?: string;
   readonly trustDomain?: string;
+  readonly lastGoodIdentity?: string;
 }
 
 /** Where injection puts the projected token and the mesh's root, as Istio does. */
@@ -38,6 +39,7 @@ export function identitySettings(
     tokenPath: given(flags.caToken, TOKEN_PATH),
     // By TLS there is no way without a root; a file that is not there yet is waited for.
     rootsPath: flags.caRoot ?? (ca.secure || ads.secure ? ROOTS_PATH : ''),
+    keptPath: flags.lastGoodIdentity ?? '',
     ttlS: 0,
   };
 }

@@ -51,6 +51,8 @@ async function runInject(flags: InjectFlags): Promise<void> {
     if (finding.severity !== 'error') process.stderr.write(`remora: warning: ${formatFinding(finding)}\n`);
   for (const { object, reason } of result.skipped) process.stderr.write(`remora: not injected: ${object}: ${reason}\n`);
   if (errors.length > 0) throw new ConfigError('nothing was injected', errors.map(formatFinding));
+  if (result.injected.length + result.skipped.length === 0)
+    process.stderr.write(`remora: ${file} has no workload: nothing is injected\n`);
   process.stdout.write(result.text);
 }
 

@@ -24,6 +24,8 @@ import { VERSION } from './version.ts';
 /** Runtime key of `--explain`. */
 const EXPLAIN_KEY = 'remora.local_reply.explain';
 
+const DAY_S = 86_400;
+
 interface ProxyFlags extends IdentityFlags {
   readonly config?: string;
   readonly configYaml?: string;
@@ -40,6 +42,7 @@ interface ProxyFlags extends IdentityFlags {
   readonly admin: SocketAddress;
   readonly explain?: boolean;
   readonly lastGood?: string;
+  readonly lastGoodTtlS: number;
   readonly health?: SocketAddress;
   readonly prometheus?: SocketAddress;
   readonly dns?: readonly SocketAddress[];
@@ -117,6 +120,11 @@ export function proxyCommand(): Command {
       parseDnsAddress,
     )
     .option('--last-good <file>', 'keep the last good config here, for a start without the control server')
+    .option('--last-good-ttl-s <seconds>', 'how old that may be at a start; 0: any age', seconds, DAY_S)
+    .option(
+      '--last-good-identity <file>',
+      'keep certificate and key here, for a start without the CA; a volume in memory, of this pod alone',
+    )
     .addHelpText(
       'after',
       '\nExamples:\n  remora proxy -c config/proxy/front-proxy.yaml\n  remora proxy --router --control 127.0.0.1:15010 --label istio=ingressgateway --map 80=8080' +
@@ -158,7 +166,7 @@ async function runProxy(flags: ProxyFlags): Promise<void> {
     ...(flags.health === undefined ? {} : { health: flags.health }),
     ...(flags.prometheus === undefined ? {} : { prometheus: flags.prometheus }),
     ...(flags.dns === undefined ? {} : { dns: { addresses: flags.dns, resolvConf: readText('/etc/resolv.conf') } }),
-    ...(flags.lastGood === undefined ? {} : { lastGoodPath: flags.lastGood }),
+    ...(flags.lastGood === undefined ? {} : { lastGood: { path: flags.lastGood, ttlMs: flags.lastGoodTtlS * 1000 } }),
   });
   const quit = onStop(async (signal) => {
     const deadlineMs = deadlineOf(flags);

@@ -84,10 +84,24 @@ export type PortPredicate =
   /** `end` is not included. */
   | { readonly kind: 'ports'; readonly start: number; readonly end: number };
 
+/**
+ * What somebody said that the connections of a chain speak, which they turned out not to. (Ours: `remora.declared`,
+ * `declared_by` and `holds_clients` in the chain's metadata.)
+ */
+export interface DeclaredProtocol {
+  readonly protocol: 'http' | 'tcp';
+  /** The object that says so, for the log: `Service default/db port 3306`. */
+  readonly by: string;
+  /** Only a server that speaks first proves otherwise: what a client sends must not lead around policies. */
+  readonly holdsClients: boolean;
+}
+
 export interface FilterChain {
   readonly name: string;
   readonly match: FilterChainMatch;
   readonly filter: NetworkFilter;
+  /** Absent: nobody said otherwise. */
+  readonly declared?: DeclaredProtocol;
   /** Absent: plain TCP. */
   readonly tls?: DownstreamTlsConfig;
 }

@@ -68,11 +68,11 @@ describe.each(['sotw', 'delta'] as const)('names over ADS, %s', (mode) => {
   it('are there after a start without the server', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'remora-names-'));
     closers.push(() => rmSync(folder, { recursive: true, force: true }));
-    const lastGoodPath = join(folder, 'last-good');
+    const lastGood = { path: join(folder, 'last-good'), ttlMs: 60_000 };
     const plane = await controlPlane().cluster('a', 1).http('in', 8080, 'a').start();
     plane.source.put(host('a.example', '10.0.0.1'));
     const { address } = plane;
-    const first = adsClient(address, mode, { decoders: decoders(), names: true, lastGoodPath });
+    const first = adsClient(address, mode, { decoders: decoders(), names: true, lastGood });
     await reached(first.config.ready, Boolean);
     await reached(first.config.names, (names) => text(names) === 'a.example=10.0.0.1');
     await plane.synced();
@@ -84,7 +84,7 @@ describe.each(['sotw', 'delta'] as const)('names over ADS, %s', (mode) => {
     const second = adsClient(address, mode, {
       decoders: decoders(),
       names: true,
-      lastGoodPath,
+      lastGood,
       serverGraceMs: 1,
     });
     closers.push(() => second.config.close());

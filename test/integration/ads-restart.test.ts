@@ -51,17 +51,17 @@ describe.each(['sotw', 'delta'] as const)('a restart of the control server, %s',
   it('while a proxy starts: the last good config is in force until the server is back', async () => {
     const directory = mkdtempSync(path.join(tmpdir(), 'remora-ads-'));
     closers.push(() => rmSync(directory, { recursive: true }));
-    const lastGoodPath = path.join(directory, 'last-good.json');
+    const lastGood = { path: path.join(directory, 'last-good.json'), ttlMs: 60_000 };
     const plane = await controlPlane().cluster('a', 1).cluster('old', 2).http('in', 8080, 'a').start();
     closers.push(() => plane.stop());
     const address = plane.address;
-    const first = adsClient(address, mode, { lastGoodPath });
+    const first = adsClient(address, mode, { lastGood });
     await reached(first.config.ready, Boolean);
     await plane.synced();
     await first.config.close();
     await plane.stop();
 
-    const { config } = adsClient(address, mode, { lastGoodPath, serverGraceMs: 20 });
+    const { config } = adsClient(address, mode, { lastGood, serverGraceMs: 20 });
     closers.push(() => config.close());
     await reached(config.ready, Boolean);
     expect(config.status).toMatchObject({ source: 'disk', warming: [] });

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { blockedHost } from '../../src/control/translate/emit/outside.ts';
 import { Mesh, type ProxySpec } from './traffic.ts';
 
 /** Two services on one port, one of which nobody declared, an instance of both, and somebody outside. */
@@ -82,4 +83,39 @@ it('REGISTRY_ONLY refuses what nobody declared, in words', () => {
   const refused = { kind: 'direct', route: 'block_all', status: 502 };
   expect(proxy.call('0.0.0.0_9080', { url: 'http://example.com/' })).toEqual(refused);
   expect(mesh.proxy({}).call('http_proxy', { url: 'http://example.com/' })).toEqual(refused);
+});
+
+// pains.md row 29
+it('REGISTRY_ONLY lets the hosts of a wildcard pass, and says of others which rule is missing', () => {
+  const entry = `
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: { name: partners, namespace: default }
+spec:
+  hosts: ["*.partner.example"]
+  ports: [{ number: 9080, name: http, protocol: HTTP }]
+  resolution: NONE
+`;
+  const proxy = new Mesh({ 'mesh.yaml': `${MESH}---${entry}` }, 'REGISTRY_ONLY').proxy(CAPTURED);
+  for (const host of ['a.partner.example', 'b.c.partner.example:9080'])
+    expect(proxy.call('0.0.0.0_9080', { url: `http://${host}/` }), host).toMatchObject({
+      kind: 'forward',
+      cluster: 'outbound|9080||*.partner.example',
+    });
+  const dynamic = entry.replace('NONE', 'DYNAMIC_DNS');
+  for (const spec of [CAPTURED, {}]) {
+    const mesh = new Mesh({ 'mesh.yaml': `${MESH}---${dynamic}` }, 'REGISTRY_ONLY');
+    const listener = spec === CAPTURED ? '0.0.0.0_9080' : 'http_proxy';
+    expect(mesh.proxy(spec).call(listener, { url: 'http://a.partner.example:9080/' })).toMatchObject({
+      kind: 'forward',
+      cluster: 'outbound|9080||*.partner.example',
+    });
+    expect(mesh.proxy(spec).call(listener, { url: 'http://other.example:9080/' })).toMatchObject({ status: 502 });
+  }
+  for (const host of ['partner.example', 'partner.example.evil', 'apartner.example'])
+    expect(proxy.call('0.0.0.0_9080', { url: `http://${host}/` }), host).toMatchObject({ kind: 'direct', status: 502 });
+  const [route] = blockedHost().routes ?? [];
+  expect(route?.direct_response?.body?.inline_string).toMatch(
+    /REGISTRY_ONLY.*a ServiceEntry with this host .* is missing/,
+  );
 });

@@ -53,6 +53,46 @@ export function heldClock(): HeldClock {
   };
 }
 
+/** The platform's clock, which a test puts forward. */
+export interface SkippingClock extends Clock {
+  /** Time is `ms` later, and what became due by that fires now. */
+  skip(ms: number): void;
+}
+
+export function skippingClock(): SkippingClock {
+  let ahead = 0;
+  const timers = new Map<() => void, { readonly at: number; readonly handle: TimerHandle }>();
+  const now = (): number => systemClock.now() + ahead;
+  return {
+    now,
+    wall: () => systemClock.wall() + ahead,
+    after(ms, fn) {
+      const fire = (): void => {
+        timers.delete(fire);
+        fn();
+      };
+      const handle = systemClock.after(ms, fire);
+      timers.set(fire, { at: now() + ms, handle });
+      return {
+        cancel() {
+          timers.delete(fire);
+          handle.cancel();
+        },
+      };
+    },
+    skip(ms) {
+      ahead += ms;
+      const due = [...timers].filter(([, { at }]) => at <= now()).sort(([, a], [, b]) => a.at - b.at);
+      for (const [fire, { handle }] of due) {
+        // One of those before may have cancelled it.
+        if (!timers.has(fire)) continue;
+        handle.cancel();
+        fire();
+      }
+    },
+  };
+}
+
 interface Timer {
   readonly at: number;
   readonly fn: () => void;

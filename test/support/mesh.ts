@@ -188,9 +188,15 @@ export interface ProxySpec {
   readonly app?: AppOptions;
   /** SotW in place of delta. */
   readonly sotw?: boolean;
+  /** Config and certificate are kept for a start while the control server is away. */
   readonly lastGood?: boolean;
+  readonly lastGoodTtlMs?: number;
   /** It asks for hosts when its program first calls them. False: it knows all of the mesh. */
   readonly onDemand?: boolean;
+  /** Threads that serve; this one when absent. */
+  readonly workers?: number;
+  /** Of the proxy's main thread. */
+  readonly clock?: Clock;
   /** In a mesh with certificates: it has none. */
   readonly plain?: true;
   /** Of its certificate; that of its service otherwise. */
@@ -305,7 +311,8 @@ export class Mesh {
   }
 
   /** Who a proxy of the mesh is; null: nobody. */
-  #identity({ service, namespace = 'default', serviceAccount = service, plain }: ProxySpec): IdentitySettings | null {
+  #identity(spec: ProxySpec): IdentitySettings | null {
+    const { service, namespace = 'default', serviceAccount = service, plain } = spec;
     if (this.#certificates === null || plain) return null;
     const secure = this.#certificates.secure ?? false;
     const address = secure ? `localhost:${this.#tlsPort}` : `127.0.0.1:${this.#xdsPort}`;
@@ -315,6 +322,7 @@ export class Mesh {
       control: { address, secure },
       tokenPath: this.tokenPath,
       rootsPath: secure ? join(this.caFolder, 'root-cert.pem') : '',
+      keptPath: spec.lastGood === true ? join(this.#folder, `${service}.identity`) : '',
       ttlS: 0,
     };
   }
@@ -419,14 +427,15 @@ export class Mesh {
     const lastGoodPath = join(this.#folder, `${name}.last-good.json`);
     const proxy = new Proxy({
       bootstrap: result.bootstrap,
-      clock: this.#certificates?.clock ?? systemClock,
+      clock: spec.clock ?? this.#certificates?.clock ?? systemClock,
+      concurrency: spec.workers ?? 1,
       random: systemRandom,
       ...(identity === null ? {} : { identity }),
       log: new LogRoot(systemClock, (line) => log.add(line), 'debug').logger(),
       stdout: accessLog,
       stderr: accessLog,
       version: 'test',
-      ...(spec.lastGood === true ? { lastGoodPath } : {}),
+      ...(spec.lastGood === true ? { lastGood: { path: lastGoodPath, ttlMs: spec.lastGoodTtlMs ?? 0 } } : {}),
     });
     const made = new MeshProxy(name, proxy, log, accessLog, lastGoodPath, beside);
     this.proxies.set(name, made);

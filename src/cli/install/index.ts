@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { ConfigError, RemoraError } from '../../base/errors.ts';
+import { LOG_LEVELS } from '../../base/log.ts';
 import { VERSION } from '../version.ts';
 import { plainControl, plainGateway } from './render.ts';
 import { defaultValues, type Values } from './values.ts';
@@ -48,15 +49,36 @@ export function valuesOf(given: Readonly<Record<string, string>>): Values {
     const last = parts.pop() ?? '';
     const holder = parts.reduce<unknown>((node, part) => (isRecord(node) ? node[part] : undefined), values);
     const before = isRecord(holder) && Object.hasOwn(holder, last) ? holder[last] : undefined;
-    if (!isRecord(holder) || before === undefined || isRecord(before)) problems.push(`${name}: is no value`);
+    const choices = CHOICES[name];
+    if (!isRecord(holder) || before === undefined || isRecord(before))
+      problems.push(`${name}: is no value of the installation; there are ${namesOf(values).join(', ')}`);
+    else if (choices !== undefined && !choices.includes(text))
+      problems.push(`${name}: must be one of ${choices.join(', ')}, got ${JSON.stringify(text)}`);
+    else if (text === '') problems.push(`${name}: must not be empty`);
+    else if (name === 'namespace' && !/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/.test(text))
+      problems.push(`${name}: must be the name of a namespace, got ${JSON.stringify(text)}`);
     else if (typeof before === 'number' && !/^\d{1,6}$/.test(text)) problems.push(`${name}: must be a whole number`);
     else if (typeof before === 'boolean' && text !== 'true' && text !== 'false')
       problems.push(`${name}: must be true or false`);
     else
       holder[last] = typeof before === 'number' ? Number(text) : typeof before === 'boolean' ? text === 'true' : text;
   }
-  if (problems.length > 0) throw new ConfigError('--set', problems);
+  if (problems.length > 0) throw new ConfigError('wrong values in --set', problems);
   return values as unknown as Values;
+}
+
+const CHOICES: Readonly<Record<string, readonly string[]>> = {
+  webhookFailurePolicy: ['Fail', 'Ignore'],
+  imagePullPolicy: ['Always', 'IfNotPresent', 'Never'],
+  ingressServiceType: ['LoadBalancer', 'NodePort', 'ClusterIP'],
+  logLevel: LOG_LEVELS,
+};
+
+/** `minReplicas`, `resources.cpu` … */
+function namesOf(values: Record<string, unknown>, path = ''): string[] {
+  return Object.entries(values).flatMap(([name, value]) =>
+    isRecord(value) ? namesOf(value, `${path}${name}.`) : [`${path}${name}`],
+  );
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

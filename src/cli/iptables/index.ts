@@ -94,6 +94,11 @@ export function dryRun(set: RuleSet): string {
 export function interception(flags: IptablesFlags, resolvConf = '/etc/resolv.conf'): InterceptionOptions {
   if (flags.uid.length + flags.gid.length === 0)
     throw new RemoraError('usage', 'without --uid or --gid the proxy’s own traffic would come back to it');
+  if (flags.outboundPort === flags.inboundPort)
+    throw new RemoraError(
+      'usage',
+      `--outbound-port and --inbound-port are both ${flags.outboundPort}: the proxy has a listener for each`,
+    );
   return {
     ...flags,
     uids: flags.uid,
@@ -135,7 +140,7 @@ function list(text: string): string[] {
 function port(text: string): number {
   const number = Number(text);
   if (!/^\d{1,5}$/.test(text) || number < 1 || number > 65535)
-    throw new InvalidArgumentError('must be a port, 1 to 65535');
+    throw new InvalidArgumentError(`${JSON.stringify(text)} is no port, 1 to 65535`);
   return number;
 }
 
@@ -149,7 +154,10 @@ function portsOrAll(text: string): '*' | number[] {
 
 function numbers(text: string): number[] {
   return list(text).map((item) => {
-    if (!/^\d{1,10}$/.test(item)) throw new InvalidArgumentError('must be numbers with commas between');
+    if (!/^\d{1,10}$/.test(item))
+      throw new InvalidArgumentError(
+        `${JSON.stringify(item)} is no number of a user or group: names are not looked up`,
+      );
     return Number(item);
   });
 }

@@ -1,6 +1,9 @@
+import { readCertificate } from '../../base/certificate.ts';
+import { CertificateAges } from '../../base/certificate-age.ts';
 import type { Clock, TimerHandle } from '../../base/clock.ts';
 import { messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
+import { parseCertificates } from '../../base/pem.ts';
 import { type SpiffeIdentity, spiffeId } from '../../base/spiffe.ts';
 import { Watch } from '../../base/watch.ts';
 import { CsrError, readCsr } from './csr.ts';
@@ -45,6 +48,7 @@ export class CertificateAuthority {
   #version = '';
   #look: TimerHandle | null = null;
   #trouble = '';
+  readonly #ages = new CertificateAges();
   #working: Promise<void> = Promise.resolve();
   #closed = false;
   /** PEM of the roots that are trusted; '' before the CA is there. */
@@ -133,6 +137,7 @@ export class CertificateAuthority {
     const given = (await plugged?.load()) ?? null;
     if (given !== null) {
       this.#use(given, plugged?.name ?? '');
+      this.#lookAtAges(plugged?.name ?? '');
       return;
     }
     let stored = (await store.load()) ?? (await this.#make());
@@ -143,6 +148,14 @@ export class CertificateAuthority {
     // Whoever is slower sees what the other one wrote at its next look.
     if (step !== null) stored = (await store.save(step, stored.version)) ?? stored;
     this.#use(stored, store.name);
+  }
+
+  /** A CA that somebody plugged in is theirs to renew: they may have forgotten it. Our own root is replaced in time. */
+  #lookAtAges(place: string): void {
+    const { certificate, chain = [], roots = '' } = this.#material ?? {};
+    const pem = `${certificate?.toString() ?? ''}\n${chain.join('')}${roots}`;
+    const all = parseCertificates(Buffer.from(pem)).map(({ raw }) => [place, readCertificate(raw)] as const);
+    for (const warning of this.#ages.look(all, this.#options.clock.wall())) this.#options.log.warn(warning);
   }
 
   async #make(): Promise<StoredCa> {

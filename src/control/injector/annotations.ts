@@ -34,6 +34,7 @@ export interface PodOptions {
   readinessFailureThreshold?: number;
   mergeMetrics?: boolean;
   preStopDelayS?: number;
+  proxyUser?: number;
   config: ProxyConfig;
 }
 
@@ -77,6 +78,7 @@ const EFFECTIVE: Readonly<Record<string, readonly [option: Option, read: Read]>>
   'readiness.status.sidecar.istio.io/failureThreshold': ['readinessFailureThreshold', (text) => count(text, 1)],
   'prometheus.istio.io/merge-metrics': ['mergeMetrics', boolean],
   'remora.dev/preStopDelaySeconds': ['preStopDelayS', (text) => count(text, 0)],
+  'remora.dev/proxyUser': ['proxyUser', user],
 };
 
 /** Accepted, and nothing comes of them. */
@@ -231,6 +233,13 @@ function rangesOrAll(text: string): string {
   return text === '*' ? text : ranges(text);
 }
 
+export const USER_ID = 'the number of a user that is not root, 1 to 2147483647';
+
+/** As Kubernetes takes it for runAsUser. */
+export function isUserId(value: number): boolean {
+  return Number.isInteger(value) && value >= 1 && value <= 2_147_483_647;
+}
+
 export function isCidr(text: string): boolean {
   const [address = '', bits = '', ...rest] = text.split('/');
   const family = isIP(address);
@@ -248,6 +257,11 @@ function interfaces(text: string): string {
 
 function count(text: string, least: number): number {
   if (!/^\d{1,9}$/.test(text) || Number(text) < least) throw new Wrong(`must be a whole number from ${least} on`);
+  return Number(text);
+}
+
+function user(text: string): number {
+  if (!isUserId(Number(text)) || !/^\d+$/.test(text)) throw new Wrong(`must be ${USER_ID}`);
   return Number(text);
 }
 

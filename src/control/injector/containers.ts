@@ -1,7 +1,7 @@
 import type { PodOptions } from './annotations.ts';
 import { listOf } from './annotations.ts';
 import type { Prober } from './probes.ts';
-import { INIT_NAME, type InjectionSettings, type InterceptionMode, PROXY_ID, PROXY_NAME } from './settings.ts';
+import { INIT_NAME, type InjectionSettings, type InterceptionMode, PROXY_NAME } from './settings.ts';
 import type { Workload } from './workload.ts';
 
 /** All that the two containers are made of. */
@@ -33,8 +33,8 @@ export function initContainer({ settings, options, mode, healthPort }: Container
   const flags: (readonly [flag: string, value: string])[] = [
     ['--outbound-port', String(ports.outbound)],
     ['--inbound-port', String(ports.inbound)],
-    ['--uid', String(PROXY_ID)],
-    ['--gid', String(PROXY_ID)],
+    ['--uid', String(proxyUser(settings, options))],
+    ['--gid', String(proxyUser(settings, options))],
     ['--inbound-mode', mode],
     ['--include-outbound-ranges', options.includeOutboundIPRanges ?? settings.includeOutboundIPRanges],
     ['--exclude-outbound-ranges', options.excludeOutboundIPRanges ?? settings.excludeOutboundIPRanges],
@@ -95,6 +95,7 @@ export function proxyContainer(input: ContainerInput): Json {
       `--prometheus=[::]:${ports.prometheus}`,
       ...(mode !== 'NONE' && dnsCaptured(settings, options) ? [`--dns=localhost:${ports.dns}`] : []),
       '--last-good=/var/lib/istio/data/last-good',
+      '--last-good-identity=/run/remora/identity',
       `--termination-grace-period-s=${input.graceS}`,
       // A native sidecar is told to end when the application has: nobody is left to accept for.
       ...(native ? ['--termination-accept-s=0'] : []),
@@ -119,13 +120,14 @@ export function proxyContainer(input: ContainerInput): Json {
       preStop: exec('drain', `--admin=${admin}`),
     },
     resources: resourcesOf(settings, options),
-    securityContext: proxySecurity(mode),
+    securityContext: proxySecurity(mode, proxyUser(settings, options)),
     volumeMounts: [
       { name: 'istiod-ca-cert', mountPath: '/var/run/secrets/istio', readOnly: true },
       { name: 'istio-token', mountPath: '/var/run/secrets/tokens', readOnly: true },
       { name: 'istio-podinfo', mountPath: '/etc/istio/pod', readOnly: true },
       { name: 'istio-data', mountPath: '/var/lib/istio/data' },
       { name: 'remora-tmp', mountPath: '/tmp' },
+      { name: 'remora-run', mountPath: '/run/remora' },
       ...Object.entries(options.userVolumeMounts ?? {}).map(([name, mount]) => ({ ...mount, name })),
     ],
   };
@@ -142,14 +144,14 @@ function exec(verb: string, ...args: string[]): Json {
 }
 
 /** What Pod Security's `restricted` profile asks for; TPROXY alone takes a capability, and so root. */
-function proxySecurity(mode: InterceptionMode): Json {
+function proxySecurity(mode: InterceptionMode, user: number): Json {
   const transparent = mode === 'TPROXY';
   return {
     allowPrivilegeEscalation: false,
     privileged: false,
     readOnlyRootFilesystem: true,
-    runAsUser: transparent ? 0 : PROXY_ID,
-    runAsGroup: PROXY_ID,
+    runAsUser: transparent ? 0 : user,
+    runAsGroup: user,
     runAsNonRoot: !transparent,
     capabilities: { ...(transparent ? { add: ['NET_ADMIN'] } : {}), drop: ['ALL'] },
     seccompProfile: { type: 'RuntimeDefault' },
@@ -165,6 +167,10 @@ function resourcesOf(settings: InjectionSettings, { cpu, memory, cpuLimit, memor
     ...(Object.keys(requests).length > 0 ? { requests } : {}),
     ...(Object.keys(limits).length > 0 ? { limits } : {}),
   };
+}
+
+export function proxyUser({ proxyUser }: InjectionSettings, options: PodOptions): number {
+  return options.proxyUser ?? proxyUser;
 }
 
 export function dnsCaptured(settings: InjectionSettings, options: PodOptions): boolean {
@@ -192,6 +198,9 @@ function environment(input: ContainerInput, workload: Workload): Json[] {
     value('ISTIO_META_MESH_ID', settings.meshId),
     ...(settings.network === '' ? [] : [value('ISTIO_META_NETWORK', settings.network)]),
     value('ISTIO_META_INTERCEPTION_MODE', mode),
+    // The control server is told where the rules lead only where that is not where Istio's do.
+    ...(settings.ports.outbound === 15001 ? [] : [value('ISTIO_META_OUTBOUND_PORT', String(settings.ports.outbound))]),
+    ...(settings.ports.inbound === 15006 ? [] : [value('ISTIO_META_INBOUND_PORT', String(settings.ports.inbound))]),
     value('ISTIO_META_WORKLOAD_NAME', workload.name),
     value(
       'ISTIO_META_OWNER',
@@ -224,7 +233,8 @@ export function volumes({ settings, options }: ContainerInput): Json[] {
     { name: 'istio-podinfo', downwardAPI: { items: [field('labels'), field('annotations')] } },
     { name: 'istio-data', emptyDir: {} },
     { name: 'remora-tmp', emptyDir: {} },
-    { name: 'remora-run', emptyDir: { medium: 'Memory' } },
+    // In memory: the rules' lock, and what the proxy's key is kept in.
+    { name: 'remora-run', emptyDir: { medium: 'Memory', sizeLimit: '1Mi' } },
     ...Object.entries(options.userVolumes ?? {}).map(([name, volume]) => ({ name, ...volume })),
   ];
 }

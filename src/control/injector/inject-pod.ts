@@ -1,12 +1,12 @@
 import type { Finding, Severity } from '../source/collection.ts';
 import { isRecord, show } from '../source/schema/type.ts';
 import { type PodOptions, readAnnotations } from './annotations.ts';
-import { type ContainerInput, initContainer, proxyContainer, volumes } from './containers.ts';
+import { type ContainerInput, initContainer, proxyContainer, proxyUser, volumes } from './containers.ts';
 import { decide } from './decide.ts';
 import { type PatchOperation, type PatchPath, pointer } from './json-patch.ts';
 import { preStopDelay, preStopPatch } from './pre-stop.ts';
 import { rewriteProbes } from './probes.ts';
-import { INIT_NAME, type InjectionSettings, PROXY_ID, PROXY_NAME } from './settings.ts';
+import { INIT_NAME, type InjectionSettings, PROXY_NAME } from './settings.ts';
 import type { Workload } from './workload.ts';
 
 /** Where a pod comes from, and what is known of its surroundings. */
@@ -170,6 +170,7 @@ function checkConflicts(
   report: Report,
 ): void {
   const own = new Set([INIT_NAME, PROXY_NAME]);
+  const proxyId = proxyUser(settings, options);
   for (const [list, items] of [
     ['containers', containers],
     ['initContainers', initContainers],
@@ -192,11 +193,11 @@ function checkConflicts(
       }
       const user = isRecord(securityContext) ? securityContext.runAsUser : undefined;
       const podUser = isRecord(spec.securityContext) ? spec.securityContext.runAsUser : undefined;
-      if ((user ?? podUser) === PROXY_ID)
+      if ((user ?? podUser) === proxyId)
         report.warning(
           'uid',
           `spec.${list}[${i}].securityContext.runAsUser`,
-          `${PROXY_ID} is the proxy’s user: what this container sends goes past the proxy; choose another`,
+          `${proxyId} is the proxy’s user: what this container sends goes past the proxy; choose another, or give the proxy another by remora.dev/proxyUser`,
         );
     }
   }

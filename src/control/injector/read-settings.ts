@@ -2,6 +2,7 @@ import { parse } from 'yaml';
 import { ConfigError, messageOf } from '../../base/errors.ts';
 import { didYouMean } from '../source/schema/suggest.ts';
 import { isRecord, show } from '../source/schema/type.ts';
+import { isUserId, USER_ID } from './annotations.ts';
 import { INTERCEPTION_MODES, type InjectionSettings } from './settings.ts';
 
 const CHOICES: Readonly<Record<string, readonly string[]>> = {
@@ -19,6 +20,11 @@ export function readSettings(text: string, file: string, defaults: InjectionSett
   }
   const problems: string[] = [];
   const read = over(raw, defaults as unknown as Readonly<Record<string, unknown>>, '', problems);
+  const ports = Object.entries((read as InjectionSettings).ports);
+  for (const [i, [name, port]] of ports.entries()) {
+    const same = ports.slice(0, i).find(([, other]) => other === port);
+    if (same !== undefined) problems.push(`ports.${name}: is that of ports.${same[0]} too: each needs its own`);
+  }
   if (problems.length > 0) throw new ConfigError(`${file} has no valid settings of injection`, problems);
   return read as unknown as InjectionSettings;
 }
@@ -44,7 +50,9 @@ function over(raw: unknown, defaults: Readonly<Record<string, unknown>>, path: s
       problems.push(`${at}: must be one of ${CHOICES[name].join(', ')}, got ${show(value)}`);
     } else if (typeof value === 'number' && path === 'ports' && !isWhole(value, 1, 65535)) {
       problems.push(`${at}: must be a port, 1 to 65535, got ${value}`);
-    } else if (typeof value === 'number' && path !== 'ports' && !isWhole(value, 0, 3600)) {
+    } else if (typeof value === 'number' && name === 'proxyUser' && !isUserId(value)) {
+      problems.push(`${at}: must be ${USER_ID}, got ${value}`);
+    } else if (typeof value === 'number' && path !== 'ports' && name !== 'proxyUser' && !isWhole(value, 0, 3600)) {
       problems.push(`${at}: must be whole seconds, 0 to 3600, got ${value}`);
     } else {
       read[name] = value;

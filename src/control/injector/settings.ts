@@ -39,6 +39,8 @@ export interface InjectionSettings {
   readonly captureDns: boolean;
   readonly resources: Resources;
   readonly ports: ProxyPorts;
+  /** User and group of the proxy, by which the rules tell its traffic from the application's. */
+  readonly proxyUser: number;
 }
 
 export interface ProxyPorts {
@@ -60,9 +62,6 @@ export type InterceptionMode = (typeof INTERCEPTION_MODES)[number];
 
 export const INIT_NAME = 'remora-init';
 export const PROXY_NAME = 'remora-proxy';
-
-/** The user and group the proxy runs as: by it the rules tell its traffic from the application's. */
-export const PROXY_ID = 1337;
 
 /** Where nothing is injected: what a cluster needs to start, and to mend a broken webhook. */
 export const IGNORED_NAMESPACES: readonly string[] = ['kube-system', 'kube-public', 'kube-node-lease'];
@@ -99,5 +98,6 @@ export function defaultSettings(version: string, namespace = 'remora-system'): I
       limits: { cpu: '2', memory: '1Gi' },
     },
     ports: { outbound: 15001, inbound: 15006, health: 15021, prometheus: 15090, admin: 15000, dns: 15053 },
+    proxyUser: 1337,
   };
 }

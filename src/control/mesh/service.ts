@@ -17,8 +17,8 @@ export interface MeshService {
   readonly name: string;
   readonly namespace: string;
   readonly ports: readonly ServicePort[];
-  /** How endpoints are found: `endpoints` are listed here; `dns` resolves `endpoints` (or the host itself); `passthrough` calls the original destination. */
-  readonly resolution: 'endpoints' | 'dns' | 'dns-round-robin' | 'passthrough';
+  /** How endpoints are found: `endpoints` are listed here; `dns` resolves `endpoints` (or the host itself); `dynamic` looks up the host of each request; `passthrough` calls the original destination. */
+  readonly resolution: 'endpoints' | 'dns' | 'dns-round-robin' | 'dynamic' | 'passthrough';
   readonly external: boolean;
   /** ClusterIPs or ServiceEntry addresses. */
   readonly addresses: readonly string[];

@@ -16,6 +16,7 @@ import { StatusWriter } from '../status/writer.ts';
 import type { OutboundPolicy } from '../translate/emit/capture.ts';
 import { type CaOptions, MeshCa } from './ca.ts';
 import { StatusServer } from './http.ts';
+import { metricsText } from './metrics.ts';
 import { MeshSnapshotSource } from './snapshot-source.ts';
 import { type WebhookOptions, WebhookServer } from './webhook.ts';
 
@@ -117,6 +118,15 @@ export class ControlServer {
         body: this.#snapshots.findings.map((one) => ({ ...one, text: formatFinding(one) })),
       }),
       '/proxies': () => ({ status: 200, body: this.#ads.clients.list().map(publicView) }),
+      '/metrics': () => ({
+        status: 200,
+        body: metricsText({
+          proxies: this.#ads.clients.list().length,
+          services: this.#snapshots.mesh.services.size,
+          findings: this.#snapshots.findings,
+          ca: this.#ca?.authority.material ?? null,
+        }),
+      }),
       '/ca': () => ({ status: 200, body: this.#ca?.view ?? { trustDomain: null } }),
       '/mesh': () => ({ status: 200, body: { services: [...this.#snapshots.mesh.services.keys()] } }),
     });

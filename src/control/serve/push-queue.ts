@@ -7,7 +7,7 @@ export interface PushQueueOptions {
   readonly quietMs?: number;
   /** … but no longer than this. */
   readonly maxMs?: number;
-  /** Clients served before others get a turn of the event loop. */
+  /** Clients served before what was written goes out and others get a turn of the event loop; default 16. */
   readonly batch?: number;
 }
 
@@ -36,7 +36,7 @@ export class PushQueue {
     this.#clock = options.clock;
     this.#quietMs = options.quietMs ?? 10;
     this.#maxMs = options.maxMs ?? 100;
-    this.#batch = options.batch ?? 64;
+    this.#batch = options.batch ?? 16;
   }
 
   add(receiver: Receiver): void {

@@ -121,11 +121,15 @@ export class Session {
       state = new TypeState(request.typeUrl);
       this.types.set(request.typeUrl, state);
     }
+    const waited = this.#expected.size > 0 || this.#gate !== null;
     if (request.names === null) this.#onDelta(state, request, first);
     else if (!this.#onSotw(state, request, request.names, first)) return;
     if (state.names.size > MAX_NAMES)
       throw new SessionLimitError(`more than ${MAX_NAMES} ${shortName(request.typeUrl)} names`);
-    this.#push('config');
+    // Of those that nothing waited for, nothing but other endpoints can follow.
+    const endpoints =
+      !waited && !first && isAckOfEndpoints(request) && state.removals(this.#resources(state)).length === 0;
+    this.#push(endpoints ? 'endpoints' : 'config');
     this.#parts.answered();
   }
 
@@ -455,6 +459,12 @@ export class Session {
     return true;
   }
   #followedBy: readonly unknown[] | null = null;
+}
+
+/** It says nothing else. */
+function isAckOfEndpoints({ typeUrl, error, names, subscribe, unsubscribe }: SessionRequest): boolean {
+  if (typeUrl !== ENDPOINT || error !== undefined || names !== null) return false;
+  return subscribe.length === 0 && unsubscribe.length === 0;
 }
 
 /** Types whose resources lead to others that a client then asks for. */

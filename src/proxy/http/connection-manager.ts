@@ -20,7 +20,7 @@ import type { StatScope, StatStore } from '../telemetry/metrics/store.ts';
 import type { StreamInfo } from '../telemetry/stream-info.ts';
 import { type AddressRanges, internalAddresses } from './addresses.ts';
 import { FaultLog } from './fault-log.ts';
-import type { HostRequests } from './host-requests.ts';
+import type { HostQueue } from './host-requests.ts';
 import { LocalReplies } from './local-reply.ts';
 import { NO_OVERLOAD, type OverloadState } from './overload-state.ts';
 import { ProxyStatus } from './proxy-status.ts';
@@ -42,7 +42,7 @@ export interface HttpEnvironment extends ForwardEnvironment {
   /** Records a finished request in the standard metrics. */
   record(info: StreamInfo): void;
   /** Where unknown hosts are asked for; absent: nowhere. */
-  readonly hostRequests?: HostRequests;
+  readonly hosts?: HostQueue;
   /** What is shed now; one object that changes. */
   readonly overload: OverloadState;
   /** What workers have in common; null: this thread is the only one. */
@@ -98,7 +98,7 @@ export class ConnectionManager {
   readonly requestOptions: RequestOptions | null;
   readonly proxyStatus: ProxyStatus | null;
   /** Null where hosts are not discovered on demand. */
-  readonly hosts: HostRequests | null;
+  readonly hosts: HostQueue | null;
   /** The access log where it also hears of requests that begin. */
   readonly startLog: AccessLogger | null;
 
@@ -143,7 +143,7 @@ export class ConnectionManager {
     this.proxyStatus =
       config.proxyStatus === null ? null : new ProxyStatus(config.proxyStatus, config.serverName, env.node);
     const onDemand = config.filters.some(({ kind, disabled }) => kind === 'on_demand' && !disabled);
-    this.hosts = onDemand ? (env.hostRequests ?? null) : null;
+    this.hosts = onDemand ? (env.hosts ?? null) : null;
     this.startLog = config.accessLogFlush.onNewRequest ? this.accessLog : null;
   }
 

@@ -1,14 +1,47 @@
 import type { Clock } from '../../base/clock.ts';
 import { type TimerWheel, WheelTimer } from '../../base/timer-wheel.ts';
-import type { CompiledHost, RouteTable } from '../router/table.ts';
 import type { StatStore } from '../telemetry/metrics/store.ts';
-import type { RouteTableHolder } from './connection-manager.ts';
 
 /** A request that is held until its host is there, or known not to be. */
 export interface HostWaiter {
   /** Changes when it is another request. */
   readonly generation: number;
   hostAnswered(): void;
+}
+
+/** A route table, as far as its name. */
+export interface NamedTable {
+  readonly config: { readonly name: string };
+}
+
+/** Where requests wait for hosts that are not here yet. */
+export interface HostQueue {
+  /** Whether the request waits: then `waiter.hostAnswered()` is called later, once. */
+  wait(table: NamedTable, authority: string, waiter: HostWaiter): boolean;
+  /** Tables have changed: whoever waits may have its host now. */
+  tablesChanged(): void;
+  close(): void;
+}
+
+/** Route tables by name, as far as who waits for hosts looks into them. */
+export interface HostTables {
+  get(routes: string): { readonly table: HostTable | null } | undefined;
+}
+export interface HostTable {
+  /** No host that is here is meant for this one in particular. */
+  lacks(authority: string): boolean;
+  readonly hostIndex: { find(authority: string): FoundHost | null };
+}
+interface FoundHost {
+  readonly use: { seen: boolean } | null;
+}
+
+/** Threads that use the tables' hosts, when it is not this one. */
+export interface HostUsers {
+  /** Resolves when `use` says of each host whether any of them has used it since they were asked last. Never rejects. */
+  look(): Promise<void>;
+  /** These are not remembered any more: neither that they are here nor that they are not. */
+  forgotten(names: readonly string[]): void;
 }
 
 /** Who knows the hosts: discovery. */
@@ -47,25 +80,36 @@ const SWEEP_MS = 30_000;
 /** Longer than any host with its port. */
 const MAX_HOST = 300;
 
+/** Requests that wait at most. */
+export const MAX_WAITING = 1000;
+
+/** The host that is to be asked for; null: it can be none. */
+export function askableHost(authority: string): string | null {
+  if (authority === '' || authority.length > MAX_HOST || authority.includes('/')) return null;
+  return authority.toLowerCase();
+}
+
 /**
  * Virtual hosts on demand (Envoy's `envoy.filters.http.on_demand` with VHDS): a request for a host that is not here
  * waits while the control server is asked, a bounded time, and goes on by what there is then. Hosts that nobody calls
  * any more are let go, and with them whatever the server sent for their sake. Costs a request whose host is here nothing.
  */
-export class HostRequests {
+export class HostRequests implements HostQueue {
   readonly #clock: Clock;
   readonly #wheel: TimerWheel;
   readonly #stats: StatStore;
   readonly #limits: Required<HostLimits>;
   readonly #entries = new Map<string, Entry>();
   readonly #timeout = new WheelTimer(() => this.#giveUp());
-  readonly #sweep = new WheelTimer(() => this.#letGo());
+  readonly #sweep = new WheelTimer(() => void this.#sweepUnused());
   readonly #counts: Readonly<Record<'asked' | 'absent' | 'timeout' | 'overflow' | 'idle', number>>;
   readonly #hosts: number;
   #waiting = 0;
   #source: HostSource | null = null;
-  #tables: { get(routes: string): RouteTableHolder | undefined } = new Map();
+  #tables: HostTables = new Map();
+  #users: HostUsers | null = null;
   #changed = false;
+  #forgotten: string[] = [];
 
   constructor(clock: Clock, wheel: TimerWheel, stats: StatStore, limits: HostLimits = {}) {
     this.#clock = clock;
@@ -76,7 +120,7 @@ export class HostRequests {
       idleMs: 10 * 60_000,
       absentMs: 60_000,
       maxHosts: 10_000,
-      maxWaiting: 1000,
+      maxWaiting: MAX_WAITING,
       ...limits,
     };
     const count = (name: string): number =>
@@ -91,17 +135,17 @@ export class HostRequests {
     this.#hosts = stats.gauge('envoy_on_demand_hosts_active', {}, 'on_demand.hosts_active');
   }
 
-  /** Asks `source` from now on, and finds tables there. */
-  follow(source: HostSource, tables: { get(routes: string): RouteTableHolder | undefined }): void {
+  /** Asks `source` from now on, and finds tables there, which `users` use; null: this thread does. */
+  follow(source: HostSource, tables: HostTables, users: HostUsers | null = null): void {
     this.#source = source;
     this.#tables = tables;
+    this.#users = users;
   }
 
-  /** Whether the request waits: then `waiter.hostAnswered()` is called later, once. */
-  wait({ config: { name: routes } }: RouteTable, authority: string, waiter: HostWaiter): boolean {
+  wait({ config: { name: routes } }: NamedTable, authority: string, waiter: HostWaiter): boolean {
     const source = this.#source;
-    if (source === null || authority === '' || authority.length > MAX_HOST || authority.includes('/')) return false;
-    const host = authority.toLowerCase();
+    const host = askableHost(authority);
+    if (source === null || host === null) return false;
     const key = `${routes}/${host}`;
     const entry = this.#entries.get(key) ?? this.#add(key, routes, host, source.connected ? 'asking' : 'late');
     if (entry === null) return false;
@@ -115,6 +159,12 @@ export class HostRequests {
     this.#waiting++;
     entry.waiters.push({ waiter, generation: waiter.generation });
     return true;
+  }
+
+  /** Whether a host that is not here is known not to come soon: until {@link HostUsers.forgotten} names it. */
+  isKnownAbsent(name: string): boolean {
+    const state = this.#entries.get(name)?.state;
+    return state === 'absent' || state === 'late';
   }
 
   /** Hosts that an earlier process asked for and that are here again. */
@@ -135,7 +185,6 @@ export class HostRequests {
     }
   }
 
-  /** Tables have changed: whoever waits may have its host now. */
   tablesChanged(): void {
     for (const entry of this.#entries.values()) {
       if (entry.state === 'here' || this.#hostOf(entry) === null) continue;
@@ -178,6 +227,9 @@ export class HostRequests {
     queueMicrotask(() => {
       this.#changed = false;
       this.#source?.ask(new Set(this.#entries.keys()));
+      if (this.#forgotten.length === 0) return;
+      this.#users?.forgotten(this.#forgotten);
+      this.#forgotten = [];
     });
   }
 
@@ -205,9 +257,14 @@ export class HostRequests {
     if (next < Number.POSITIVE_INFINITY) this.#wheel.arm(this.#timeout, next);
   }
 
+  async #sweepUnused(): Promise<void> {
+    if (this.#users !== null) await this.#users.look();
+    this.#letGo();
+  }
+
   #letGo(): void {
     const now = this.#clock.now();
-    const seen = new Set<CompiledHost>();
+    const seen = new Set<FoundHost>();
     for (const entry of this.#entries.values()) {
       const host = this.#hostOf(entry);
       if (host?.use?.seen !== true) continue;
@@ -220,7 +277,7 @@ export class HostRequests {
       const limit = state === 'here' ? this.#limits.idleMs : this.#limits.absentMs;
       if (state === 'asking' || now - since < limit) continue;
       if (state === 'here') this.#stats.add(this.#counts.idle, 1);
-      this.#entries.delete(key);
+      this.#forget(key);
       gone = true;
     }
     if (gone) this.#askSoon();
@@ -231,13 +288,20 @@ export class HostRequests {
   #evictOne(): boolean {
     for (const [key, { state }] of this.#entries) {
       if (state !== 'absent' && state !== 'late') continue;
-      return this.#entries.delete(key);
+      this.#forget(key);
+      return true;
     }
     return false;
   }
 
+  /** Whoever calls this asks anew soon. */
+  #forget(key: string): void {
+    this.#entries.delete(key);
+    if (this.#users !== null) this.#forgotten.push(key);
+  }
+
   /** The virtual host that is meant by it; null while there is none. */
-  #hostOf({ routes, host }: Entry): CompiledHost | null {
+  #hostOf({ routes, host }: Entry): FoundHost | null {
     const table = this.#tables.get(routes)?.table ?? null;
     return table === null || table.lacks(host) ? null : table.hostIndex.find(host);
   }

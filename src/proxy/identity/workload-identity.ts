@@ -9,6 +9,7 @@ import { SecretBytes } from '../../base/secret-bytes.ts';
 import { type SpiffeIdentity, spiffeId } from '../../base/spiffe.ts';
 import { type TlsSecret, trustIn } from '../../model/tls.ts';
 import { certificateRequest } from './certificate-request.ts';
+import type { IdentityFile } from './identity-file.ts';
 
 export interface WorkloadIdentityOptions {
   readonly id: SpiffeIdentity;
@@ -18,6 +19,8 @@ export interface WorkloadIdentityOptions {
   readonly moreRoots: () => string;
   /** Takes what is in force: `default` and `ROOTCA`, by Istio's names. */
   readonly publish: (secrets: ReadonlyMap<string, TlsSecret>) => void;
+  /** Where the certificate is kept for a start while the CA is away; null: nowhere. */
+  readonly file: Pick<IdentityFile, 'load' | 'save'> | null;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Logger;
@@ -27,6 +30,7 @@ export interface WorkloadIdentityOptions {
 export interface IdentityStatus {
   readonly id: string;
   /** Wall times, ms; 0 before the first certificate. */
+  readonly notBefore: number;
   readonly notAfter: number;
   readonly renewAt: number;
   /** Why the last attempt failed; '' when it did not. */
@@ -37,11 +41,13 @@ const RETRY_MS = 500;
 const MAX_RETRY_MS = 30_000;
 /** How far from half of its life a certificate is renewed: not all of a mesh that was started at once at once again. */
 const JITTER = 0.1;
+/** Shares of a certificate's life after which it is said again that it could not be renewed. */
+const LATE = [0.5, 0.8];
 
 /**
  * The identity of the workload that this proxy works for: makes a key, has it certified, and again at half of the
- * certificate's life with another key. While the CA is away the last certificate serves to its end. Keys are in the memory
- * of this process and nowhere else.
+ * certificate's life with another key. While the CA is away the last certificate serves to its end, also for a process
+ * that is started meanwhile. Keys are in the memory of this process, and in the file where there is one.
  */
 export class WorkloadIdentity {
   readonly #options: WorkloadIdentityOptions;
@@ -50,13 +56,15 @@ export class WorkloadIdentity {
   #issued: { readonly certificate: TlsSecret; readonly roots: string } | null = null;
   #roots = '';
   #failures = 0;
+  /** How many of {@link LATE} have been said of the certificate in force. */
+  #said = 0;
   #timer: TimerHandle | null = null;
   #closed = false;
   #status: IdentityStatus;
 
   constructor(options: WorkloadIdentityOptions) {
     this.#options = options;
-    this.#status = { id: spiffeId(options.id), notAfter: 0, renewAt: 0, trouble: '' };
+    this.#status = { id: spiffeId(options.id), notBefore: 0, notAfter: 0, renewAt: 0, trouble: '' };
   }
 
   /** Resolves with the first certificate; never rejects. */
@@ -67,7 +75,9 @@ export class WorkloadIdentity {
     return this.#status;
   }
 
+  /** What an earlier process had is in force at once; another certificate is asked for all the same. */
   start(): void {
+    this.#restore();
     void this.#attempt();
   }
 
@@ -81,8 +91,20 @@ export class WorkloadIdentity {
     if (this.#issued !== null && !this.#closed) this.#publish();
   };
 
+  #restore(): void {
+    const { file, log } = this.#options;
+    const kept = file?.load() ?? null;
+    if (kept === null) return;
+    try {
+      const notAfter = this.#use(kept.key, kept.answer);
+      log.info('certificate of an earlier process in force', { until: new Date(notAfter).toISOString() });
+    } catch (error) {
+      log.warn('the certificate of an earlier process is not used', { reason: messageOf(error) });
+    }
+  }
+
   async #attempt(): Promise<void> {
-    const { log, clock } = this.#options;
+    const { clock } = this.#options;
     try {
       const request = await certificateRequest(this.#status.id, this.#options.id.trustDomain);
       const answer = await this.#options.certify(request.csr);
@@ -91,24 +113,49 @@ export class WorkloadIdentity {
     } catch (error) {
       if (this.#closed) return;
       const trouble = messageOf(error);
-      const { notAfter } = this.#status;
       const delay = this.#backOff();
-      if (trouble !== this.#status.trouble || clock.wall() > notAfter) {
-        const left = notAfter === 0 ? {} : { validUntil: new Date(notAfter).toISOString() };
-        log.warn(`no certificate from the CA: ${trouble}`, { retryMs: Math.round(delay), ...left });
-      }
+      this.#complain(trouble, delay);
       this.#status = { ...this.#status, trouble, renewAt: clock.wall() + delay };
       this.#again(delay);
     }
   }
 
+  /** Once for each reason, again as the end comes nearer, and at each attempt when it is there. */
+  #complain(trouble: string, retryMs: number): void {
+    const { log, clock } = this.#options;
+    const { notBefore, notAfter } = this.#status;
+    const now = clock.wall();
+    const used = notAfter === 0 ? 0 : (now - notBefore) / (notAfter - notBefore);
+    const late = LATE.filter((share) => used >= share).length;
+    if (trouble === this.#status.trouble && late <= this.#said && now <= notAfter) return;
+    this.#said = late;
+    const left =
+      notAfter === 0
+        ? {}
+        : { validUntil: new Date(notAfter).toISOString(), lifeUsed: `${Math.min(100, Math.floor(used * 100))} %` };
+    log.warn(`no certificate from the CA: ${trouble}`, { retryMs: Math.round(retryMs), ...left });
+  }
+
   #take(key: KeyObject, answer: readonly string[]): void {
-    const { clock, random, log } = this.#options;
+    const { clock, random, log, file } = this.#options;
+    const notAfter = this.#use(key, answer);
+    file?.save({ key, answer });
+    const now = clock.wall();
+    const delay = (notAfter - now) * (0.5 + JITTER * (random.next() - 0.5));
+    this.#failures = 0;
+    this.#status = { ...this.#status, renewAt: now + delay, trouble: '' };
+    this.#again(delay);
+    log.info('certificate in force', { id: this.#status.id, until: new Date(notAfter).toISOString() });
+  }
+
+  /** Puts a certificate in force, if it is ours and valid; gives the end of its life. */
+  #use(key: KeyObject, answer: readonly string[]): number {
+    const { clock } = this.#options;
     const [leafPem = '', ...rest] = answer;
     const roots = rest.pop() ?? '';
     const leaf = parseCertificates(Buffer.from(leafPem))[0]!;
     if (!leaf.checkPrivateKey(key)) throw new Error('the CA certified another key');
-    const { sans, notAfter } = readCertificate(leaf.raw);
+    const { sans, notBefore, notAfter } = readCertificate(leaf.raw);
     const { id } = this.#status;
     if (!sans.some(({ kind, value }) => kind === 'URI' && value === id)) {
       const named = sans.map(({ value }) => value).join(', ');
@@ -117,16 +164,13 @@ export class WorkloadIdentity {
       );
     }
     parseCertificates(Buffer.from(roots));
-    const now = clock.wall();
-    if (notAfter <= now) throw new Error('the CA gave a certificate that has expired already');
+    if (notAfter <= clock.wall()) throw new Error('the certificate has expired already');
     this.#issued = { certificate: certificateSecret([leafPem, ...rest].join(''), key), roots };
     this.#publish();
-    this.#failures = 0;
-    const delay = (notAfter - now) * (0.5 + JITTER * (random.next() - 0.5));
-    this.#status = { id, notAfter, renewAt: now + delay, trouble: '' };
-    this.#again(delay);
+    this.#said = 0;
+    this.#status = { ...this.#status, notBefore, notAfter };
     this.#ready.resolve();
-    log.info('certificate in force', { id, until: new Date(notAfter).toISOString() });
+    return notAfter;
   }
 
   #publish(): void {

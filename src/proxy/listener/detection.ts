@@ -19,8 +19,11 @@ export type GivenUp = 'refused' | 'timeout' | 'remote-close' | 'error' | 'gone';
 /** Whom a detection belongs to. */
 export interface DetectionHost {
   readonly wheel: TimerWheel;
-  /** The upstream of the chain that takes the connection if it is not HTTP, dialled; null when there is none. */
-  dial(detection: Detection): TcpConnection | null;
+  /**
+   * The upstream of the chain that takes the connection if it is not HTTP, dialled; null when there is none. `later`: HTTP
+   * was declared, and it is dialled for a client that has been silent for a while (`waited`).
+   */
+  dial(detection: Detection, waited: boolean): TcpConnection | 'later' | null;
   /** The filters are done; the socket is the host's again. Called once, or `onGivenUp` is. */
   onDetected(detection: Detection): void;
   /** The socket is destroyed. */
@@ -29,6 +32,8 @@ export interface DetectionHost {
 
 /** How long an upstream that cannot be reached leaves the client for a request that goes elsewhere. */
 const WITHOUT_UPSTREAM_MS = 15_000;
+/** How long a client may be silent where HTTP was declared before it is found out whether its server speaks first. */
+const DECLARED_HTTP_MS = 100;
 
 /**
  * An accepted connection that has no filter chain yet: its listener filters run in order, each on the bytes so
@@ -46,6 +51,10 @@ export class Detection {
   readonly #plan: DetectionPlan;
   readonly #host: DetectionHost;
   readonly #timer: WheelTimer;
+  /** Not null: HTTP was declared, and the upstream is to be dialled. */
+  #later: WheelTimer | null = null;
+  /** A server that speaks HTTP is no server that speaks first, whatever it says of a silent client. */
+  #serverSpeaksHttp = false;
   #step = 0;
   #inspect: Inspect | null = null;
   #listening = false;
@@ -111,11 +120,23 @@ export class Detection {
 
   #wait(race: boolean): void {
     if (!this.#listening) this.#listen();
-    if (race && this.#plan.race && this.upstream === null) this.upstream = this.#host.dial(this);
+    if (race && this.#plan.race && this.upstream === null && !this.#serverSpeaksHttp) this.#dial();
     if (this.#over) return;
     // Both sides silent is no attack and no error where the server may speak first: it waits as any TCP does.
     if (this.upstream !== null && !this.#serverFailed && this.#end === 0) this.#host.wheel.disarm(this.#timer);
     else this.#armTimer();
+  }
+
+  #dial(waited = false): void {
+    const dialled = this.#host.dial(this, waited);
+    if (dialled !== 'later') this.upstream = dialled;
+    else if (this.#later === null) {
+      this.#later = new WheelTimer(() => {
+        this.#dial(true);
+        if (!this.#over && this.upstream !== null && this.#end === 0) this.#host.wheel.disarm(this.#timer);
+      });
+      this.#host.wheel.arm(this.#later, DECLARED_HTTP_MS);
+    }
   }
 
   #armTimer(): void {
@@ -134,6 +155,7 @@ export class Detection {
 
   #stopListening(): void {
     this.#host.wheel.release(this.#timer);
+    if (this.#later !== null) this.#host.wheel.release(this.#later);
     if (!this.#listening) return;
     this.#listening = false;
     this.socket.off('data', this.#onData);
@@ -143,8 +165,16 @@ export class Detection {
   }
 
   /** The upstream that was dialled has bytes, or ended: whatever the client says, it is TCP. */
-  onServerSpoke(): void {
+  onServerSpoke(first: Buffer | null): void {
     if (this.#over) return;
+    if (this.#later !== null && (first === null || first.toString('latin1', 0, 7) === 'HTTP/1.')) {
+      // It has lost its patience with the client, which is no reason for us to.
+      this.#serverSpeaksHttp = true;
+      this.upstream?.abandon();
+      this.upstream = null;
+      this.#armTimer();
+      return;
+    }
     this.serverFirst = true;
     this.#finish();
   }

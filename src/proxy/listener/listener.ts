@@ -1,8 +1,14 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { messageOf } from '../../base/errors.ts';
 import { type Count, LocalCount, SharedCount, type SharedCounts } from '../../base/shared-counts.ts';
-import { formatAddress, type SocketAddress } from '../../model/address.ts';
-import type { FilterChain, Listener as ListenerConfig, NetworkFilter, TrafficDirection } from '../../model/listener.ts';
+import type { SocketAddress } from '../../model/address.ts';
+import type {
+  DeclaredProtocol,
+  FilterChain,
+  Listener as ListenerConfig,
+  NetworkFilter,
+  TrafficDirection,
+} from '../../model/listener.ts';
 import { type ConnectionDeparture, HttpConnection } from '../http/connection.ts';
 import type { ConnectionManager } from '../http/connection-manager.ts';
 import { type ListenSockets, listenKept, socketKey } from '../io/listen-sockets.ts';
@@ -15,6 +21,7 @@ import type { TlsInfo } from '../telemetry/tls-info.ts';
 import { type Admission, Verdict } from './admission.ts';
 import { bindError } from './bind-error.ts';
 import { type AcceptedFacts, factsOf, inputOf } from './connection-facts.ts';
+import { DeclaredProtocols } from './declared-protocol.ts';
 import { Detection, type DetectionHost, type DetectionPlan, type GivenUp } from './detection.ts';
 import type { DrainWindow } from './drain-window.ts';
 import { type ChainInput, FilterChainTable } from './filter-chain.ts';
@@ -34,7 +41,7 @@ export type Secure = (
 ) => void;
 
 /** A compiled filter chain: what serves its connections. `secure` is null where they are not encrypted. */
-export type ChainHandler = { readonly secure: Secure | null } & (
+export type ChainHandler = { readonly secure: Secure | null; readonly declared: DeclaredProtocol | null } & (
   | { readonly kind: 'http'; readonly manager: ConnectionManager }
   | { readonly kind: 'tcp'; readonly proxy: TcpProxy }
 );
@@ -137,7 +144,7 @@ export class Listener implements DetectionHost {
   #window: DrainWindow | null = null;
   /** Accepted, not read yet. */
   readonly #held: Socket[] = [];
-  #saidMismatch = false;
+  readonly #declared: DeclaredProtocols;
   #onEmpty: (() => void) | null = null;
 
   constructor(compiled: CompiledListener, env: ListenerEnvironment) {
@@ -148,6 +155,7 @@ export class Listener implements DetectionHost {
     this.#stats = new ListenerStats(env.stats, compiled.config.statPrefix);
     this.#limitKey = `envoy.resource_limits.listener.${this.name}.connection_limit`;
     this.#interception = new Interception(this.name, env);
+    this.#declared = new DeclaredProtocols(env.log, () => this.#stats.count('protocol_detection_mismatch'));
     const workers = env.workers ?? null;
     this.#open =
       workers === null ? new LocalCount() : new SharedCount(workers.counts.counters(`listener ${this.name}`, 1));
@@ -389,10 +397,12 @@ export class Listener implements DetectionHost {
     detection.start();
   }
 
-  dial(detection: Detection): TcpConnection | null {
+  dial(detection: Detection, waited: boolean): TcpConnection | 'later' | null {
     const facts = detection.facts;
     const handler = this.#find({ ...inputOf(facts), transportProtocol: facts.transportProtocol || 'raw_buffer' });
     if (handler?.kind !== 'tcp' || handler.secure !== null) return null;
+    // Almost all of them are what was said: nothing is dialled for those.
+    if (handler.declared?.protocol === 'http' && !waited) return 'later';
     const info = this.#infoOf(facts);
     return new TcpConnection(detection.socket, info, handler.proxy, this.#closer(info), detection);
   }
@@ -430,24 +440,12 @@ export class Listener implements DetectionHost {
     this.#stats.waiting(-1);
   }
 
-  /** What was seen holds; that it is not what was declared is said once. */
-  #compareWithDeclared(seen: 'http' | 'tcp', facts: ConnectionFacts): void {
-    const declared = this.config.protocolDetection;
-    if (declared === null || declared === 'auto' || declared === seen) return;
-    this.#stats.count('protocol_detection_mismatch');
-    if (this.#saidMismatch) return;
-    this.#saidMismatch = true;
-    const { host, port } = facts.local;
-    this.#env.log.warn(
-      `listener ${this.name}: declared ${declared}, but a connection to ${formatAddress({ host, port })} is ${seen}: what is seen holds; correct appProtocol or the port's name`,
-    );
-  }
-
   // === the chain is known ===
 
   /** `first`: bytes read already. `dialled`: an upstream that is only good for the chain that it was dialled for. */
   #serve(socket: Socket, facts: ConnectionFacts, first: Buffer | null, dialled: TcpConnection | null): void {
-    const handler = this.#find(inputOf(facts));
+    let handler = this.#find(inputOf(facts));
+    if (handler?.declared?.holdsClients && first !== null) handler = this.#find({ ...inputOf(facts), ...AS_HTTP });
     if (handler === null) {
       this.#stats.count('no_filter_chain_match');
       this.#log(null, this.#infoOf(facts), this.#env.clock.now(), ResponseFlag.NoRouteFound);
@@ -456,9 +454,8 @@ export class Listener implements DetectionHost {
       socket.destroy();
       return;
     }
-    if (this.config.protocolDetection !== null && handler.secure === null) {
-      this.#compareWithDeclared(handler.kind, facts);
-    }
+    if (this.config.protocolDetection !== null && handler.secure === null)
+      this.#declared.compare(handler.kind, handler.declared, this.config, facts);
     if (handler.secure !== null) {
       dialled?.abandon();
       this.#secure(socket, facts, first, handler, handler.secure);
@@ -591,6 +588,8 @@ export class Listener implements DetectionHost {
     };
   }
 }
+
+const AS_HTTP = { applicationProtocols: ['http/1.1'] } as const;
 
 /** As long a queue as a kernel would keep; each may fill its buffer once. */
 const MAX_HELD = 64;

@@ -1,6 +1,6 @@
-import type { DynamicLibrary } from 'node:ffi';
 import { SocketAddress as NodeAddress, type Server, type Socket } from 'node:net';
 import { endianness } from 'node:os';
+import { type CLibrary, loadCLibrary } from '../../base/c-library.ts';
 import { messageOf } from '../../base/errors.ts';
 import type { SocketAddress } from '../../model/address.ts';
 
@@ -29,17 +29,16 @@ const OFFSET_OF_LENGTH = 32;
 
 /**
  * getsockopt by `node:ffi`: 1.3 µs a connection, and 1.6 MB and 3 ms when it is first asked for. (koffi: 7 MB, 13 to
- * 90 ms, 1.6 µs.) Node 26 has it, and warns once that it may change.
+ * 90 ms, 1.6 µs.)
  */
 export function loadOriginalDestinations(): OriginalDestinations | NoOriginalDestinations {
   if (process.platform !== 'linux') return { reason: `${process.platform} does not tell original destinations` };
-  const ffi = process.getBuiltinModule('node:ffi');
-  if (ffi === undefined) {
-    return { reason: 'this Node has no node:ffi: it takes 26.1 or later, and where that is old --experimental-ffi' };
-  }
   try {
-    // The C library that this process is linked to.
-    return new LinuxSockets(new ffi.DynamicLibrary(null), (bytes) => ffi.getRawPointer(bytes));
+    const c = loadCLibrary();
+    if (c === null) {
+      return { reason: 'this Node has no node:ffi: it takes 26.1 or later, and where that is old --experimental-ffi' };
+    }
+    return new LinuxSockets(c);
   } catch (error) {
     return { reason: `the C library cannot be called: ${messageOf(error)}` };
   }
@@ -57,7 +56,7 @@ class LinuxSockets implements OriginalDestinations {
   readonly #address: bigint;
   readonly #length: bigint;
 
-  constructor(library: DynamicLibrary, pointerTo: (bytes: Uint8Array) => bigint) {
+  constructor({ library, pointerTo }: CLibrary) {
     this.#address = pointerTo(this.#bytes);
     this.#length = this.#address + BigInt(OFFSET_OF_LENGTH);
     const int = 'int32';

@@ -19,6 +19,7 @@ import type {
   ServerState,
 } from '../admin/view.ts';
 import type { ConnectionManager } from '../http/connection-manager.ts';
+import type { IdentityStatus } from '../identity/workload-identity.ts';
 import type { Listener } from '../listener/listener.ts';
 import type { LogSinks } from '../telemetry/accesslog/sink.ts';
 import type { StatStore } from '../telemetry/metrics/store.ts';
@@ -47,6 +48,8 @@ export interface AdminViewParts {
   /** The first whole config is in force. */
   readonly ready: () => boolean;
   readonly discovery: () => DynamicConfig | null;
+  /** The proxy's own certificate; absent: it has none. */
+  readonly identity?: () => Pick<IdentityStatus, 'notBefore' | 'notAfter'> | undefined;
   readonly drain: DrainManager;
   /** How many threads serve; absent: 1. */
   readonly concurrency?: number;
@@ -58,6 +61,7 @@ export interface AdminViewParts {
   readonly commandLine?: Readonly<Record<string, unknown>>;
 }
 
+const OWN_CERTIFICATE = { resource_name: 'default' };
 /** Envoy's value for a process without certificates. */
 const NO_CERTIFICATE = 4_294_967_295;
 const STATE_NUMBERS: Readonly<Record<ServerState, number>> = {
@@ -165,7 +169,21 @@ export class ProxyAdminView implements AdminView {
     stats.set(gauges.activeListeners, counts.activeListeners);
     stats.set(gauges.drainingListeners, counts.drainingListeners);
     const found = discovery();
-    if (found !== null) stats.set(this.#controlPlaneConnected(), found.client.connected ? 1 : 0);
+    if (found !== null) {
+      stats.set(this.#controlPlaneConnected(), found.client.connected ? 1 : 0);
+      const stale = stats.gauge('remora_config_staleness_seconds', {}, 'control_plane.config_staleness_seconds');
+      stats.set(stale, Math.floor(found.staleMs / 1000));
+    }
+    const certificate = this.#parts.identity?.();
+    if (certificate !== undefined && certificate.notAfter > 0) {
+      const now = env.clock.wall();
+      const { notBefore, notAfter } = certificate;
+      // Istio's agent's name, which dashboards have; then what to warn by.
+      const left = stats.gauge('istio_agent_cert_expiry_seconds', OWN_CERTIFICATE, 'identity.expiry_seconds');
+      const age = stats.gauge('remora_certificate_life_used_percent', OWN_CERTIFICATE, 'identity.life_used_percent');
+      stats.set(left, Math.floor((notAfter - now) / 1000));
+      stats.set(age, Math.floor((100 * (now - notBefore)) / (notAfter - notBefore)));
+    }
   }
 
   protected counts(): RunningCounts {

@@ -203,7 +203,7 @@ export class SnapshotApplier {
       if (running !== undefined && sameSockets(running.config, config)) running.update(compiled);
       else added.push(new Listener(compiled, this.#env));
     }
-    this.#env.hostRequests.tablesChanged();
+    this.#env.hosts.tablesChanged();
     this.#forgetTables(snapshot.routes);
     const leaving = [...this.listeners.values()].filter(({ name }) => !snapshot.listeners.has(name));
     // Those that get connections from others are there before those that hand them on.
@@ -284,9 +284,10 @@ export class SnapshotApplier {
 
   /** The handler of a chain: the one in force when its config is the same but for its routes. */
   #handler(listener: ListenerConfig, chain: FilterChain | null, filter: NetworkFilter, staged: Staged): ChainHandler {
+    const declared = (chain ?? listener.defaultFilterChain)?.declared ?? null;
     const secure = this.#secure(listener, chain === null ? listener.defaultFilterChain : chain, staged);
     if (filter.kind === 'tcp')
-      return { kind: 'tcp', secure, proxy: this.#tcpProxy(listener, chain, filter.tcp, staged) };
+      return { kind: 'tcp', secure, declared, proxy: this.#tcpProxy(listener, chain, filter.tcp, staged) };
     const { http } = filter;
     const key = managerKey(listener, chain, http);
     let entry = this.#managers.get(key);
@@ -310,7 +311,7 @@ export class SnapshotApplier {
     for (const [i, source] of routeSources(http.routes).entries()) {
       if (source.kind === 'inline') this.#stageTable(entry.holders[i]!, source.config, staged);
     }
-    return { kind: 'http', secure, manager: entry.manager };
+    return { kind: 'http', secure, declared, manager: entry.manager };
   }
 
   #tcpProxy(listener: ListenerConfig, chain: FilterChain | null, tcp: TcpProxyConfig, staged: Staged): TcpProxy {

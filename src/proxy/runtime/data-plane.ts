@@ -11,6 +11,7 @@ import { identityOfNode } from '../telemetry/metrics/identity.ts';
 import { RequestMetrics } from '../telemetry/metrics/istio.ts';
 import type { StatStore } from '../telemetry/metrics/store.ts';
 import { StatSweeper } from '../telemetry/metrics/sweeper.ts';
+import { CertificateWatch } from '../tls/certificate-watch.ts';
 import { systemResolver } from '../upstream/dns.ts';
 import { standardBalancers } from '../upstream/lb/standard.ts';
 import { SnapshotApplier } from './apply.ts';
@@ -28,7 +29,10 @@ export interface DataPlaneParts {
   readonly drain: DrainSettings | undefined;
   readonly sockets: ListenSockets | null;
   /** What only a worker has. */
-  readonly worker?: Pick<EnvironmentParts, 'resolve' | 'workers' | 'overloadProbes' | 'ticketSeed' | 'connectionIds'>;
+  readonly worker?: Pick<
+    EnvironmentParts,
+    'resolve' | 'workers' | 'hosts' | 'overloadProbes' | 'ticketSeed' | 'connectionIds'
+  >;
 }
 
 /** One thread that serves: what its parts may ask of it, and what makes it be what a snapshot says. */
@@ -40,6 +44,8 @@ export class DataPlane {
   /** Asks clients to leave, and ends what is to end. */
   readonly drain: DrainManager;
   readonly #sweeper: StatSweeper;
+  /** Null: another thread has the same certificates, and says it. */
+  readonly #certificates: CertificateWatch | null;
 
   constructor(parts: DataPlaneParts) {
     const { clock, random, log, stats, sinks, bootstrap, sockets, worker } = parts;
@@ -69,11 +75,14 @@ export class DataPlane {
     this.env.overloadManager.onRelief = () => {
       for (const listener of this.applier.listeners.values()) listener.serveHeld();
     };
+    const first = worker === undefined || worker.connectionIds?.first === 1;
+    this.#certificates = first ? new CertificateWatch(this.env.tls) : null;
     this.drain = new DrainManager(this.env, this.applier, parts.drain);
   }
 
   start(): void {
     this.#sweeper.start();
+    this.#certificates?.start();
     this.env.overloadManager.start();
   }
 
@@ -81,8 +90,9 @@ export class DataPlane {
   close(): void {
     this.applier.close();
     this.env.overloadManager.close();
-    this.env.hostRequests.close();
+    this.env.hosts.close();
     this.#sweeper.stop();
+    this.#certificates?.stop();
     this.env.tls.close();
     this.env.wheel.close();
   }

@@ -14,7 +14,7 @@ import type { OverloadConfig } from '../../model/overload.ts';
 import type { TlsSecret } from '../../model/tls.ts';
 import type { HttpFilterType, RuntimeValues } from '../filters/filter.ts';
 import type { HttpEnvironment } from '../http/connection-manager.ts';
-import { HostRequests } from '../http/host-requests.ts';
+import { type HostQueue, HostRequests } from '../http/host-requests.ts';
 import type { OverloadState } from '../http/overload-state.ts';
 import type { NodeIdentity } from '../http/request-options.ts';
 
@@ -64,6 +64,8 @@ export interface EnvironmentParts {
   /** What workers have in common; absent: this thread is the only one. */
   readonly workers?: SharedEjections | null;
   readonly overloadProbes?: OverloadProbes;
+  /** Where requests wait for hosts; absent: here, and this thread asks for them. */
+  readonly hosts?: HostQueue;
   /** Where ticket keys come from; absent: random. */
   readonly ticketSeed?: Buffer;
   /** Numbers of connections, that no two of a process have the same; absent: 1, 2, 3 … */
@@ -91,7 +93,9 @@ export class ProxyEnvironment implements HttpEnvironment, ListenerEnvironment, U
   readonly wheel: TimerWheel;
   readonly tls: TlsContexts;
   readonly clusters: ClusterManager;
-  readonly hostRequests: HostRequests;
+  /** Null: another thread asks for hosts. */
+  readonly hostRequests: HostRequests | null;
+  readonly hosts: HostQueue;
   /** Which listener is for which address. */
   readonly listenerIndex = new ListenerIndex();
   readonly headerMatcher: (matcher: HeaderMatcher) => HeaderTest = compileHeaderMatcher;
@@ -134,7 +138,9 @@ export class ProxyEnvironment implements HttpEnvironment, ListenerEnvironment, U
     this.wheel = new TimerWheel(parts.clock);
     this.tls = new TlsContexts({ ...parts, wheel: this.wheel });
     this.clusters = new ClusterManager(this);
-    this.hostRequests = new HostRequests(parts.clock, this.wheel, parts.stats);
+    const requests = parts.hosts === undefined ? new HostRequests(parts.clock, this.wheel, parts.stats) : null;
+    this.hostRequests = requests;
+    this.hosts = parts.hosts ?? requests!;
   }
 
   /** Time, log and sockets, for parts outside the request path. */

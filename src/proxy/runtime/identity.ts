@@ -6,6 +6,7 @@ import { type TlsSecret, trustIn, type UpstreamTlsConfig } from '../../model/tls
 import { createCertificate } from '../../xds/client/ca-client.ts';
 import type { Dial, Dialled } from '../../xds/client/dial.ts';
 import { parseTarget } from '../../xds/client/grpc-transport.ts';
+import { IdentityFile } from '../identity/identity-file.ts';
 import { WorkloadIdentity } from '../identity/workload-identity.ts';
 import { UpstreamTls } from '../upstream/tls.ts';
 import type { ProxyEnvironment } from './environment.ts';
@@ -27,6 +28,8 @@ export interface IdentitySettings {
   readonly tokenPath: string;
   /** File of the roots that the control plane is verified against; '' none. */
   readonly rootsPath: string;
+  /** File that keeps certificate and key for a start while the CA is away; '' none. */
+  readonly keptPath: string;
   /** Life of a certificate that is asked for, in seconds; 0: what the CA gives. */
   readonly ttlS: number;
 }
@@ -49,15 +52,17 @@ export class ProxyIdentity {
   ) {
     this.#settings = settings;
     this.#env = env;
-    const { rootsPath } = settings;
+    const { rootsPath, keptPath } = settings;
+    const log = env.log.child('identity');
     this.workload = new WorkloadIdentity({
       id: settings.id,
       certify: (csr) => this.#certify(csr),
       moreRoots: () => (rootsPath === '' ? '' : readFileSync(rootsPath, 'utf8')),
       publish,
+      file: keptPath === '' ? null : new IdentityFile(keptPath, log),
       clock: env.clock,
       random: env.random,
-      log: env.log.child('identity'),
+      log,
     });
     this.#unwatch = rootsPath === '' ? () => {} : env.tls.files.watch([rootsPath], [], this.workload.refreshRoots);
   }

@@ -1,4 +1,5 @@
 import net, { isIP, type Server } from 'node:net';
+import { loadCLibrary } from '../../base/c-library.ts';
 import { RemoraError } from '../../base/errors.ts';
 import type { ListenAddress } from '../io/listen-sockets.ts';
 
@@ -56,10 +57,11 @@ export type Duplicate = (fd: number) => number;
 
 /** dup(2), which Node has no call for; null where the C library cannot be called. */
 export function loadDuplicate(): Duplicate | null {
-  const ffi = process.platform === 'linux' ? process.getBuiltinModule('node:ffi') : undefined;
-  if (ffi === undefined) return null;
+  if (process.platform !== 'linux') return null;
   try {
-    const dup = new ffi.DynamicLibrary(null).getFunction('dup', { arguments: ['int32'], return: 'int32' });
+    const c = loadCLibrary();
+    if (c === null) return null;
+    const dup = c.library.getFunction('dup', { arguments: ['int32'], return: 'int32' });
     return (fd) => {
       const other = dup(fd) as number;
       if (other < 0) throw new RemoraError('EMFILE', 'no descriptor is free');

@@ -5,9 +5,10 @@ import type { Random } from '../../base/random.ts';
 import { formatAddress, type SocketAddress } from '../../model/address.ts';
 import { EMPTY_SNAPSHOT, type Snapshot } from '../../model/snapshot.ts';
 import type { AdsSource, Bootstrap } from '../../xds/bootstrap/bootstrap.ts';
-import type { DynamicConfig } from '../../xds/client/dynamic-config.ts';
+import type { DynamicConfig, LastGoodPlace } from '../../xds/client/dynamic-config.ts';
 import type { AdminServer } from '../admin/server.ts';
 import type { DnsProxy } from '../dns/dns-proxy.ts';
+import type { HostRequests } from '../http/host-requests.ts';
 import { LogSinks } from '../telemetry/accesslog/sink.ts';
 import { StatStore } from '../telemetry/metrics/store.ts';
 import type { AppOptions } from './admin.ts';
@@ -30,7 +31,7 @@ export interface ProxyOptions {
   /** This build, as discovery and `/server_info` name it. */
   readonly version: string;
   /** File that keeps the last good config for a start without the control server; absent: none. */
-  readonly lastGoodPath?: string;
+  readonly lastGood?: LastGoodPlace;
   /** The text the bootstrap was read from, for `/config_dump`. */
   readonly bootstrapText?: string;
   /** What `POST /logging` changes. */
@@ -126,6 +127,11 @@ export class Proxy {
     }
   }
 
+  get #hostRequests(): HostRequests {
+    // Only workers have none.
+    return this.env.hostRequests!;
+  }
+
   #listeners(): Iterable<{ readonly name: string; readonly addresses: readonly SocketAddress[] }> {
     return this.#workers === null ? this.applier.listeners.values() : this.#workers.listeners;
   }
@@ -159,6 +165,7 @@ export class Proxy {
       version,
       duplicate,
       sockets: this.env.sockets,
+      hostRequests: this.#hostRequests,
     });
     this.drain.followers = this.#workers;
     this.#workers.start();
@@ -232,6 +239,7 @@ export class Proxy {
       version: this.#options.version,
       ready: () => this.ready,
       discovery: () => this.#discovery,
+      identity: () => this.#identity?.workload.status,
       quit: this.#options.quit ?? (() => {}),
       ...(hotRestart === undefined
         ? {}
@@ -270,21 +278,18 @@ export class Proxy {
   }
 
   async #followDiscovery(ads: AdsSource, statics: Snapshot): Promise<void> {
-    const { bootstrap, version, lastGoodPath } = this.#options;
+    const { bootstrap, version, lastGood } = this.#options;
     // gRPC and HTTP/2 cost a fifth of the process's memory: only a proxy that asks somebody loads them.
     const { followHosts, startDiscovery } = await import('./xds-bridge.ts');
     const discovery = startDiscovery(bootstrap, ads, statics, this.env, version, {
-      lastGoodPath,
+      lastGood,
       dial: this.#identity?.adsDial,
       names: this.#dns !== null,
       // What a gateway may be called by is known; what an app calls is a small part of its mesh.
-      // Workers have no way to ask yet: they get all of it.
-      onDemand:
-        this.#workers === null &&
-        bootstrap.node.id.startsWith('sidecar~') &&
-        this.#plane.runtime.boolean('remora.on_demand', true),
+      onDemand: bootstrap.node.id.startsWith('sidecar~') && this.#plane.runtime.boolean('remora.on_demand', true),
     });
-    if (this.#workers === null) followHosts(discovery, this.env, this.applier.tables);
+    const hosts = this.#workers?.hosts ?? null;
+    followHosts(discovery, this.#hostRequests, hosts ?? this.applier.tables, hosts);
     this.#discovery = discovery;
     discovery.names.subscribe((names) => this.#dns?.update(names ?? []));
     discovery.store.secrets.subscribe((secrets) =>

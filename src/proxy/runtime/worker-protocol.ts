@@ -47,6 +47,10 @@ export interface WorkerCalls {
   view(value: null): WorkerView;
   admin(value: { readonly path: string; readonly query: string }): AdminReply;
   ejected(value: Ejection): void;
+  /** Hosts that were used since it was asked last. */
+  usedHosts(value: null): readonly UsedHost[];
+  /** These may be asked for again, `<route configuration>/<host>`. */
+  forgetHosts(value: readonly string[]): void;
   logLevel(value: LogLevel): void;
   reopenLogs(value: null): void;
   resetCounters(value: null): void;
@@ -60,6 +64,8 @@ export interface MainCalls {
   take(value: { readonly key: string; readonly address: ListenAddress }): number;
   release(value: string): void;
   resolve(value: string): readonly string[];
+  /** Answered when there is nothing more to wait for; a host that there is came with `apply` before. */
+  host(value: WantedHost): HostAnswer;
   write(value: { readonly stream: 'stdout' | 'stderr'; readonly bytes: Uint8Array }): void;
   log(value: string): void;
   stats(value: readonly StatChange[]): void;
@@ -69,6 +75,21 @@ export interface MainCalls {
 export interface Ejection {
   readonly cluster: string;
   readonly address: string;
+}
+
+/** A host that a request is for, in lower case, and no virtual host of the route configuration is meant for it. */
+export interface WantedHost {
+  readonly routes: string;
+  readonly host: string;
+}
+
+/** `absent`: so for whoever asks next, until it is forgotten; `go on`: the next one is to ask again. */
+export type HostAnswer = 'absent' | 'go on';
+
+/** A virtual host of a route configuration. */
+export interface UsedHost {
+  readonly routes: string;
+  readonly name: string;
 }
 
 export interface BoundListener {

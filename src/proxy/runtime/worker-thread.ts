@@ -16,6 +16,7 @@ import { DataPlane, filterTypes } from './data-plane.ts';
 import { processProbes } from './overload.ts';
 import { changedMap, changedSnapshot, givenSecrets } from './portable.ts';
 import { memoryUse, runningCounts } from './running-counts.ts';
+import { WorkerHosts } from './worker-hosts.ts';
 import { offsetOf, sharedProbes } from './worker-probes.ts';
 import type {
   BoundListener,
@@ -26,6 +27,7 @@ import type {
   WorkerStart,
   WorkerView,
 } from './worker-protocol.ts';
+import { beat } from './worker-watch.ts';
 
 const LARGE_HEAP_BYTES = 64 * 1024 * 1024;
 
@@ -38,6 +40,7 @@ export class WorkerThread {
   readonly #logRoot: LogRoot;
   readonly #filters = filterTypes();
   readonly #shared: SharedCounts;
+  readonly #hosts: WorkerHosts;
   #snapshot: Snapshot = EMPTY_SNAPSHOT;
   readonly #secrets: Record<SecretKind, ReadonlyMap<string, TlsSecret>> = { discovered: new Map(), own: new Map() };
   #changes: StatChange[] = [];
@@ -51,11 +54,13 @@ export class WorkerThread {
     this.#sinks = new LogSinks(clock, { stdout: this.#stream('stdout'), stderr: this.#stream('stderr') });
     // The thread that began the others is one more member: it looks after them.
     this.#shared = new SharedCounts(start.counts, start.worker, start.workers + 1, offsetOf(clock));
+    const stats = new StatStore(undefined, (change) => this.#tellChange(change));
+    this.#hosts = new WorkerHosts((wanted) => this.#main.ask('host', wanted), stats);
     this.#plane = new DataPlane({
       clock,
       random: systemRandom,
       log: this.#logRoot.logger(),
-      stats: new StatStore(undefined, (change) => this.#tellChange(change)),
+      stats,
       sinks: this.#sinks,
       bootstrap: { ...start.bootstrap, secrets: givenSecrets(start.bootstrap.secrets) },
       drain: start.drain,
@@ -66,13 +71,16 @@ export class WorkerThread {
           counts: this.#shared,
           tellEjected: (cluster, address) => this.#main.tell('ejected', { cluster, address }),
         },
+        hosts: this.#hosts,
         overloadProbes: sharedProbes(this.#shared),
         ticketSeed: Buffer.from(start.ticketSeed),
         // A worker that was started again has other numbers than the one before.
         connectionIds: { first: start.worker + 1 + start.restarts * 2 ** 32 * start.workers, step: start.workers },
       },
     });
+    this.#hosts.follow(this.#plane.applier.tables);
     this.#plane.start();
+    beat(this.#shared, clock);
   }
 
   #handlers(): Handlers<WorkerCalls> {
@@ -106,6 +114,8 @@ export class WorkerThread {
         return await route.handle({ method: route.method, path, query: new Query(query) });
       },
       ejected: ({ cluster, address }) => this.#plane.env.clusters.get(cluster)?.followEjection(address),
+      usedHosts: () => this.#hosts.takeUsed(),
+      forgetHosts: (names) => this.#hosts.forget(names),
       logLevel: (level) => {
         this.#logRoot.level = level;
       },

@@ -7,6 +7,7 @@ import { EMPTY_SNAPSHOT, type Snapshot } from '../../model/snapshot.ts';
 import type { TlsSecret } from '../../model/tls.ts';
 import type { Bootstrap } from '../../xds/bootstrap/bootstrap.ts';
 import type { AdminReply } from '../admin/route.ts';
+import type { HostRequests } from '../http/host-requests.ts';
 import type { ListenSockets } from '../io/listen-sockets.ts';
 import { MergedStats } from '../telemetry/metrics/merged.ts';
 import type { StatStore } from '../telemetry/metrics/store.ts';
@@ -17,6 +18,7 @@ import { filterTypes } from './data-plane.ts';
 import type { DrainFollowers, DrainSettings, ListenerDrain, TerminationPlan } from './drain.ts';
 import type { Duplicate } from './listen-handle.ts';
 import { mapChange, plainSecrets, type SnapshotChange, snapshotChange } from './portable.ts';
+import { SharedHosts } from './shared-hosts.ts';
 import { offsetOf, PROBES, probesBlock } from './worker-probes.ts';
 import type {
   BoundListener,
@@ -28,6 +30,7 @@ import type {
   WorkerView,
 } from './worker-protocol.ts';
 import { WorkerSockets } from './worker-sockets.ts';
+import { beatsBlock, WorkerWatch } from './worker-watch.ts';
 
 export interface WorkersParts {
   readonly count: number;
@@ -46,6 +49,10 @@ export interface WorkersParts {
   readonly duplicate: Duplicate;
   /** Who keeps sockets beyond this process; null: nobody. */
   readonly sockets: ListenSockets | null;
+  /** Who asks for hosts that the workers' requests are for. */
+  readonly hostRequests: HostRequests;
+  /** How long a worker's thread may run without serving, ms of CPU; 10 s. */
+  readonly hungMs?: number;
 }
 
 type WorkerChannel = Channel<MainCalls, WorkerCalls>;
@@ -86,6 +93,8 @@ export class Workers implements DrainFollowers {
   readonly stats: MergedStats;
   /** What the workers listen on. */
   listeners: readonly BoundListener[] = [];
+  /** The hosts that they have. */
+  readonly hosts: SharedHosts;
   readonly #parts: WorkersParts;
   readonly #counts: SharedCounts;
   readonly #ticketSeed = process.getBuiltinModule('node:crypto').randomBytes(32);
@@ -93,8 +102,10 @@ export class Workers implements DrainFollowers {
   readonly #seats: readonly Seat[];
   readonly #filters = filterTypes();
   readonly #restarts: number;
+  readonly #hung: number;
   readonly #sweeper: StatSweeper;
   readonly #probes: ReturnType<typeof probesBlock>;
+  readonly #beats: ReturnType<typeof beatsBlock>;
   #snapshot: Snapshot = EMPTY_SNAPSHOT;
   #secrets = NO_SECRETS;
   #logLevel: LogLevel;
@@ -121,9 +132,15 @@ export class Workers implements DrainFollowers {
     this.stats = new MergedStats(stats);
     this.#sweeper = new StatSweeper(clock, [this.stats]);
     this.#restarts = stats.counter('envoy_server_worker_restarts', {}, 'server.worker_restarts');
+    this.#hung = stats.counter('envoy_server_worker_hung', {}, 'server.worker_hung');
     this.#sockets = new WorkerSockets(parts.duplicate, parts.sockets);
+    this.hosts = new SharedHosts(parts.hostRequests, {
+      usedHosts: () => this.#answers((channel) => channel.ask('usedHosts', null)),
+      forgetHosts: (names) => this.#tell((channel) => channel.tell('forgetHosts', names)),
+    });
     this.#counts = new SharedCounts(SharedCounts.allocate(), count, count + 1, offsetOf(clock));
     this.#probes = probesBlock(this.#counts);
+    this.#beats = beatsBlock(this.#counts);
     this.#seats = Array.from({ length: count }, (_, index) => ({
       index,
       worker: null,
@@ -167,6 +184,7 @@ export class Workers implements DrainFollowers {
       this.#serving = true;
       this.#failStart = null;
       this.listeners = bound.find((of) => of !== null) ?? this.listeners;
+      this.hosts.update(snapshot.routes);
     } finally {
       if (--this.#together === 0) this.#said = null;
     }
@@ -230,9 +248,36 @@ export class Workers implements DrainFollowers {
     this.stats.begin(seat.index);
     let why = '';
     worker.on('error', (error) => {
-      why = messageOf(error);
+      why = `by an error: ${messageOf(error)}`;
     });
-    worker.on('exit', (code) => this.#onExit(seat, why === '' ? `with code ${code}` : `by an error: ${why}`));
+    const watch = this.#watch(seat, worker, () => {
+      why = 'because it hung';
+    });
+    worker.on('exit', (code) => {
+      watch.stop();
+      this.#onExit(seat, why === '' ? `with code ${code}` : why);
+    });
+  }
+
+  /** One that hangs is ended, as if it had crashed. */
+  #watch({ index }: Seat, worker: Worker, onHung: () => void): WorkerWatch {
+    const { clock, log, stats, hungMs } = this.#parts;
+    const { words, at } = this.#beats;
+    const watched = {
+      beats: () => Atomics.load(words, at + index),
+      cpuMs: async () => {
+        const { user, system } = await worker.cpuUsage();
+        return (user + system) / 1000;
+      },
+    };
+    const end = (busyMs: number): void => {
+      onHung();
+      stats.inc(this.#hung);
+      const seconds = (busyMs / 1000).toFixed(1);
+      log.error(`worker ${index} hangs: its thread has run for ${seconds} s without serving; it is ended`);
+      void worker.terminate();
+    };
+    return new WorkerWatch(clock, watched, end, hungMs);
   }
 
   #onExit(seat: Seat, how: string): void {
@@ -278,6 +323,7 @@ export class Workers implements DrainFollowers {
       take: ({ key, address }) => this.#sockets.take(seat.index, key, address),
       release: (key) => this.#sockets.release(seat.index, key),
       resolve: (name) => this.#resolve(name),
+      host: (wanted) => this.hosts.ask(wanted),
       write: ({ stream, bytes }) => this.#write(stream, bytes),
       log: (line) => {
         if (this.#said?.isNews(seat.index, line) !== false) logLine(line);

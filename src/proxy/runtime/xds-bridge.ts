@@ -4,20 +4,19 @@ import type { Snapshot } from '../../model/snapshot.ts';
 import type { AdsSource, Bootstrap } from '../../xds/bootstrap/bootstrap.ts';
 import { encodeNode } from '../../xds/bootstrap/node.ts';
 import type { Dial } from '../../xds/client/dial.ts';
-import { DynamicConfig } from '../../xds/client/dynamic-config.ts';
+import { DynamicConfig, type LastGoodPlace } from '../../xds/client/dynamic-config.ts';
 import { GrpcTransport } from '../../xds/client/grpc-transport.ts';
 import { secretsOf } from '../../xds/client/references.ts';
 import { decodersOf } from '../../xds/client/resource-decoder.ts';
 import { NAME_TABLE } from '../../xds/resources/name-table.ts';
 import { standardResourceTypes } from '../../xds/resources/standard.ts';
-import type { HostSource } from '../http/host-requests.ts';
-import type { SnapshotApplier } from './apply.ts';
+import type { HostRequests, HostSource, HostTables, HostUsers } from '../http/host-requests.ts';
 import type { ProxyEnvironment } from './environment.ts';
 import { proxyDecodeContext } from './extensions.ts';
 
 /** What not every proxy has. */
 export interface DiscoveryOptions {
-  readonly lastGoodPath?: string | undefined;
+  readonly lastGood?: LastGoodPlace | undefined;
   /** How the server is reached; undefined: in plain text. */
   readonly dial?: Dial | undefined;
   /** It answers DNS, and asks for the names. */
@@ -33,7 +32,7 @@ export function startDiscovery(
   statics: Snapshot,
   env: ProxyEnvironment,
   version: string,
-  { lastGoodPath, dial, names = false, onDemand = false }: DiscoveryOptions = {},
+  { lastGood, dial, names = false, onDemand = false }: DiscoveryOptions = {},
 ): DynamicConfig {
   const types = names ? [...standardResourceTypes, NAME_TABLE] : standardResourceTypes;
   const log = env.log.child('xds');
@@ -58,7 +57,7 @@ export function startDiscovery(
     names,
     secretsOf,
     dynamic: { listeners: bootstrap.listenerSource?.kind === 'ads', clusters: bootstrap.clusterSource?.kind === 'ads' },
-    ...(lastGoodPath === undefined ? {} : { lastGoodPath }),
+    ...(lastGood === undefined ? {} : { lastGood }),
   });
   dynamic.start();
   return dynamic;
@@ -70,11 +69,12 @@ function featuresOf({ delta }: AdsSource, onDemand: boolean): string[] {
   return ['remora.virtual_hosts', ...(onDemand ? ['remora.on_demand'] : [])];
 }
 
-/** Requests for unknown hosts ask discovery, and hear what it answers. */
+/** Requests for unknown hosts ask discovery, and hear what it answers. `users`: whose tables these are; null: this thread's. */
 export function followHosts(
   discovery: DynamicConfig,
-  { hostRequests }: ProxyEnvironment,
-  tables: SnapshotApplier['tables'],
+  hostRequests: HostRequests,
+  tables: HostTables,
+  users: HostUsers | null,
 ): void {
   const source: HostSource = {
     get connected() {
@@ -82,7 +82,7 @@ export function followHosts(
     },
     ask: (names) => discovery.store.askForHosts(names),
   };
-  hostRequests.follow(source, tables);
+  hostRequests.follow(source, tables, users);
   discovery.onHosts({
     absent: (names) => hostRequests.absent(names),
     restored: (names) => hostRequests.restore(names),

@@ -17,8 +17,8 @@ const FLUSH_MS = 300_000;
 
 /** Who waits for what the upstream does while it is not known yet whether the connection is TCP. */
 export interface UpstreamProbe {
-  /** The server sent bytes, or FIN. */
-  onServerSpoke(): void;
+  /** The server sent bytes, or FIN: null. */
+  onServerSpoke(first: Buffer | null): void;
   /** No endpoint could be reached, or it went away. */
   onServerFailed(): void;
 }
@@ -238,7 +238,7 @@ export class TcpConnection {
     cluster.outlier?.recordSuccessLocalOrigin(endpoint);
     endpoint.activeRequests++;
     if (this.#probe === null) this.#pump(upstream);
-    else upstream.once('readable', () => this.#probe?.onServerSpoke());
+    else upstream.once('readable', () => this.#probe?.onServerSpoke(peek(upstream)));
   };
 
   #pump(upstream: Socket): void {
@@ -481,4 +481,13 @@ export class TcpConnection {
     info.logType = 'TcpConnectionEnd';
     info.end = -1;
   }
+}
+
+/** What has come and was not read; null when that is the end. */
+function peek(socket: Socket): Buffer | null {
+  // To read where there is nothing would say the end before anybody listens for it.
+  if (socket.readableLength === 0) return null;
+  const first = socket.read() as Buffer;
+  socket.unshift(first);
+  return first;
 }

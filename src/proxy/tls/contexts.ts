@@ -27,6 +27,8 @@ export interface FollowingContext {
 
 /** One entry of `/certs` (envoy.admin.v3.Certificate): what one context trusts, and what it shows. */
 export interface CertificateView {
+  /** Of the proxy's own identity. */
+  readonly own: boolean;
   readonly roots: readonly { readonly certificate: Certificate; readonly path: string }[];
   readonly chain: readonly { readonly certificate: Certificate; readonly path: string }[];
 }
@@ -74,9 +76,10 @@ export class TlsContexts {
   views(): CertificateView[] {
     return [...this.#all].flatMap(({ current }) => {
       if (current === null) return [];
-      const { certificates, validation } = current.material;
+      const { certificates, validation, own } = current.material;
       return [
         {
+          own,
           roots: (validation?.roots ?? []).map((certificate) => ({
             certificate,
             path: validation?.source || '<inline>',

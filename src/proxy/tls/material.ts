@@ -16,6 +16,8 @@ import type { SecretStore } from './secrets.ts';
 export interface TlsMaterial {
   readonly certificates: readonly LoadedCertificate[];
   readonly validation: LoadedValidation | null;
+  /** Of this proxy's own identity, which renews itself. */
+  readonly own: boolean;
 }
 
 export interface MaterialEnvironment {
@@ -35,6 +37,7 @@ export class MaterialSource {
   readonly #use: (material: TlsMaterial) => void;
   readonly #unsubscribe: (() => void)[] = [];
   #unwatch: () => void = () => {};
+  readonly #own: boolean;
   #loaded = false;
   /** Why there is nothing to use; '' when there is. */
   reason = '';
@@ -45,6 +48,7 @@ export class MaterialSource {
     this.#name = name;
     this.#env = env;
     this.#use = use;
+    this.#own = secretsOfContext(common).some(({ from }) => from === 'agent');
     for (const secret of secretsOfContext(common)) this.#unsubscribe.push(env.secrets.subscribe(secret, this.refresh));
     this.refresh();
   }
@@ -62,13 +66,13 @@ export class MaterialSource {
       const material: TlsMaterial = {
         certificates: certificates.map(loadCertificate),
         validation: validation === null ? null : loadValidation(validation),
+        own: this.#own,
       };
       this.#use(material);
       this.reason = '';
       if (this.#loaded) {
         // The identity says so once; contexts that have it are many.
-        const level = secretsOfContext(this.#common).some(({ from }) => from === 'agent') ? 'debug' : 'info';
-        this.#env.log[level]('certificates replaced', {
+        this.#env.log[this.#own ? 'debug' : 'info']('certificates replaced', {
           context: this.#name,
           serials: material.certificates.map(({ leaf }) => leaf.serial).join(','),
         });

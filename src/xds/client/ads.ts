@@ -95,6 +95,11 @@ export class AdsClient {
     return this.#state === 'connected';
   }
 
+  /** Wall time of the last change between connected and not; of its making before. */
+  get since(): number {
+    return this.#since;
+  }
+
   /** Connects, and keeps doing so until `close`. */
   start(): void {
     if (this.#state === 'idle') this.#connect();

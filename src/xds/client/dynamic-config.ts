@@ -32,9 +32,16 @@ export interface DynamicConfigOptions {
   readonly secretsOf?: NonNullable<StoreOptions['secretsOf']>;
   readonly limits?: Pick<StoreOptions, 'warmingMs' | 'missingClusterMs' | 'emptiedMs' | 'retainMs'>;
   /** Where the last good config is kept; none by default. */
-  readonly lastGoodPath?: string;
+  readonly lastGood?: LastGoodPlace;
   /** How long a start waits for the server before it goes on with the last good config; 1 s. */
   readonly serverGraceMs?: number;
+}
+
+export interface LastGoodPlace {
+  /** The file; its directory must exist. */
+  readonly path: string;
+  /** How long ago it may have been in force, for a start; 0: any time. */
+  readonly ttlMs: number;
 }
 
 /** Who asked for virtual hosts, as `<route configuration>/<host>`. */
@@ -54,6 +61,9 @@ export interface DynamicConfigStatus {
   readonly warming: readonly Warming[];
 }
 
+/** How often the file hears that it is still what is in force. */
+const CONFIRM_MS = 60_000;
+
 /**
  * The proxy's config as it comes over ADS: client, store and last good file, wired. Read `snapshot`,
  * subscribe to it, and start serving when `ready` is true.
@@ -67,11 +77,14 @@ export class DynamicConfig {
   readonly names = new Watch<readonly NameEntry[] | null>(null);
   #source: DynamicConfigStatus['source'] = 'none';
   #asOf = 0;
+  /** Wall time at which what was restored was in force; 0 nothing was. */
+  #inForceAt = 0;
   #grace: TimerHandle | null = null;
+  #confirmation: TimerHandle | null = null;
 
   constructor(options: DynamicConfigOptions) {
     this.#options = options;
-    const { clock, log, node, decoders, lastGoodPath } = options;
+    const { clock, log, node, decoders, lastGood } = options;
     const known = new Set(decoders.map((decoder) => decoder.typeUrl));
     this.client = new AdsClient({ ...options, onUpdate: (update) => this.#onUpdate(update) });
     this.store = new ResourceStore({
@@ -88,9 +101,7 @@ export class DynamicConfig {
       },
     });
     this.#file =
-      lastGoodPath === undefined
-        ? null
-        : new LastGoodFile({ path: lastGoodPath, nodeId: node.id ?? '', clock, log, decoders });
+      lastGood === undefined ? null : new LastGoodFile({ ...lastGood, nodeId: node.id ?? '', clock, log, decoders });
   }
 
   get snapshot(): ResourceStore['snapshot'] {
@@ -116,12 +127,34 @@ export class DynamicConfig {
     if (this.#options.names) this.client.subscribe(NAME_TABLE, [WILDCARD]);
     this.store.start();
     this.client.start();
-    if (this.#file !== null) this.#grace = clock.after(serverGraceMs, () => this.#fallBack(this.#file));
+    if (this.#file === null) return;
+    this.#grace = clock.after(serverGraceMs, () => this.#fallBack(this.#file));
+    this.#confirmLater(this.#file);
+  }
+
+  /** For how long nobody has said that the config in force is the newest, ms; 0 while the server is connected. */
+  get staleMs(): number {
+    if (this.#source === 'none' || (this.#source === 'server' && this.client.connected)) return 0;
+    const last = this.#source === 'disk' ? this.#inForceAt : this.client.since;
+    return Math.max(0, this.#options.clock.wall() - last);
+  }
+
+  /** A config that does not change does not grow old while the server is there. */
+  #confirmLater(file: LastGoodFile): void {
+    this.#confirmation = this.#options.clock.after(CONFIRM_MS, () => {
+      this.#confirm(file);
+      this.#confirmLater(file);
+    });
+  }
+  #confirm(file: LastGoodFile): void {
+    if (this.#source === 'server' && this.client.connected) file.confirm();
   }
 
   /** Stops asking. The last good config is saved as it stands. */
   async close(): Promise<void> {
     this.#grace?.cancel();
+    this.#confirmation?.cancel();
+    if (this.#file !== null) this.#confirm(this.#file);
     await this.#file?.close(this.client);
     this.client.close();
     this.store.close();
@@ -146,6 +179,7 @@ export class DynamicConfig {
     if (saved === null) return;
     this.#source = 'disk';
     this.#asOf = saved.savedAt;
+    this.#inForceAt = saved.confirmedAt;
     for (const { typeUrl, version, resources } of saved.types) {
       const updated = this.client.restore(typeUrl, version, resources);
       this.#options.log.info('restored from the last good config', {

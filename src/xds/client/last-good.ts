@@ -1,4 +1,4 @@
-import { promises, readFileSync } from 'node:fs';
+import { promises, readFileSync, statSync, utimesSync } from 'node:fs';
 import type { Clock, TimerHandle } from '../../base/clock.ts';
 import { errorCode, messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
@@ -9,6 +9,8 @@ import { CLUSTER, ENDPOINT, LISTENER, NAME_TABLE, ROUTE, shortName, VIRTUAL_HOST
 export interface LastGoodOptions {
   /** The file; its directory must exist. */
   readonly path: string;
+  /** A file that was in force longer ago than this is not used; 0: any age. */
+  readonly ttlMs: number;
   readonly nodeId: string;
   readonly clock: Clock;
   readonly log: Logger;
@@ -29,6 +31,8 @@ export interface SavedType {
 export interface LastGood {
   /** Wall time of the save. */
   readonly savedAt: number;
+  /** Wall time at which it was still what the server had. */
+  readonly confirmedAt: number;
   /** In the order in which to restore them: whoever names others comes first. */
   readonly types: readonly SavedType[];
 }
@@ -99,16 +103,38 @@ export class LastGoodFile {
     }
   }
 
+  /** What was saved is in force still: the file's time says so, whatever the length of its text. */
+  confirm(): void {
+    const { path, clock } = this.#options;
+    const seconds = clock.wall() / 1000;
+    try {
+      utimesSync(path, seconds, seconds);
+    } catch {
+      // Nothing was saved.
+    }
+  }
+
+  /** Times are whole milliseconds here, and the file system's may be coarser: never later than it was. */
+  #confirmedAt(): number {
+    return Math.floor(Math.min(this.#options.clock.wall(), statSync(this.#options.path).mtimeMs));
+  }
+
   /** Reads the file; null when there is none that can be used. What no longer decodes is left out. */
   load(): LastGood | null {
-    const { path, log, nodeId, maxBytes = 64 * 1024 * 1024 } = this.#options;
+    const { path, clock, log, nodeId, ttlMs, maxBytes = 64 * 1024 * 1024 } = this.#options;
     try {
       const bytes = readFileSync(path);
       if (bytes.byteLength > maxBytes) throw new Error(`bigger than ${maxBytes} bytes`);
       const file = JSON.parse(bytes.toString()) as SavedFile;
       if (file.format !== FORMAT) throw new Error(`format ${String(file.format)} is not known`);
       if (file.node !== nodeId) throw new Error(`it is of another node, ${JSON.stringify(file.node)}`);
-      return { savedAt: Number(file.savedAt), types: SAVED.map((typeUrl) => this.#read(typeUrl, file)) };
+      const savedAt = Number(file.savedAt);
+      const confirmedAt = Math.max(savedAt, this.#confirmedAt());
+      const ageMs = clock.wall() - confirmedAt;
+      if (ttlMs > 0 && !(ageMs <= ttlMs)) {
+        throw new Error(`it was in force ${hours(ageMs)} h ago, and ${hours(ttlMs)} h is the limit`);
+      }
+      return { savedAt, confirmedAt, types: SAVED.map((typeUrl) => this.#read(typeUrl, file)) };
     } catch (error) {
       if (errorCode(error) !== 'ENOENT') log.warn('last good config not used', { path, reason: messageOf(error) });
       return null;
@@ -140,4 +166,8 @@ export class LastGoodFile {
     const whole = resources.length === saved?.resources.length;
     return { typeUrl, version: whole ? saved.version : '', resources };
   }
+}
+
+function hours(ms: number): string {
+  return (ms / 3_600_000).toFixed(1);
 }

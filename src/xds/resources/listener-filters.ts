@@ -1,5 +1,6 @@
 import type {
   ConnectionRateLimit,
+  DeclaredProtocol,
   ListenerFilter,
   PortPredicate,
   ProtocolDetection,
@@ -147,6 +148,27 @@ function decodePredicate(
 const NEVER: PortPredicate = { kind: 'or', of: [] };
 
 const DECLARED: Readonly<Record<string, ProtocolDetection>> = { auto: 'auto', http: 'http', tcp: 'tcp' };
+
+/** Ours: `remora.declared` and what is beside it, of a filter chain for what speaks something else. */
+export function decodeDeclared(metadata: Metadata | undefined, path: string, s: Decoding): DeclaredProtocol | null {
+  const spaces = metadata?.filter_metadata ?? {};
+  for (const name of Object.keys(spaces)) {
+    if (name !== 'remora') s.noEffect(`${path}.filter_metadata["${name}"]`, 'no filter of this version reads it');
+  }
+  const { declared, declared_by: by, holds_clients: holds = false } = spaces['remora'] ?? {};
+  if (declared === undefined) return null;
+  const at = `${path}.filter_metadata["remora"]`;
+  if (declared !== 'http' && declared !== 'tcp') {
+    s.error(`${at}.declared`, `${JSON.stringify(declared)} is neither http nor tcp`);
+    return null;
+  }
+  if (typeof by !== 'string' || by === '') {
+    s.error(`${at}.declared_by`, 'must name the object that declares it');
+    return null;
+  }
+  if (typeof holds !== 'boolean') s.error(`${at}.holds_clients`, 'must be true or false');
+  return { protocol: declared, by, holdsClients: holds === true };
+}
 
 /** Ours: `remora.protocol_detection`. Envoy ignores metadata, and waits for bytes. */
 export function decodeProtocolDetection(

@@ -8,7 +8,7 @@ import { decodeAccessLogs } from './access-log.ts';
 import { decodeAddress, decodeCidrs } from './address.ts';
 import type { Decoding } from './decoding.ts';
 import { decodeManager } from './http-connection-manager.ts';
-import { decodeListenerFilters, decodeProtocolDetection } from './listener-filters.ts';
+import { decodeDeclared, decodeListenerFilters, decodeProtocolDetection } from './listener-filters.ts';
 import { decodeKeepAlive } from './socket-options.ts';
 import { decodeTcpProxy } from './tcp-proxy.ts';
 import { decodeDownstreamSocket } from './transport-socket.ts';
@@ -90,8 +90,10 @@ function decodeChain(chain: wire.FilterChain, path: string, s: Decoding): Filter
     chain.transport_socket_connect_timeout,
     s,
   );
+  const declared = decodeDeclared(chain.metadata, `${path}.metadata`, s);
   return {
     name: chain.name ?? '',
+    ...(declared === null ? {} : { declared }),
     match: decodeMatch(chain.filter_chain_match ?? {}, `${path}.filter_chain_match`, s),
     filter: decodeNetworkFilters(chain.filters ?? [], `${path}.filters`, s),
     ...(tls === null ? {} : { tls }),

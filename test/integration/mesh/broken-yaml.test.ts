@@ -119,7 +119,8 @@ it('a file that an editor replaces, or that is written bit by bit, is never appl
   }
   await until('whole', async () => (await mark(it, 'reviews')) === 'whole');
   expect([...marks].filter((one) => one !== 'renamed' && one !== 'whole')).toEqual([]);
-  expect(await it.findings()).toEqual([]);
+  // A piece before the last may have had the routes already, and the last one is still to be read.
+  await until('nothing to be wrong', async () => (await it.findings()).length === 0);
   await load.stop();
   expect(load.failures).toEqual(new Map());
 });

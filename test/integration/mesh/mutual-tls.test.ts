@@ -44,6 +44,9 @@ it('sidecars call each other by mutual TLS without being told, and others in pla
   expect(requests(it, 'reviews-v1', /"connection_security_policy":"mutual_tls"/)).toHaveLength(1);
   expect(requests(it, 'reviews-v1', /"connection_security_policy":"none"/)).toHaveLength(1);
   expect(requests(it, 'productpage-v1', both)).toHaveLength(1);
+  // What watches for certificates that nobody replaces leaves these out.
+  const owns = productpage.proxy.env.tls.views().map(({ own }) => own);
+  expect(new Set(owns)).toEqual(new Set([true]));
 });
 
 it('STRICT refuses plain text and PERMISSIVE takes both, from the moment that the policy is written', async () => {

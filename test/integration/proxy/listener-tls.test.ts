@@ -54,8 +54,8 @@ async function secured(p: TestProxy, how: Secure = secure): Promise<{ listener: 
   const compiled = compileListener(config, (filter, chain) => {
     const encrypted = chain?.match.transportProtocol === 'tls' ? how : null;
     return filter.kind === 'tcp'
-      ? { kind: 'tcp', secure: encrypted, proxy: new TcpProxy(filter.tcp, '', p.proxy.env) }
-      : { kind: 'http', secure: encrypted, manager: managers[0]! };
+      ? { kind: 'tcp', declared: null, secure: encrypted, proxy: new TcpProxy(filter.tcp, '', p.proxy.env) }
+      : { kind: 'http', declared: null, secure: encrypted, manager: managers[0]! };
   });
   const listener = new Listener(compiled, p.proxy.env);
   listeners.push(listener);

@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { HTTP, httpChain, httpInspector, proxyProtocol, tcpChain, tlsInspector } from '../../support/chains.ts';
 import { manualClock } from '../../support/clock.ts';
 import { clientHello } from '../../support/first-bytes.ts';
@@ -231,6 +231,73 @@ test('declared tcp and seen http: http it is; declared and seen alike: nothing i
   other.get();
   expect((await other.response()).status).toBe(200);
   expect(fine.processLog.filter((line) => line.includes('declared'))).toEqual([]);
+});
+
+describe('HTTP that an object declares', () => {
+  /** As the control server writes it: the object is known for the chain that is for everything else. */
+  function declaring(web: HttpUpstream | number, raw: RawUpstream | number, holds_clients = false): ProxyBuilder {
+    const declared = { declared: 'http', declared_by: 'Service shop/db port 3306', holds_clients };
+    const other = { ...tcpChain('raw'), metadata: { filter_metadata: { remora: declared } } };
+    return detecting(web, raw, 'auto', { filter_chains: [httpChain('web', HTTP), other] });
+  }
+
+  test('and that a server that speaks first denies: it is heard, and the object is named once', async () => {
+    const mysql = await scripted();
+    const p = await declaring(1, mysql).start();
+    for (let i = 0; i < 3; i++) {
+      const client = await p.client();
+      (await mysql.accept()).write(GREETING);
+      expect(Buffer.from(await client.bytes(GREETING.length), 'latin1')).toEqual(GREETING);
+    }
+    const said = p.processLog.filter((line) => line.includes('declared'));
+    expect(said).toHaveLength(1);
+    expect(said[0]).toMatch(/Service shop\/db port 3306: declared http, but a connection to 127\.0\.0\.1:\d+ is tcp/);
+    expect(p.stat('listener.127.0.0.1_0.protocol_detection_mismatch')).toBe(3);
+  });
+
+  test('costs who speaks it no connection', async () => {
+    const clock = manualClock();
+    const [web, raw] = [await upstream(), await scripted()];
+    const p = await declaring(web, raw).clock(clock).start();
+    const client = await p.client();
+    await turns();
+    client.get();
+    expect((await client.response()).status).toBe(200);
+    clock.advance(1000);
+    await turns();
+    expect(raw.connections).toHaveLength(0);
+    expect(p.processLog.filter((line) => line.includes('declared'))).toEqual([]);
+  });
+
+  test.each([
+    ['says that it waited too long', 'HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n\r\n'],
+    ['ends', ''],
+  ])('a client that says nothing may, and an HTTP server that %s is not taken for another', async (_, text) => {
+    const [web, raw] = [await upstream(), await scripted()];
+    const p = await declaring(web, raw).start();
+    const client = await p.client();
+    (await raw.accept()).end(text);
+    await eventually(() => p.stat('cluster.raw.upstream_cx_active') === 0);
+    client.get();
+    expect((await client.response()).status).toBe(200);
+    expect(p.processLog.filter((line) => line.includes('declared'))).toEqual([]);
+  });
+
+  test.each([
+    [false, 'is followed'],
+    [true, 'is held to it where policies are'],
+  ])('a client that speaks something else first (holds_clients %s) %s', async (holds) => {
+    const [web, raw] = [await upstream(), await scripted()];
+    const p = await declaring(web, raw, holds).start();
+    const client = await p.client();
+    client.write('*1\r\n$4\r\nPING\r\n');
+    if (holds) {
+      expect((await client.response()).status).toBe(400);
+      expect(raw.connections).toHaveLength(0);
+    } else {
+      expect(await (await raw.accept()).bytes(14)).toBe('*1\r\n$4\r\nPING\r\n');
+    }
+  });
 });
 
 test('a config change while the client is silent: the chain in force at the end is taken', async () => {

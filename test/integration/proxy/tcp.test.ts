@@ -1,3 +1,4 @@
+import { existsSync, readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { manualClock } from '../../support/clock.ts';
 import { eventually, proxy, scripted, type TestProxy, turns } from '../../support/proxy.ts';
@@ -110,6 +111,43 @@ test('a connection on which nothing moves is ended by idle_timeout', async () =>
   await client.untilEnded();
   await connection.untilEnded();
 });
+
+// pains.md row 24: a database's connection that nobody uses for hours.
+test('without idle_timeout a silent connection lasts, and the kernel asks both sides whether they are there', async () => {
+  const clock = manualClock();
+  const server = await scripted();
+  const keepalive = { upstream_connection_options: { tcp_keepalive: { keepalive_time: 180 } } };
+  const p = await proxy()
+    .clock(clock)
+    .cluster('a', server.port, keepalive)
+    .tcp({ cluster: 'a', idle_timeout: '0s' })
+    .start();
+  const client = await p.client();
+  client.write('x');
+  const connection = await server.accept();
+  await connection.bytes(1);
+  if (existsSync('/proc/self/net/tcp')) {
+    // `02:jiffies`: the keepalive timer runs; at the proxy's end towards the client, and towards the server.
+    const timers = (own: number, peer: number) => keepaliveOf(own, peer);
+    expect(timers(p.port, client.socket.localPort ?? 0)).toBe(180);
+    expect(timers(connection.socket.remotePort ?? 0, server.port)).toBe(180);
+  }
+  clock.advance(24 * 3_600_000);
+  await turns();
+  client.write('still here');
+  expect(await connection.bytes(10)).toBe('still here');
+});
+
+/** Seconds until the kernel probes, of the end with port `own`; null: it does not. (proc_net_tcp: tr, tm->when in 1/100 s.) */
+function keepaliveOf(own: number, peer: number): number | null {
+  const hex = (port: number) => port.toString(16).toUpperCase().padStart(4, '0');
+  const line = readFileSync('/proc/self/net/tcp', 'utf8')
+    .split('\n')
+    .map((text) => text.trim().split(/\s+/))
+    .find(([, local = '', remote = '']) => local.endsWith(`:${hex(own)}`) && remote.endsWith(`:${hex(peer)}`));
+  const [kind, when = ''] = line?.[5]?.split(':') ?? [];
+  return kind === '02' ? Math.round(Number.parseInt(when, 16) / 100 / 10) * 10 : null;
+}
 
 test('a connection outlives the removal of its listener and ends with the proxy', async () => {
   const server = await scripted();

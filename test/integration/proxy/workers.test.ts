@@ -17,6 +17,7 @@ import {
   upstream,
 } from '../../support/proxy.ts';
 import { inlineCertificate } from '../../support/tls.ts';
+import { oneEach as eachOfTwo } from '../../support/two-workers.ts';
 
 const LIMIT = 'type.googleapis.com/envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit';
 const ALWAYS = { default_value: { numerator: 100 } };
@@ -40,27 +41,11 @@ async function connect(p: TestProxy): Promise<RawClient> {
   return client;
 }
 
-const accepted = async (p: TestProxy, worker: number): Promise<number> => {
-  const stats = await p.proxy.stats();
-  let sum = 0;
-  for (const { dotted, id } of stats.series()) {
-    if (dotted.endsWith(`.worker_${worker}.downstream_cx_total`)) sum += stats.value(id);
-  }
-  return sum;
-};
-
-/** A connection to each of the two workers: the kernel shares them out by the client's port. */
-async function oneEach(p: TestProxy): Promise<[RawClient, RawClient]> {
-  const found: (RawClient | undefined)[] = [undefined, undefined];
-  while (found[0] === undefined || found[1] === undefined) {
-    const before = await accepted(p, 0);
-    const client = await connect(p);
-    // It has been accepted when it is answered, also when the answer is an error.
+const oneEach = (p: TestProxy): Promise<[RawClient, RawClient]> =>
+  eachOfTwo(p.proxy, p.port, async (client) => {
+    clients.push(client);
     await client.get('/who').response();
-    found[(await accepted(p, 0)) > before ? 0 : 1] ??= client;
-  }
-  return [found[0], found[1]];
-}
+  });
 
 /** One request on a connection of its own. */
 function overTls(port: number, session?: Buffer): Promise<{ answer: string; session: Buffer; reused: boolean }> {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { stayAlive, TurnClock } from '../../../src/base/clock.ts';
+import { stayAlive, systemClock, TurnClock } from '../../../src/base/clock.ts';
 
 /** Keeps the processor busy until the platform's clock has moved on. */
 function passTime(): void {
@@ -29,4 +29,13 @@ test('what keeps the process alive is a resource of the loop until it is cancell
   expect(timers()).toBe(before + 1);
   alive.cancel();
   expect(timers()).toBe(before);
+});
+
+test('a timer of nothing is called in the next turn, before one of a millisecond, unless it is cancelled', async () => {
+  const called: string[] = [];
+  systemClock.after(0, () => called.push('cancelled')).cancel();
+  systemClock.after(0, () => called.push('turn'));
+  expect(called).toEqual([]);
+  await new Promise<void>((resolve) => setImmediate(resolve));
+  expect(called).toEqual(['turn']);
 });

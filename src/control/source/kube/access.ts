@@ -1,7 +1,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
 import { parse } from 'yaml';
-import { ConfigError, messageOf } from '../../../base/errors.ts';
+import { ConfigError, errorCode, messageOf } from '../../../base/errors.ts';
 import { isRecord } from '../schema/type.ts';
 
 /** A text that a file holds and somebody else may rewrite (a projected token lives for an hour), or one that stays. */
@@ -181,6 +181,14 @@ function checked<T>(what: string, read: () => T): T {
   try {
     return read();
   } catch (error) {
-    throw new ConfigError(`${what} cannot be read: ${messageOf(error)}`, [], error);
+    // Of a text that is no YAML the first line says where; the rest repeats the text.
+    const why = errorCode(error) === 'ENOENT' ? noSuchFile(what, error) : messageOf(error).split(/:?\n/, 1)[0];
+    throw new ConfigError(`${what} cannot be read: ${why}`, [], error);
   }
+}
+
+/** It may be one that the kubeconfig names. */
+function noSuchFile(what: string, error: unknown): string {
+  const { path = what } = error as NodeJS.ErrnoException;
+  return path === what ? 'no such file' : `no such file as ${path}`;
 }

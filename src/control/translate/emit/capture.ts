@@ -16,13 +16,19 @@ export interface CaptureFacts {
   readonly transparent: boolean;
   /** It answers DNS for its app (Istio's DNS_CAPTURE). */
   readonly dns: boolean;
+  readonly ports: CapturePorts;
   /** And gives out addresses for hosts that have none; Istio's DNS_AUTO_ALLOCATE, unless it is `false`. */
   readonly allocates: boolean;
 }
 
-/** Istio's ports; the rules that `remora iptables` writes lead there. */
-export const OUTBOUND_PORT = 15001;
-export const INBOUND_PORT = 15006;
+/** Where the rules of `remora iptables` lead. */
+export interface CapturePorts {
+  readonly outbound: number;
+  readonly inbound: number;
+}
+
+/** Istio's; another proxy says so in its node's OUTBOUND_PORT and INBOUND_PORT. */
+export const CAPTURE_PORTS: CapturePorts = { outbound: 15001, inbound: 15006 };
 
 /**
  * Connections from these go to the app itself, and iptables leave them alone: the pod's own address would lead to the
@@ -45,8 +51,17 @@ export function captureFacts(node: EmitNode): CaptureFacts | null {
     families: six ? (four ? '46' : '6') : '4',
     transparent: mode === 'TPROXY',
     dns,
+    ports: {
+      outbound: portOf(node.metadata?.OUTBOUND_PORT, CAPTURE_PORTS.outbound),
+      inbound: portOf(node.metadata?.INBOUND_PORT, CAPTURE_PORTS.inbound),
+    },
     allocates: dns && flag(node.metadata?.DNS_AUTO_ALLOCATE) !== false,
   };
+}
+
+function portOf(value: unknown, otherwise: number): number {
+  const port = typeof value === 'string' && /^\d{1,5}$/.test(value) ? Number(value) : 0;
+  return port >= 1 && port <= 65_535 ? port : otherwise;
 }
 
 /** Istio's agents write truth as text. */

@@ -31,8 +31,8 @@ const CONNECT_TIMEOUT_MS = DEFAULT_SETTINGS.connectTimeoutMs;
  * Istio leaves connections open for an hour.
  */
 const UPSTREAM_IDLE_MS = 4000;
-/** Below the 350 s after which cloud load balancers forget a quiet connection. In seconds. */
-const KEEPALIVE_S = 300;
+/** Below the 4 to 6 minutes after which cloud load balancers forget a quiet connection (pains row 24). In seconds. */
+const KEEPALIVE = { upstream_connection_options: { tcp_keepalive: { keepalive_time: 180 } } } as const;
 /** Envoy's own defaults (1024, and 3 retries) cut off healthy traffic; who wants a breaker says so. */
 const UNLIMITED = 4_294_967_295;
 const RETRY_BUDGET = { percent: 20, minRetryConcurrency: 3 };
@@ -140,6 +140,7 @@ function discoveryOf(
 ): Discovery | null {
   // The caller has chosen the instance.
   if (captured && isHeadless(service)) return ORIGINAL_DST;
+  if (service.resolution === 'dynamic') return isHttp(port) ? FORWARD : ORIGINAL_DST;
   if (service.resolution === 'passthrough' || loadBalancer === 'PASSTHROUGH') {
     // An explicit proxy is asked by name: there is no other destination that the caller could have had in mind.
     return isHttp(port) && !captured ? FORWARD : ORIGINAL_DST;
@@ -210,6 +211,7 @@ export function outsideCluster(): Cluster {
     name: PASSTHROUGH,
     alt_stat_name: PASSTHROUGH,
     ...FORWARD,
+    ...KEEPALIVE,
     connect_timeout: CONNECT_TIMEOUT_MS,
     circuit_breakers: { thresholds: [unlimited()] },
     typed_extension_protocol_options: { [HTTP_EXTENSION]: httpOptions(null, 'http') },
@@ -295,7 +297,7 @@ function connectionFields(
     connect_timeout: pool?.connectTimeoutMs ?? connectTimeoutMs,
     circuit_breakers: { thresholds: [thresholds(pool, retryBudget)] },
     typed_extension_protocol_options: { [HTTP_EXTENSION]: httpOptions(pool, protocol, tls) },
-    upstream_connection_options: { tcp_keepalive: { keepalive_time: KEEPALIVE_S } },
+    ...KEEPALIVE,
   } satisfies Partial<Cluster>;
 }
 

@@ -94,7 +94,7 @@ function chain(server: TlsServer, at: SocketAt, http2: boolean, logs: readonly A
     name: routes,
     ...(names.length === 0 ? {} : { filter_chain_match: { server_names: [...names] } }),
     transport_socket: { name: 'envoy.transport_sockets.tls', typed_config: pack(DownstreamTlsContext, context) },
-    filters: [httpFilter(gatewayManager(at, routes), 'named', false, logs)],
+    filters: [httpFilter(gatewayManager(at, routes), false, logs)],
   };
 }
 

@@ -40,11 +40,6 @@ export const ON_DEMAND_FILTER: HttpFilter = {
   typed_config: pack(OnDemand, {}),
 };
 
-/** Where connections were redirected, no host has to be looked up. */
-export const CAPTURED_FILTERS: readonly HttpFilter[] = HTTP_FILTERS.filter(
-  ({ name }) => name !== 'envoy.filters.http.dynamic_forward_proxy',
-);
-
 export function faultConfig({ delay, abort }: RuleFault): Any {
   return pack(HTTPFault, {
     ...(delay === null ? {} : { delay: { fixed_delay: delay.fixedMs, percentage: percentage(delay.percent) } }),

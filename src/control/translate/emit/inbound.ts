@@ -11,12 +11,13 @@ import type { MeshService, PortProtocol, ServiceEndpoint } from '../../mesh/serv
 import { compareText } from '../names.ts';
 import { portMtls, type WorkloadMtls } from '../peer-authentication.ts';
 import { DEFAULT_LOGS } from './access-log.ts';
-import { type CaptureFacts, INBOUND_PORT, wildcards } from './capture.ts';
+import { type CaptureFacts, wildcards } from './capture.ts';
 import { addressesOf, socket } from './endpoint.ts';
 import { type ChainKind, chainKinds, FORWARDED_CERTIFICATE, mutualChain } from './mtls.ts';
 import { inboundCluster } from './names.ts';
 import {
   DETECTED,
+  declaredHttp,
   HTTP_INSPECTOR,
   httpFilter,
   httpProtocols,
@@ -27,6 +28,7 @@ import {
 } from './network-filters.ts';
 import { blackHoleChain } from './outbound.ts';
 import { inboundRoute } from './route.ts';
+import type { Scope } from './scope.ts';
 
 /** Istio's name for ports of the app that no service has. */
 export const INBOUND_PASSTHROUGH = 'InboundPassthroughCluster';
@@ -79,26 +81,25 @@ export function isHttpPort(protocol: PortProtocol): boolean {
 export function virtualInbound(
   facts: CaptureFacts,
   ports: readonly AppPort[],
-  http2: boolean,
+  { http2, detects }: Pick<Scope, 'http2' | 'detects'>,
   mtls: WorkloadMtls,
   logs: readonly AccessLog[] = DEFAULT_LOGS,
 ): Listener {
   const [first = '', ...more] = wildcards(facts.families);
+  const own = facts.ports.inbound;
   return {
     name: 'virtualInbound',
-    address: socket(first, INBOUND_PORT),
-    ...(more.length > 0
-      ? { additional_addresses: more.map((address) => ({ address: socket(address, INBOUND_PORT) })) }
-      : {}),
+    address: socket(first, own),
+    ...(more.length > 0 ? { additional_addresses: more.map((address) => ({ address: socket(address, own) })) } : {}),
     traffic_direction: 'INBOUND',
     ...(facts.transparent ? { transparent: true } : {}),
-    listener_filters: [ORIGINAL_DST, ...tlsInspector(mtls), inspector(ports)],
+    listener_filters: [ORIGINAL_DST, ...tlsInspector(mtls), inspector(ports, detects)],
     listener_filters_timeout: 0,
     continue_on_listener_filters_timeout: true,
     filter_chains: [
-      blackHoleChain('virtualInbound-blackhole', INBOUND_PORT, logs),
-      ...passthroughChains(http2, ports, mtls, logs),
-      ...ports.filter(({ port }) => port !== INBOUND_PORT).flatMap((port) => portChains(port, http2, mtls, logs)),
+      blackHoleChain('virtualInbound-blackhole', own, logs),
+      ...passthroughChains(http2, ports, own, mtls, logs),
+      ...ports.filter(({ port }) => port !== own).flatMap((port) => portChains(port, http2, detects, mtls, logs)),
     ],
     metadata: DETECTED,
   };
@@ -118,35 +119,36 @@ function anyPort(ports: readonly number[]) {
   return rules.length === 1 ? rules[0]! : { or_match: { rules } };
 }
 
-/** Looks for HTTP where nobody said what is spoken. */
-function inspector(ports: readonly AppPort[]): ListenerFilter {
+/** Looks for HTTP where nobody said what is spoken, and where HTTP was said: charts are often wrong (pains row 23). */
+function inspector(ports: readonly AppPort[], detects: boolean): ListenerFilter {
   const rules = ports
-    .filter(({ protocol }) => protocol !== 'auto')
+    .filter(({ protocol }) => spoken(protocol, detects) === 'http' || spoken(protocol, detects) === 'tcp')
     .map(({ port }) => ({ destination_port_range: { start: port, end: port + 1 } }));
   if (rules.length === 0) return HTTP_INSPECTOR;
   return { ...HTTP_INSPECTOR, filter_disabled: rules.length === 1 ? rules[0] : { or_match: { rules } } };
 }
 
 function portChains(
-  { port, protocol }: AppPort,
+  { port, protocol, service }: AppPort,
   http2: boolean,
+  detects: boolean,
   mtls: WorkloadMtls,
   logs: readonly AccessLog[],
 ): FilterChain[] {
   const name = `0.0.0.0_${port}`;
   const cluster = inboundCluster(port);
-  const speaks = protocol === 'auto' ? 'auto' : isHttpPort(protocol) ? 'http' : 'tcp';
-  return chainKinds(portMtls(mtls, port), speaks, httpProtocols(http2)).map((kind) =>
-    chainOf(
-      kind,
-      http2,
-      name,
-      { destination_port: port },
-      cluster,
-      { stat_prefix: `inbound_${name}`, rds: rds(cluster) },
-      logs,
-    ),
-  );
+  return chainKinds(portMtls(mtls, port), spoken(protocol, detects), httpProtocols(http2)).map((kind) => {
+    const manager = { stat_prefix: `inbound_${name}`, rds: rds(cluster) };
+    const chain = chainOf(kind, http2, name, { destination_port: port }, cluster, manager, logs);
+    if (!detects || protocol !== 'http' || kind.speaks === 'http') return chain;
+    return { ...chain, metadata: declaredHttp(`${service.written.object} target port ${port}`, true) };
+  });
+}
+
+function spoken(protocol: PortProtocol, detects: boolean): Parameters<typeof chainKinds>[1] {
+  if (protocol === 'auto') return 'auto';
+  if (protocol === 'http' && detects) return 'declared-http';
+  return isHttpPort(protocol) ? 'http' : 'tcp';
 }
 
 type Manager = Parameters<typeof httpFilter>[0];
@@ -163,7 +165,7 @@ function chainOf(
   const filter =
     speaks === 'tcp'
       ? tcpFilter(cluster, logs)
-      : httpFilter(mutual ? { ...manager, ...FORWARDED_CERTIFICATE } : manager, 'captured', false, logs);
+      : httpFilter(mutual ? { ...manager, ...FORWARDED_CERTIFICATE } : manager, false, logs);
   const filter_chain_match = { ...at, ...match };
   return {
     name,
@@ -176,6 +178,7 @@ function chainOf(
 function passthroughChains(
   http2: boolean,
   ports: readonly AppPort[],
+  own: number,
   mtls: WorkloadMtls,
   logs: readonly AccessLog[],
 ): FilterChain[] {
@@ -201,7 +204,7 @@ function passthroughChains(
     ...chains({}, mtls.mode, ''),
     // Ports that a policy names and no service has.
     ...[...mtls.ports].flatMap(([port, mode]) =>
-      known.has(port) || port === INBOUND_PORT ? [] : chains({ destination_port: port }, mode, `_${port}`),
+      known.has(port) || port === own ? [] : chains({ destination_port: port }, mode, `_${port}`),
     ),
   ];
 }

@@ -47,10 +47,20 @@ const NOTHING: DecodedFacts = {
   problems: [],
 };
 
-/** Reads the metadata that a proxy sent. What is wrong is left out and named; nothing is guessed. */
+const known = new WeakMap<JsonObject, DecodedFacts>();
+
+/** Reads the metadata that a proxy sent, once. What is wrong is left out and named; nothing is guessed. */
 export function laptopFacts(metadata: JsonObject | undefined): DecodedFacts {
-  const raw = metadata?.REMORA;
-  if (raw === undefined) return NOTHING;
+  if (metadata?.REMORA === undefined) return NOTHING;
+  let facts = known.get(metadata);
+  if (facts === undefined) {
+    facts = readFacts(metadata.REMORA);
+    known.set(metadata, facts);
+  }
+  return facts;
+}
+
+function readFacts(raw: JsonValue): DecodedFacts {
   const problems: string[] = [];
   const report = (path: string, reason: string): null => {
     problems.push(`REMORA${path}: ${reason}`);

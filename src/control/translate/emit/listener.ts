@@ -43,7 +43,7 @@ export function inboundListener(
     listener_filters: [TLS_INSPECTOR],
     filter_chains: chainKinds(mode, 'http', []).map(({ match, mutual }) => ({
       filter_chain_match: match,
-      filters: [httpFilter(mutual ? { ...manager, ...FORWARDED_CERTIFICATE } : manager, 'named', false, logs)],
+      filters: [httpFilter(mutual ? { ...manager, ...FORWARDED_CERTIFICATE } : manager, false, logs)],
       ...(mutual ? mutualChain('http', false) : {}),
     })),
   };
@@ -102,7 +102,7 @@ function listener(
   return {
     name,
     address: socket(at.address, at.port),
-    filter_chains: [{ filters: [httpFilter(manager, 'named', onDemand, logs)] }],
+    filter_chains: [{ filters: [httpFilter(manager, onDemand, logs)] }],
     traffic_direction,
   };
 }

@@ -169,17 +169,25 @@ export interface ChainKind {
 const TLS = { transport_protocol: 'tls' } as const;
 const RAW = { transport_protocol: 'raw_buffer' } as const;
 
-/** The filter chains of a port (Istio: core/filterchain_options.go). `plain`: what HTTP inspection finds in clear text. */
-export function chainKinds(mode: MtlsMode, speaks: 'http' | 'tcp' | 'auto', plain: readonly string[]): ChainKind[] {
+/**
+ * The filter chains of a port (Istio: core/filterchain_options.go). `plain`: what HTTP inspection finds in clear text.
+ * `declared-http`: HTTP is what was said, and what comes in clear text may be something else.
+ */
+export function chainKinds(
+  mode: MtlsMode,
+  speaks: 'http' | 'tcp' | 'auto' | 'declared-http',
+  plain: readonly string[],
+): ChainKind[] {
   const strict = mode === 'STRICT';
+  const found = speaks === 'auto' || speaks === 'declared-http';
   if (mode === 'DISABLE') {
     const http: ChainKind = {
-      match: speaks === 'auto' ? { application_protocols: [...plain] } : {},
+      match: found ? { application_protocols: [...plain] } : {},
       speaks: 'http',
       mutual: false,
     };
     const tcp: ChainKind = { match: {}, speaks: 'tcp', mutual: false };
-    return speaks === 'auto' ? [http, tcp] : [speaks === 'http' ? http : tcp];
+    return found ? [http, tcp] : [speaks === 'http' ? http : tcp];
   }
   if (speaks === 'auto') {
     const mutual: ChainKind[] = [
@@ -193,6 +201,14 @@ export function chainKinds(mode: MtlsMode, speaks: 'http' | 'tcp' | 'auto', plai
       { match: RAW, speaks: 'tcp', mutual: false },
       // Encrypted by somebody else: it goes on as it is.
       { match: TLS, speaks: 'tcp', mutual: false },
+    ];
+  }
+  if (speaks === 'declared-http') {
+    if (strict) return [{ match: TLS, speaks: 'http', mutual: true }];
+    return [
+      { match: { ...TLS, application_protocols: MESH_ALPN }, speaks: 'http', mutual: true },
+      { match: { ...RAW, application_protocols: [...plain] }, speaks: 'http', mutual: false },
+      { match: RAW, speaks: 'tcp', mutual: false },
     ];
   }
   if (strict) return [{ match: TLS, speaks, mutual: true }];

@@ -7,7 +7,7 @@ import { TlsInspector } from '../../../xds/proto/gen/envoy/extensions/filters/li
 import { HttpConnectionManager } from '../../../xds/proto/gen/envoy/extensions/filters/network/http_connection_manager/v3.ts';
 import { TcpProxy } from '../../../xds/proto/gen/envoy/extensions/filters/network/tcp_proxy/v3.ts';
 import { DEFAULT_LOGS } from './access-log.ts';
-import { CAPTURED_FILTERS, HTTP_FILTERS, ON_DEMAND_FILTER } from './http-filters.ts';
+import { HTTP_FILTERS, ON_DEMAND_FILTER } from './http-filters.ts';
 
 const COMMON: HttpConnectionManager = {
   // Nothing else is upgraded, but nothing else is refused by our proxies either (pains row 17).
@@ -20,15 +20,12 @@ const COMMON: HttpConnectionManager = {
   normalize_path: true,
 };
 
-/** `named`: requests name where they go; `captured`: their connections say it. */
 export function httpFilter(
   manager: HttpConnectionManager,
-  by: 'named' | 'captured',
   onDemand = false,
   logs: readonly AccessLog[] = DEFAULT_LOGS,
 ): Filter {
-  const filters = by === 'named' ? HTTP_FILTERS : CAPTURED_FILTERS;
-  const http_filters = [...(onDemand ? [ON_DEMAND_FILTER] : []), ...filters];
+  const http_filters = [...(onDemand ? [ON_DEMAND_FILTER] : []), ...HTTP_FILTERS];
   const typed_config = pack(HttpConnectionManager, { http_filters, access_log: [...logs], ...COMMON, ...manager });
   return { name: 'envoy.filters.network.http_connection_manager', typed_config };
 }
@@ -81,3 +78,11 @@ export function httpProtocols(http2: boolean): string[] {
 
 /** For our proxies: whoever speaks first says what it is, and nobody waits for a time limit (pains row 22). */
 export const DETECTED = { filter_metadata: { remora: { protocol_detection: 'auto' } } } as const;
+
+/**
+ * Of a chain for what turns out not to be the HTTP that an object declares: it is named in a warning (pains row 23).
+ * `holds_clients`: only a server that speaks first turns out so.
+ */
+export function declaredHttp(declared_by: string, holds_clients: boolean) {
+  return { filter_metadata: { remora: { declared: 'http', declared_by, holds_clients } } } as const;
+}

@@ -3,11 +3,12 @@ import type { FilterChain, Listener } from '../../../xds/proto/gen/envoy/config/
 import type { MeshService, ServicePort } from '../../mesh/service.ts';
 import { compareText, hostMatches, isAddress } from '../names.ts';
 import { DEFAULT_LOGS } from './access-log.ts';
-import { type Families, INBOUND_PORT, OUTBOUND_PORT, type OutboundPolicy, wildcards } from './capture.ts';
+import { type CapturePorts, type Families, type OutboundPolicy, wildcards } from './capture.ts';
 import { addressesOf, socket } from './endpoint.ts';
 import { domainHost, outboundCluster, withPort } from './names.ts';
 import {
   DETECTED,
+  declaredHttp,
   HTTP_INSPECTOR,
   httpFilter,
   httpProtocols,
@@ -36,6 +37,8 @@ export interface OutboundPlan {
   readonly onDemand: boolean;
   /** Where everything else goes. */
   readonly rest: string;
+  /** Who says that it is HTTP, where its routes are of what was declared; '' nobody. */
+  readonly declaredBy: string;
 }
 
 /** A service that HTTP to its own addresses is for, whatever host the request names. */
@@ -57,8 +60,6 @@ export interface OutboundPlans {
   readonly notes: readonly string[];
 }
 
-const RESERVED: ReadonlySet<number> = new Set([OUTBOUND_PORT, INBOUND_PORT]);
-
 /** Everything of a port that has no address of its own: HTTP by host, TLS by server name, ranges. */
 class WildcardPort {
   /** null: nothing is HTTP there. */
@@ -75,7 +76,7 @@ export function isDetected(service: MeshService, port: ServicePort): boolean {
 /** Where connections of captured apps go: by the address that was called, else by its port, else outside. */
 export function outboundPlans(scope: Scope, families: Families, policy: OutboundPolicy): OutboundPlans {
   const { http2 } = scope;
-  const planner = new Planner(http2, scope.onDemand);
+  const planner = new Planner(scope);
   for (const service of scope.services.values()) {
     for (const port of service.ports) planner.add(service, { ...port, protocol: protocolFor(http2, port.protocol) });
   }
@@ -97,10 +98,14 @@ class Planner {
   readonly #detected: DetectedService[] = [];
   readonly #notes: string[] = [];
   readonly #http2: boolean;
+  readonly #detects: boolean;
+  readonly #reserved: ReadonlySet<number>;
   readonly #onDemand: boolean;
 
-  constructor(http2: boolean, onDemand: boolean) {
+  constructor({ http2, detects, onDemand, ports }: Scope) {
     this.#http2 = http2;
+    this.#detects = detects;
+    this.#reserved = new Set([ports.outbound, ports.inbound]);
     this.#onDemand = onDemand;
   }
 
@@ -144,7 +149,7 @@ class Planner {
     const rest = policy === 'ALLOW_ANY' ? PASSTHROUGH : BLACK_HOLE;
     const ports = [...this.#wildcards].sort(([a], [b]) => a - b);
     const listeners = ports.flatMap(([port, { http, names, ranges }]): OutboundPlan[] => {
-      if (RESERVED.has(port)) {
+      if (this.#reserved.has(port)) {
         this.#notes.push(`port ${port} is the proxy's own: HTTP services there cannot be called`);
         return [];
       }
@@ -162,10 +167,11 @@ class Planner {
           http2: this.#http2,
           onDemand: this.#onDemand && http !== null,
           rest,
+          declaredBy: http === null || !this.#detects ? '' : declarers(port, http),
         },
       ];
     });
-    const served = ports.filter(([port]) => !RESERVED.has(port));
+    const served = ports.filter(([port]) => !this.#reserved.has(port));
     const hosts = new Map(served.flatMap(([port, { http }]) => (http === null ? [] : [[port, http] as const])));
     return {
       listeners: [...listeners, ...this.#own.values()],
@@ -201,6 +207,7 @@ class Planner {
       http2: this.#http2,
       onDemand: false,
       rest: cluster,
+      declaredBy: '',
     });
   }
 
@@ -221,6 +228,16 @@ class Planner {
     if (service.host === '*') return false;
     return service.resolution === 'endpoints' || isPopulated(service, port.number, {});
   }
+}
+
+/** As many services as a warning names; with more the address that was called tells which one it is. */
+const MAX_NAMED = 3;
+
+function declarers(port: number, services: readonly PortOfService[]): string {
+  const names = [...new Set(services.map(({ service }) => service.written.object))].sort();
+  if (names.length === 0) return '';
+  if (names.length > MAX_NAMED) return `one of the services with port ${port}`;
+  return `${names.join(' or ')} port ${port}`;
 }
 
 /** Envoy refuses two chains with one match: the first has it. */
@@ -252,9 +269,13 @@ export function outboundListener(plan: OutboundPlan, logs: readonly AccessLog[] 
   if (routes !== '') {
     const manager = { stat_prefix: `outbound_${name}`, rds: rds(routes) };
     const match = { transport_protocol: 'raw_buffer', application_protocols: httpProtocols(plan.http2) };
-    chains.push({ name, filter_chain_match: match, filters: [httpFilter(manager, 'captured', plan.onDemand, logs)] });
+    chains.push({ name, filter_chain_match: match, filters: [httpFilter(manager, plan.onDemand, logs)] });
   }
-  const other: FilterChain = { name: rest, filters: [tcpFilter(rest, logs)] };
+  const other: FilterChain = {
+    name: rest,
+    filters: [tcpFilter(rest, logs)],
+    ...(plan.declaredBy === '' ? {} : { metadata: declaredHttp(plan.declaredBy, false) }),
+  };
   const filters = [...(names.length > 0 ? [TLS_INSPECTOR] : []), ...(routes === '' ? [] : [HTTP_INSPECTOR])];
   return {
     name,
@@ -266,27 +287,28 @@ export function outboundListener(plan: OutboundPlan, logs: readonly AccessLog[] 
       ? { listener_filters: filters, listener_filters_timeout: 0, continue_on_listener_filters_timeout: true }
       : {}),
     ...(chains.length > 0 ? { filter_chains: chains, default_filter_chain: other } : { filter_chains: [other] }),
-    ...(detected ? { metadata: DETECTED } : {}),
+    ...(detected || plan.declaredBy !== '' ? { metadata: DETECTED } : {}),
   };
 }
 
 /** Where iptables redirect what the app calls; what nobody is for goes on outside. */
 export function virtualOutbound(
   families: Families,
+  { outbound }: CapturePorts,
   policy: OutboundPolicy,
   logs: readonly AccessLog[] = DEFAULT_LOGS,
 ): Listener {
   const [first = '', ...more] = wildcards(families);
   return {
     name: 'virtualOutbound',
-    address: socket(first, OUTBOUND_PORT),
+    address: socket(first, outbound),
     ...(more.length > 0
-      ? { additional_addresses: more.map((address) => ({ address: socket(address, OUTBOUND_PORT) })) }
+      ? { additional_addresses: more.map((address) => ({ address: socket(address, outbound) })) }
       : {}),
     traffic_direction: 'OUTBOUND',
     use_original_dst: true,
     filter_chains: [
-      blackHoleChain('virtualOutbound-blackhole', OUTBOUND_PORT, logs),
+      blackHoleChain('virtualOutbound-blackhole', outbound, logs),
       {
         name: 'virtualOutbound-catchall-tcp',
         filters: [tcpFilter(policy === 'ALLOW_ANY' ? PASSTHROUGH : BLACK_HOLE, logs)],

@@ -71,7 +71,9 @@ export function passthroughHost(): VirtualHost {
 
 /** REGISTRY_ONLY: Istio's 502, which says what is missing (pains row 29). */
 export function blockedHost(): VirtualHost {
-  const body = 'this host is in no Service and no ServiceEntry, and outboundTrafficPolicy is REGISTRY_ONLY\n';
+  const body =
+    'outboundTrafficPolicy is REGISTRY_ONLY, and no rule lets this call out: a ServiceEntry with this host (or *.domain) ' +
+    'and port is missing, or a Sidecar or exportTo keeps it from this namespace\n';
   return {
     name: BLOCK_ALL,
     domains: ['*'],

@@ -6,7 +6,7 @@ import type { MeshSettings } from '../../mesh/settings.ts';
 import type { EgressHost } from '../../mesh/sidecar-scope.ts';
 import type { PortPolicy, Subset, TrafficPolicy, TrafficPolicyRule } from '../../mesh/traffic-policy.ts';
 import { hostMatches, visibleTo } from '../names.ts';
-import type { CaptureFacts, OutboundPolicy } from './capture.ts';
+import { CAPTURE_PORTS, type CaptureFacts, type CapturePorts, type OutboundPolicy } from './capture.ts';
 import { egressFor, isWithin, servicesWithin } from './egress.ts';
 import type { Place } from './proximity.ts';
 
@@ -48,7 +48,19 @@ export function isHttp(port: ServicePort): boolean {
 }
 
 export type ScopeOptions = Partial<
-  Pick<Scope, 'http2' | 'captured' | 'outbound' | 'trustDomain' | 'allocates' | 'place' | 'virtualHosts' | 'onDemand'>
+  Pick<
+    Scope,
+    | 'http2'
+    | 'detects'
+    | 'captured'
+    | 'ports'
+    | 'outbound'
+    | 'trustDomain'
+    | 'allocates'
+    | 'place'
+    | 'virtualHosts'
+    | 'onDemand'
+  >
 > & {
   readonly proxy?: EmitNode['kind'];
 };
@@ -63,8 +75,11 @@ export class Scope {
   readonly labels: ReadonlyMap<string, string>;
   /** False for proxies that refuse a cluster which asks for HTTP/2. */
   readonly http2: boolean;
+  /** True for proxies that find out who speaks first, and so what a wrong declaration hides. */
+  readonly detects: boolean;
   /** Families of pods whose connections are redirected to the proxy; null: the proxy is called by name. */
   readonly captured: CaptureFacts['families'] | null;
+  readonly ports: CapturePorts;
   readonly outbound: OutboundPolicy;
   /** Virtual hosts of the app's calls are resources of their own. */
   readonly virtualHosts: boolean;
@@ -88,7 +103,9 @@ export class Scope {
     labels: ReadonlyMap<string, string>,
     {
       http2 = true,
+      detects = false,
       captured = null,
+      ports = CAPTURE_PORTS,
       outbound = 'ALLOW_ANY',
       trustDomain = '',
       allocates = false,
@@ -100,7 +117,9 @@ export class Scope {
   ) {
     this.mesh = mesh;
     this.http2 = http2;
+    this.detects = detects;
     this.captured = captured;
+    this.ports = ports;
     const egress = proxy === 'router' ? { hosts: null, outbound: null } : egressFor(mesh, namespace, labels);
     this.outbound = egress.outbound ?? mesh.settings.outbound ?? outbound;
     this.#egress = egress.hosts;
@@ -282,7 +301,7 @@ export function isHeadless(service: MeshService): boolean {
 
 /** Whether a request to the destination would find anybody. */
 export function isPopulated(service: MeshService, port: number, labels: Readonly<Record<string, string>>): boolean {
-  if (service.resolution === 'passthrough') return true;
+  if (service.resolution === 'passthrough' || service.resolution === 'dynamic') return true;
   if (service.resolution !== 'endpoints' && service.endpoints.length === 0) return !service.host.startsWith('*');
   return service.endpoints.some(
     (endpoint) =>

@@ -22,7 +22,7 @@ import { CLUSTER, ENDPOINT, LISTENER, NAME_TABLE, ROUTE, SECRET, VIRTUAL_HOST } 
 import { portMtls, type WorkloadMtls } from '../peer-authentication.ts';
 import { accessLogs, DEFAULT_LOGS } from './access-log.ts';
 import { Generations } from './cache.ts';
-import { type CaptureFacts, captureFacts, type OutboundPolicy, sourcesToApp } from './capture.ts';
+import { CAPTURE_PORTS, type CaptureFacts, captureFacts, type OutboundPolicy, sourcesToApp } from './capture.ts';
 import { shapeOf } from './change.ts';
 import {
   blackHoleCluster,
@@ -149,7 +149,7 @@ export class MeshEmitter {
       const old = resourcesOf(snapshot, ENDPOINT);
       const endpoints = maps.get(old) ?? replaceEntries(old, entries);
       maps.set(old, endpoints);
-      this.#maps.set(`${key} EDS`, endpoints);
+      this.#maps.set('EDS', key, endpoints);
       const next =
         endpoints === old
           ? snapshot
@@ -221,18 +221,13 @@ export class MeshEmitter {
     if (facts?.dns) shared.names ??= this.#names.of(shared.scope, facts.families);
     const resources = new Map([
       ...(facts?.dns && shared.names !== null
-        ? [
-            [
-              NAME_TABLE,
-              this.#maps.keep(`${key} NDS`, takesEach(node) ? shared.names.each : shared.names.whole),
-            ] as const,
-          ]
+        ? [[NAME_TABLE, this.#maps.keep('NDS', key, takesEach(node) ? shared.names.each : shared.names.whole)] as const]
         : []),
-      ...(own.secrets === undefined ? [] : [[SECRET, this.#maps.keep(`${key} SDS`, own.secrets)] as const]),
-      [CLUSTER, this.#maps.keep(`${key} CDS`, withOwn(shared, clusters, own.clusters))],
-      [ENDPOINT, this.#maps.keep(`${key} EDS`, endpoints)],
-      [LISTENER, this.#maps.keep(`${key} LDS`, own.listeners)],
-      [ROUTE, this.#maps.keep(`${key} RDS`, own.routes)],
+      ...(own.secrets === undefined ? [] : [[SECRET, this.#maps.keep('SDS', key, own.secrets)] as const]),
+      [CLUSTER, this.#maps.keep('CDS', key, withOwn(shared, clusters, own.clusters))],
+      [ENDPOINT, this.#maps.keep('EDS', key, endpoints)],
+      [LISTENER, this.#maps.keep('LDS', key, own.listeners)],
+      [ROUTE, this.#maps.keep('RDS', key, own.routes)],
     ]);
     return hosts === null ? resources : resources.set(VIRTUAL_HOST, hosts.resources);
   }
@@ -256,7 +251,9 @@ export class MeshEmitter {
     const options = {
       proxy: node.kind,
       http2,
+      detects: takesEach(node),
       captured,
+      ports: facts?.ports ?? CAPTURE_PORTS,
       outbound: this.#policy,
       trustDomain,
       allocates,
@@ -402,7 +399,9 @@ export class MeshEmitter {
     const key = JSON.stringify([
       http2,
       facts.families,
+      facts.ports,
       facts.transparent,
+      scope.detects && ports.map(({ service }) => service.written.object),
       ports.map(({ port, protocol }) => [port, protocol]),
       mtls.mode,
       [...mtls.ports],
@@ -410,7 +409,7 @@ export class MeshEmitter {
     put(
       own.listeners,
       this.#build(this.#listeners, `inbound ${key}`, Listener, () =>
-        virtualInbound(facts, ports, http2, mtls, this.#logs),
+        virtualInbound(facts, ports, scope, mtls, this.#logs),
       ),
     );
     for (const port of ports) this.#appPort(port, sources, scope, own);
@@ -438,10 +437,12 @@ export class MeshEmitter {
     const plans: OutboundPlans = outboundPlans(scope, families, scope.outbound);
     const listeners = new Map<string, ResourceEntry>();
     const routes = new Map<string, ResourceEntry>();
-    const virtual = `virtual ${families} ${scope.outbound}`;
+    const virtual = `virtual ${families} ${scope.ports.outbound} ${scope.outbound}`;
     put(
       listeners,
-      this.#build(this.#listeners, virtual, Listener, () => virtualOutbound(families, scope.outbound, this.#logs)),
+      this.#build(this.#listeners, virtual, Listener, () =>
+        virtualOutbound(families, scope.ports, scope.outbound, this.#logs),
+      ),
     );
     for (const plan of plans.listeners) {
       const key = `outbound ${JSON.stringify(plan)}`;
@@ -481,7 +482,7 @@ export class MeshEmitter {
   #hostsOf(shared: Shared): Hosts {
     if (shared.hosts === null) {
       const entries = [...shared.discovered.values()].flatMap(({ hosts }) => hosts);
-      const resources = this.#maps.keep(`${shared.key} VHDS`, new Map(entries.map((entry) => [entry.name, entry])));
+      const resources = this.#maps.keep('VHDS', shared.key, new Map(entries.map((entry) => [entry.name, entry])));
       const named = new Set(entries.flatMap(({ references }) => references.map(({ name }) => name)));
       shared.hosts = { resources, missing: [...named].filter((name) => !shared.clusters.has(name)) };
     }
@@ -583,11 +584,11 @@ export class MeshEmitter {
     return { clusters, endpoints };
   }
 
-  /** All of a service but its endpoints. */
+  /** Stands for all of a service but its endpoints. */
   #shapeOf(service: MeshService): string {
     let shape = this.#shapes.get(service);
     if (shape === undefined) {
-      shape = shapeOf(service);
+      shape = createHash('sha256').update(shapeOf(service)).digest('base64url');
       this.#shapes.set(service, shape);
     }
     return shape;

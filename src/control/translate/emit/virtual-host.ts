@@ -1,11 +1,12 @@
 import type { Route, RouteConfiguration, VirtualHost } from '../../../xds/proto/gen/envoy/config/route/v3.ts';
 import type { MeshService, ServicePort } from '../../mesh/service.ts';
-import { hostMatches, isAddress } from '../names.ts';
-import { domainHost, withPort } from './names.ts';
+import { hostMatches } from '../names.ts';
+import { withPort } from './names.ts';
 import type { DetectedService, PortOfService } from './outbound.ts';
 import { blockedHost, outsideHost, passthroughHost } from './outside.ts';
 import { serviceRoute, tableRoutes } from './route.ts';
 import { httpPorts, isHeadless, type Scope } from './scope.ts';
+import { spellings } from './spelling.ts';
 
 /** Istio's limit for bodies of direct responses; Envoy's own is 4 KiB. */
 export const MAX_DIRECT_BODY = 1024 * 1024;
@@ -123,27 +124,21 @@ class Domains {
 
   /** Every way to write the service's name from this namespace, with the port, and without if `portless`. */
   ofService(service: MeshService, port: ServicePort, portless: boolean): string[] {
-    const names = [service.host, ...this.#alternatives(service)];
-    if (!isAddress(service.host) && !service.host.startsWith('*')) names.push(`${service.host}.`);
-    for (const address of service.addresses) if (isAddress(address)) names.push(address);
+    const { mesh, namespace, services, captured } = this.#scope;
     // Instances are called by names of their own, as a StatefulSet's pods are; the caller has chosen which.
-    if (this.#scope.captured !== null && isHeadless(service)) names.push(...names.map((name) => `*.${name}`));
-    return this.claim(
-      names.flatMap((name) =>
-        portless ? [domainHost(name), withPort(name, port.number)] : [withPort(name, port.number)],
-      ),
-    );
+    const instances = captured !== null && isHeadless(service);
+    const domains: string[] = [];
+    for (const spelling of spellings(service, mesh.domain, isIn(service.host, namespace), instances)) {
+      // It is another service.
+      if (spelling.shorter !== null && services.has(spelling.shorter)) continue;
+      if (portless) domains.push(spelling.domain);
+      domains.push(spelling.withPort(port.number));
+    }
+    return this.claim(domains);
   }
+}
 
-  /** The shorter names of a Kubernetes service, but for one that is some other service's full name. */
-  #alternatives({ host }: MeshService): string[] {
-    const { mesh, namespace, services } = this.#scope;
-    const suffix = `.svc.${mesh.domain}`;
-    if (!host.endsWith(suffix) || host.startsWith('*')) return [];
-    const short = host.slice(0, -suffix.length);
-    const [name = '', space, more] = short.split('.');
-    if (space === undefined || more !== undefined) return [];
-    const all = [...(space === namespace ? [name] : []), short, `${short}.svc`];
-    return all.filter((alternative) => !services.has(alternative));
-  }
+/** `name.namespace.svc…` */
+function isIn(host: string, namespace: string): boolean {
+  return host.startsWith(`${namespace}.`, host.indexOf('.') + 1);
 }

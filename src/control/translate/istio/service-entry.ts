@@ -17,7 +17,7 @@ const RESOLUTIONS: Readonly<Record<Resolution, MeshService['resolution']>> = {
   STATIC: 'endpoints',
   DNS: 'dns',
   DNS_ROUND_ROBIN: 'dns-round-robin',
-  DYNAMIC_DNS: 'dns',
+  DYNAMIC_DNS: 'dynamic',
 };
 const PROTOCOLS = ['HTTP', 'HTTPS', 'HTTP2', 'GRPC', 'GRPC-WEB', 'TLS', 'TCP', 'MONGO', 'MYSQL', 'REDIS', 'UDP'];
 
@@ -116,7 +116,8 @@ function checkResolution(spec: ServiceEntrySpec, sink: Sink): void {
           `resolution STATIC needs an IP address, got ${JSON.stringify(endpoint.address ?? '')}: for a name write resolution: DNS`,
         );
     }
-  } else {
+  } else if (resolution === 'DYNAMIC_DNS') checkDynamic(spec, sink);
+  else {
     const wildcard = spec.hosts.find((host) => host.startsWith('*'));
     if (endpoints.length === 0 && spec.workloadSelector === undefined && wildcard !== undefined) {
       sink.error('conflicting-fields', path, `${wildcard} cannot be resolved: give endpoints, or name the hosts`);
@@ -130,6 +131,24 @@ function checkResolution(spec: ServiceEntrySpec, sink: Sink): void {
     resolution !== 'STATIC'
   ) {
     sink.error('conflicting-fields', ['spec', 'addresses'], 'a CIDR needs resolution NONE or STATIC');
+  }
+}
+
+/** Each request's own host is looked up: there has to be one to read, and nothing else to go to. */
+function checkDynamic(spec: ServiceEntrySpec, sink: Sink): void {
+  if ((spec.endpoints ?? []).length > 0 || spec.workloadSelector !== undefined)
+    sink.error(
+      'conflicting-fields',
+      ['spec', 'resolution'],
+      'resolution DYNAMIC_DNS calls the host that a request names: endpoints and workloadSelector need STATIC or DNS',
+    );
+  for (const [i, port] of (spec.ports ?? []).entries()) {
+    if (portProtocol(port.number, port.protocol ?? '', '', undefined) !== 'http')
+      sink.error(
+        'refused-value',
+        ['spec', 'ports', i, 'protocol'],
+        `resolution DYNAMIC_DNS reads the host of HTTP requests, and of nothing else yet: for ${port.protocol || 'this port'} write another ServiceEntry with resolution: NONE`,
+      );
   }
 }
 
@@ -181,7 +200,7 @@ export function serviceEntryServices(
   const endpoints = entryEndpoints(value, object.namespace, targets, pods, entries, mtls);
   return value.hosts.map((text) => {
     const host = text.toLowerCase();
-    const itself = resolution !== 'endpoints' && resolution !== 'passthrough' && value.workloadSelector === undefined;
+    const itself = resolution.startsWith('dns') && value.workloadSelector === undefined;
     return {
       host,
       name: host,

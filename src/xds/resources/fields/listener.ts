@@ -9,18 +9,7 @@ import * as originalSrc from '../../proto/gen/envoy/extensions/filters/listener/
 import * as proxyProtocol from '../../proto/gen/envoy/extensions/filters/listener/proxy_protocol/v3.ts';
 import * as tlsInspector from '../../proto/gen/envoy/extensions/filters/listener/tls_inspector/v3.ts';
 import * as tcp from '../../proto/gen/envoy/extensions/filters/network/tcp_proxy/v3.ts';
-import {
-  ecds,
-  effective,
-  label,
-  metadata,
-  perf,
-  refused,
-  reported,
-  socketOptions,
-  table,
-  whenTrue,
-} from '../field-state.ts';
+import { ecds, effective, label, perf, refused, reported, socketOptions, table, whenTrue } from '../field-state.ts';
 
 export const listenerTables = [
   table(listener.Listener, {
@@ -80,7 +69,7 @@ export const listenerTables = [
     filter_chain_match: effective,
     filters: effective,
     use_proxy_proto: effective,
-    metadata,
+    metadata: effective,
     transport_socket: effective,
     transport_socket_connect_timeout: effective,
     name: effective,

@@ -58,7 +58,7 @@ interface Container {
   readonly lifecycle?: { readonly preStop: { readonly exec?: { readonly command: string[] } } };
 }
 interface Template {
-  readonly metadata: { readonly labels: Readonly<Record<string, string>> };
+  readonly metadata: { readonly labels: Readonly<Record<string, string>>; readonly annotations?: object };
   readonly spec: Json & {
     readonly containers: Container[];
     readonly volumes: { readonly name: string; readonly configMap?: Json }[];
@@ -185,6 +185,15 @@ describe('the manifests', () => {
         expect([group, plural, may(verb, group, plural)]).toEqual([group, plural, true]);
     expect(may('list', '', 'secrets')).toBe(false);
     for (const { apiGroups, verbs } of rules) expect([...apiGroups, ...verbs]).not.toContain('*');
+  });
+
+  it('say to Prometheus a port that is open', () => {
+    for (const [, { metadata, spec }] of deployments) {
+      const { annotations } = metadata as { annotations: Readonly<Record<string, string>> };
+      const open = spec.containers.flatMap(({ ports }) => ports.map(({ containerPort }) => String(containerPort)));
+      expect(open).toContain(annotations['prometheus.io/port']);
+      expect(['/metrics', '/stats/prometheus']).toContain(annotations['prometheus.io/path']);
+    }
   });
 
   it('give injection settings that it reads, and that lead to the control server', () => {

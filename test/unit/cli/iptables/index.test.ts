@@ -31,6 +31,12 @@ describe('remora iptables', () => {
     expect(() => interception(flags('--uid=', '--gid='))).toThrow('would come back to it');
   });
 
+  it('says which of several items is wrong, and refuses one port for both listeners', () => {
+    expect(() => flags('--exclude-inbound-ports', '80,x')).toThrow('"x" is no port');
+    expect(() => flags('--uid', '1337,root')).toThrow('"root" is no number of a user');
+    expect(() => interception(flags('--outbound-port', '15006'))).toThrow('are both 15006');
+  });
+
   it('captures DNS to the servers of resolv.conf', () => {
     const file = join(folder, 'resolv.conf');
     writeFileSync(file, '# nameserver 1.1.1.1\nnameserver 10.96.0.10\n nameserver fd00::10 # x\nsearch a b\n');

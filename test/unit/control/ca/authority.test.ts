@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { LogRoot } from '../../../../src/base/log.ts';
 import { CertificateAuthority } from '../../../../src/control/ca/authority.ts';
 import { newRoot } from '../../../../src/control/ca/root.ts';
 import { manualClock } from '../../../support/clock.ts';
@@ -74,6 +75,32 @@ describe('the CA', () => {
     await settled();
     expect(ca.roots.value).toBe(heard[0]);
     expect(ca.signWorkload(csr(), CALLER).chain).toHaveLength(1);
+  });
+
+  // pains.md row 51
+  it('says that a plugged-in CA is not renewed; its own root it renews itself', async () => {
+    const clock = manualClock();
+    const lines: string[] = [];
+    const log = new LogRoot(clock, (line) => lines.push(line), 'info').logger();
+    const files = newRoot('cluster.local', clock.wall());
+    const { ca } = await started({ clock, log, plugged: new MemoryStore(files) });
+    const own = await started({ clock, log, mayRotate: () => false });
+    const said = () => lines.filter((line) => line.includes('of its life'));
+    const years = async (number: number) => {
+      clock.advance(number * 365 * DAY_MS - 60_000);
+      for (let i = 0; i < 3; i++) {
+        clock.advance(30_000);
+        await settled();
+      }
+    };
+    await years(4.9);
+    expect(said()).toEqual([]);
+    await years(0.2);
+    expect(said()).toEqual([expect.stringMatching(/of memory has used 51 % of its life, to .*: replace it/)]);
+    await years(3);
+    expect(said()).toHaveLength(2);
+    expect(said()[1]).toContain('has used 81 % of its life');
+    await Promise.all([ca.close(), own.ca.close()]);
   });
 
   it('goes on while its store is away', async () => {

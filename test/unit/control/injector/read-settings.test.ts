@@ -23,6 +23,8 @@ describe('settings of injection', () => {
     ['interceptionMode: MAGIC', 'must be one of REDIRECT, TPROXY, NONE'],
     ['ports: {health: 0}', 'ports.health: must be a port'],
     ['resources: {requests: {cpu: 1}}', 'resources.requests.cpu: expected a string'],
+    ['ports: {health: 15001}', 'ports.health: is that of ports.outbound too'],
+    ['proxyUser: 0', 'proxyUser: must be the number of a user that is not root'],
     ['[]', 'the file: expected an object'],
     ['a: [', 'is not YAML'],
   ])('name what is wrong: %s', (text, message) => expect(() => read(text)).toThrow(message));

@@ -3,6 +3,7 @@ import { LogRoot } from '../../../../src/base/log.ts';
 import { CertificateAuthority } from '../../../../src/control/ca/authority.ts';
 import { readCsr } from '../../../../src/control/ca/csr.ts';
 import type { TlsSecret } from '../../../../src/model/tls.ts';
+import type { IdentityFile, KeptIdentity } from '../../../../src/proxy/identity/identity-file.ts';
 import { WorkloadIdentity } from '../../../../src/proxy/identity/workload-identity.ts';
 import { manualClock } from '../../../support/clock.ts';
 import { authorityOptions, CALLER, CALLER_ID, DAY_MS, csr as foreignCsr, x509 } from '../../control/ca/support.ts';
@@ -15,9 +16,9 @@ async function until(look: () => boolean): Promise<void> {
   }
 }
 
-async function setup(chance = 0.5) {
+async function setup(chance = 0.5, file: Pick<IdentityFile, 'load' | 'save'> | null = null, ttlMs = DAY_MS) {
   const clock = manualClock();
-  const ca = new CertificateAuthority(authorityOptions({ clock }));
+  const ca = new CertificateAuthority(authorityOptions({ clock, ttlMs }));
   await ca.start();
   const published: ReadonlyMap<string, TlsSecret>[] = [];
   const lines: string[] = [];
@@ -37,6 +38,7 @@ async function setup(chance = 0.5) {
     },
     moreRoots: () => state.more,
     publish: (secrets) => published.push(secrets),
+    file,
     clock,
     random: { next: () => chance, int: () => 0 },
     log: new LogRoot(clock, (line) => lines.push(line), 'debug').logger(),
@@ -155,5 +157,80 @@ describe('the identity of a workload', () => {
     expect(roots(1)).toBe(`${ca.roots.value}\nMORE`);
     // The certificate is the same object: no context of it is made anew.
     expect(published[1]!.get('default')).toBe(published[0]!.get('default'));
+  });
+
+  // pains.md row 51
+  it('says that it could not be renewed, and again as the end comes nearer', async () => {
+    const lifeMs = DAY_MS / 24;
+    const { identity, clock, state, lines } = await setup(0.5, null, lifeMs);
+    identity.start();
+    await identity.ready;
+    state.failure = new Error('away');
+    const begun = clock.wall();
+    const said = () => lines.filter((line) => line.includes('no certificate from the CA: away'));
+    const until80: number[] = [];
+    while (clock.wall() < begun + 0.9 * lifeMs) {
+      const before = state.asked;
+      clock.advance(Math.max(1, identity.status.renewAt - clock.wall()));
+      await until(() => state.asked === before + 1 && identity.status.renewAt > clock.wall());
+      until80.push(said().length);
+    }
+    expect(said().map((line) => /lifeUsed="?(\d+) %/.exec(line)?.[1])).toEqual(['51', '80']);
+    expect(new Set(until80)).toEqual(new Set([1, 2]));
+  });
+
+  // pains.md row 7
+  describe('of an earlier process', () => {
+    function memoryFile(): Pick<IdentityFile, 'load' | 'save'> & { kept: KeptIdentity | null } {
+      return {
+        kept: null,
+        save(kept) {
+          this.kept = kept;
+        },
+        load() {
+          return this.kept;
+        },
+      };
+    }
+
+    it('serves at once while the CA is away, and is replaced when it is back', async () => {
+      const file = memoryFile();
+      const first = await setup(0.5, file);
+      first.identity.start();
+      await first.identity.ready;
+      first.identity.close();
+      const again = await setup(0.5, file);
+      again.state.failure = new Error('away');
+      again.identity.start();
+      await again.identity.ready;
+      expect(again.leaf().serialNumber).toBe(first.leaf().serialNumber);
+      expect(again.identity.status.notAfter).toBe(first.identity.status.notAfter);
+      await until(() => again.identity.status.trouble === 'away');
+      again.state.failure = null;
+      again.clock.advance(1000);
+      await until(() => again.published.length === 2);
+      expect(again.leaf().serialNumber).not.toBe(first.leaf().serialNumber);
+    });
+
+    it('is not used when it has expired, or is somebody else’s', async () => {
+      const file = memoryFile();
+      const first = await setup(0.5, file);
+      first.identity.start();
+      await first.identity.ready;
+      const late = await setup(0.5, file);
+      late.clock.advance(DAY_MS + 1);
+      late.state.failure = new Error('away');
+      late.identity.start();
+      await until(() => late.identity.status.trouble === 'away');
+      expect(late.published).toEqual([]);
+      expect(late.lines.join('')).toContain('the certificate has expired already');
+      const { chain, roots } = first.ca.signServer(readCsr(foreignCsr()).spki, ['ratings']);
+      file.kept = { key: file.kept!.key, answer: [...chain, roots] };
+      const other = await setup(0.5, file);
+      other.state.failure = new Error('away');
+      other.identity.start();
+      await until(() => other.identity.status.trouble === 'away');
+      expect(other.published).toEqual([]);
+    });
   });
 });

@@ -20,6 +20,7 @@ function file(name = 'last-good.json', more: object = {}) {
   const at = path.join(directory, name);
   const saved = new LastGoodFile({
     path: at,
+    ttlMs: 0,
     nodeId: 'me',
     clock: r.clock,
     log: silentLogger(r.clock),
@@ -87,6 +88,7 @@ describe('last good file', () => {
     writeFileSync(at, text);
     const small = new LastGoodFile({
       path: at,
+      ttlMs: 0,
       nodeId: 'me',
       clock,
       log: silentLogger(clock),
@@ -112,5 +114,22 @@ describe('last good file', () => {
     const { saved, client } = file('missing/last-good.json');
     await expect(saved.save(client)).resolves.toBeUndefined();
     chmodSync(directory, 0o700);
+  });
+
+  // pains.md row 7
+  it('is not used when it was in force too long ago, and does not grow old while it is confirmed', async () => {
+    const { saved, client, clock } = file('last-good.json', { ttlMs: 3_600_000 });
+    // Files have the time of this machine.
+    clock.advance(Date.now() - clock.wall());
+    await saved.save(client);
+    const { savedAt } = saved.load()!;
+    clock.advance(3_000_000);
+    saved.confirm();
+    clock.advance(3_000_000);
+    expect(saved.load()).toMatchObject({ savedAt, confirmedAt: savedAt + 3_000_000 });
+    clock.advance(600_001);
+    expect(saved.load()).toBeNull();
+    const anyAge = file('last-good.json').saved;
+    expect(anyAge.load()).not.toBeNull();
   });
 });

@@ -118,10 +118,10 @@ describe('the walk', () => {
   });
 
   test('goes into lists', () => {
-    const chains = [{}, { filter_chain_match: { address_suffix: 'a' }, metadata: {} }];
+    const chains = [{}, { filter_chain_match: { address_suffix: 'a' }, on_demand_configuration: {} }];
     expect(check(`${ENVOY}listener.v3.Listener`, { filter_chains: chains })).toEqual({
       errors: ['x.filter_chains[1].filter_chain_match.address_suffix'],
-      warnings: ['x.filter_chains[1].metadata'],
+      warnings: ['x.filter_chains[1].on_demand_configuration'],
     });
   });
 

@@ -25,9 +25,6 @@ export const servicePort = message('ServicePort', {
 /** Of networking/v1alpha3 (`labels`), not that of type/v1beta1 (`matchLabels`). */
 export const workloadSelector = message('WorkloadSelector', { labels: effective(map(string)) });
 
-const DYNAMIC_DNS =
-  'hosts are not resolved per request yet, so every call would fail; list the hosts and write resolution: DNS';
-
 export const serviceEntry = message('ServiceEntry', {
   hosts: required(list(string)),
   addresses: effective(list(string)),
@@ -39,7 +36,7 @@ export const serviceEntry = message('ServiceEntry', {
       STATIC: 'effective',
       DNS: 'effective',
       DNS_ROUND_ROBIN: 'effective',
-      DYNAMIC_DNS: { state: 'refused', reason: DYNAMIC_DNS },
+      DYNAMIC_DNS: 'effective',
     }),
   ),
   endpoints: effective(list(workloadEntry)),

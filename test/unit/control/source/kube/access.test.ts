@@ -52,13 +52,13 @@ describe('a kubeconfig', () => {
     ['exec: {command: aws}', 'users[0].user.exec is not supported: write a token'],
     ['auth-provider: {name: gcp}', 'users[0].user.auth-provider is not supported'],
     ['client-certificate-data: QQ==', 'has only one of client-certificate and client-key'],
-    ['tokenFile: nowhere', 'cannot be read: ENOENT'],
+    ['tokenFile: nowhere', `cannot be read: no such file as ${join(folder, 'nowhere')}`],
   ])('refuses %s, and says what to do', (user, message) => {
     expect(() => kubeconfigAccess(kubeconfig(user))).toThrow(message);
   });
 
   it('names what is missing', () => {
-    expect(() => kubeconfigAccess(join(folder, 'nowhere'))).toThrow('cannot be read: ENOENT');
+    expect(() => kubeconfigAccess(join(folder, 'nowhere'))).toThrow('nowhere cannot be read: no such file');
     expect(() => kubeconfigAccess(kubeconfig(''), 'other')).toThrow('contexts has no entry "other"');
     expect(() => kubeconfigAccess(kubeconfig(''), 'bad')).toThrow('clusters has no entry "nope"');
     expect(() => kubeconfigAccess(kubeconfig('', 'server: "ftp://x"'))).toThrow('is not an http or https URL');
@@ -81,5 +81,13 @@ describe('in a cluster', () => {
     expect(() => inClusterAccess('10.0.0.1', '443', join(folder, 'none'))).toThrow(
       'the service account cannot be read',
     );
+  });
+
+  it('that cannot be read are said in one line, without their text', () => {
+    const path = join(folder, 'broken.conf');
+    writeFileSync(path, 'token: [SECRET\n');
+    expect(() => kubeconfigAccess(path)).toThrow(/cannot be read: [^\n]*$/);
+    expect(() => kubeconfigAccess(path)).not.toThrow(/SECRET/);
+    expect(() => kubeconfigAccess(join(folder, 'none'))).toThrow(/none cannot be read: no such file$/);
   });
 });

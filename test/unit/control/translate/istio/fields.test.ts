@@ -56,7 +56,6 @@ const STEP_ONE_WITHOUT_EFFECT = [
   'DestinationRule TrafficPolicy.tunnel',
   'Gateway Port.targetPort',
   'Gateway Server.defaultEndpoint',
-  'ServiceEntry Resolution.DYNAMIC_DNS',
   'ServiceEntry ServiceEntry.subjectAltNames',
   'ServiceEntry ServiceEntryAddress.host',
   'ServiceEntry ServiceEntryAddress.value',

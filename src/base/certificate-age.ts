@@ -1,0 +1,37 @@
+/** What of a certificate tells how much of its life is over. */
+export interface CertificateLife {
+  readonly serial: string;
+  readonly subject: string;
+  /** Wall times, ms. */
+  readonly notBefore: number;
+  readonly notAfter: number;
+}
+
+/** Shares of a certificate's life after which whoever renews it should have done so. */
+const LATE = [0.5, 0.8, 1] as const;
+
+/** Says once at each of 50, 80 and 100 % of a certificate's life that it has not been replaced. */
+export class CertificateAges {
+  /** By certificate, how many of {@link LATE} were said. */
+  #said = new Map<string, number>();
+
+  /** Warnings that are due of the certificates in force, each with its place; what is in force no more is forgotten. */
+  look(certificates: Iterable<readonly [place: string, certificate: CertificateLife]>, now: number): string[] {
+    const before = this.#said;
+    const said = new Map<string, number>();
+    const due: string[] = [];
+    for (const [place, { serial, subject, notBefore, notAfter }] of certificates) {
+      const key = `${place} ${serial} ${notAfter}`;
+      if (said.has(key)) continue;
+      const used = (now - notBefore) / (notAfter - notBefore);
+      const late = LATE.filter((share) => used >= share).length;
+      said.set(key, late);
+      if (late <= (before.get(key) ?? 0)) continue;
+      const until = new Date(notAfter).toISOString();
+      const what = used >= 1 ? `expired at ${until}` : `has used ${Math.floor(used * 100)} % of its life, to ${until}`;
+      due.push(`the certificate ${JSON.stringify(subject)} of ${place} ${what}: replace it`);
+    }
+    this.#said = said;
+    return due;
+  }
+}
