@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseAllDocuments, stringify } from 'yaml';
 import { isAlive } from './process.ts';
@@ -76,12 +76,12 @@ function writeWhole(file: string, documents: readonly object[]): void {
 
 /** The port of a Service in the user's YAML: its number and name; null when there is no such Service. */
 export function findServicePort(
-  folders: readonly string[],
+  paths: readonly string[],
   service: string,
   namespace: string,
 ): { number: number; name: string } | null {
-  for (const folder of folders) {
-    for (const file of yamlFiles(folder)) {
+  for (const path of paths) {
+    for (const file of yamlFiles(path)) {
       const found = servicePortIn(file, service, namespace);
       if (found !== null) return found;
     }
@@ -89,10 +89,12 @@ export function findServicePort(
   return null;
 }
 
-function yamlFiles(folder: string): string[] {
-  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+function yamlFiles(path: string): string[] {
+  const state = statSync(path, { throwIfNoEntry: false });
+  if (state === undefined || state.isFile()) return state === undefined ? [] : [path];
+  return readdirSync(path, { recursive: true, encoding: 'utf8' })
     .filter((name) => /\.ya?ml$/.test(name))
-    .map((name) => join(folder, name));
+    .map((name) => join(path, name));
 }
 
 interface ServiceShape {

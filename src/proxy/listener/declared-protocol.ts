@@ -1,4 +1,5 @@
 import type { Logger } from '../../base/log.ts';
+import { SharedCount, type SharedCounts } from '../../base/shared-counts.ts';
 import { formatAddress } from '../../model/address.ts';
 import type { DeclaredProtocol, Listener } from '../../model/listener.ts';
 import type { ConnectionFacts } from './listener-filters.ts';
@@ -13,10 +14,14 @@ const MAX_SAID = 1000;
 export class DeclaredProtocols {
   readonly #log: Logger;
   readonly #count: () => void;
-  readonly #said = new Set<string>();
+  /** What workers have in common; null: this thread is the only one. */
+  readonly #shared: SharedCounts | null;
+  /** Objects by name, and what tells other workers so; null there are none. */
+  readonly #said = new Map<string, SharedCount | null>();
 
-  constructor(log: Logger, count: () => void) {
+  constructor(log: Logger, shared: SharedCounts | null, count: () => void) {
     this.#log = log;
+    this.#shared = shared;
     this.#count = count;
   }
 
@@ -28,7 +33,9 @@ export class DeclaredProtocols {
     const by = ofChain?.by ?? `listener ${listener.name}`;
     if (this.#said.has(by)) return;
     if (this.#said.size >= MAX_SAID) this.#said.clear();
-    this.#said.add(by);
+    const shared = this.#shared === null ? null : new SharedCount(this.#shared.counters(`declared ${by}`, 1));
+    this.#said.set(by, shared);
+    if (shared !== null && !shared.takeBelow(1)) return;
     const { host, port } = facts.local;
     const what = `declared ${declared}, but a connection to ${formatAddress({ host, port })} is ${seen}`;
     this.#log.warn(`${by}: ${what}: what is seen holds; correct appProtocol or the port's name`);

@@ -155,8 +155,9 @@ export class Listener implements DetectionHost {
     this.#stats = new ListenerStats(env.stats, compiled.config.statPrefix);
     this.#limitKey = `envoy.resource_limits.listener.${this.name}.connection_limit`;
     this.#interception = new Interception(this.name, env);
-    this.#declared = new DeclaredProtocols(env.log, () => this.#stats.count('protocol_detection_mismatch'));
     const workers = env.workers ?? null;
+    const mismatch = (): void => this.#stats.count('protocol_detection_mismatch');
+    this.#declared = new DeclaredProtocols(env.log, workers?.counts ?? null, mismatch);
     this.#open =
       workers === null ? new LocalCount() : new SharedCount(workers.counts.counters(`listener ${this.name}`, 1));
     this.#plan = this.#compilePlan(null);

@@ -49,7 +49,7 @@ export interface AdminViewParts {
   readonly ready: () => boolean;
   readonly discovery: () => DynamicConfig | null;
   /** The proxy's own certificate; absent: it has none. */
-  readonly identity?: () => Pick<IdentityStatus, 'notBefore' | 'notAfter'> | undefined;
+  readonly identity?: () => Pick<IdentityStatus, 'notBefore' | 'notAfter' | 'trouble'> | undefined;
   readonly drain: DrainManager;
   /** How many threads serve; absent: 1. */
   readonly concurrency?: number;
@@ -280,6 +280,9 @@ export class ProxyAdminView implements AdminView {
       return `No configuration yet: the control server is not connected (${status.ads.lastError || status.ads.state}).`;
     }
     const waits = status.warming.flatMap(({ waitsFor }) => waitsFor);
+    const identity = this.#parts.identity?.();
+    if (waits.length === 0 && identity?.notAfter === 0)
+      return `Waits for a certificate${identity.trouble === '' ? '' : `: ${identity.trouble}`}.`;
     return waits.length === 0 ? 'No configuration has come yet.' : `Waits for ${[...new Set(waits)].join(', ')}.`;
   }
 }

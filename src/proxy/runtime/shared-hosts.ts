@@ -13,30 +13,35 @@ export interface HostWorkers {
 
 /**
  * Hosts on demand where workers serve: the main thread has the control server's stream, so its {@link HostRequests} ask
- * for all of them and remember for all of them, by the virtual hosts of the config that is in force in every worker.
+ * for all of them and remember for all of them. A host is here when every worker has it and none has been told otherwise.
  */
 export class SharedHosts implements HostTables, HostUsers {
   readonly #requests: HostRequests;
   readonly #workers: HostWorkers;
-  readonly #tables = new Map<string, { readonly table: HostNames }>();
-  #routes: Snapshot['routes'] = new Map();
+  /** Made when somebody asks: without hosts on demand nobody does. */
+  readonly #names = new WeakMap<RouteConfig, HostNames>();
+  #told: Snapshot['routes'] = new Map();
+  #inForce: Snapshot['routes'] = new Map();
 
   constructor(requests: HostRequests, workers: HostWorkers) {
     this.#requests = requests;
     this.#workers = workers;
   }
 
+  /** Workers are told these: some may have them before others. */
+  tell(routes: Snapshot['routes']): void {
+    this.#told = routes;
+  }
+
   /** These are in force in every worker. */
   update(routes: Snapshot['routes']): void {
-    this.#routes = routes;
-    for (const [name, { table }] of this.#tables) if (routes.get(name) !== table.config) this.#tables.delete(name);
+    this.#inForce = routes;
     this.#requests.tablesChanged();
   }
 
   /** A worker waits for a host that it does not have. */
   ask({ routes, host }: WantedHost): HostAnswer | Promise<HostAnswer> {
     const requests = this.#requests;
-    if (this.get(routes)?.table.lacks(host) === false) return 'go on';
     const answer = (): HostAnswer => (requests.isKnownAbsent(`${routes}/${host}`) ? 'absent' : 'go on');
     const { promise, resolve } = Promise.withResolvers<HostAnswer>();
     const waits = requests.wait({ config: { name: routes } }, host, {
@@ -46,25 +51,36 @@ export class SharedHosts implements HostTables, HostUsers {
     return waits ? promise : answer();
   }
 
-  // Indexed when somebody asks: without hosts on demand nobody does.
-  get(routes: string): { readonly table: HostNames } | undefined {
-    let found = this.#tables.get(routes);
-    const config = this.#routes.get(routes);
-    if (found === undefined && config !== undefined) {
-      found = { table: new HostNames(config) };
-      this.#tables.set(routes, found);
-    }
-    return found;
+  get(routes: string): { readonly table: HostTable } | undefined {
+    const inForce = this.#inForce.get(routes);
+    const told = this.#told.get(routes);
+    if (inForce === undefined || told === undefined) return undefined;
+    const table = this.#namesOf(inForce);
+    if (told === inForce) return { table };
+    const soon = this.#namesOf(told);
+    return { table: { hostIndex: table.hostIndex, lacks: (host) => table.lacks(host) || soon.lacks(host) } };
   }
 
   async look(): Promise<void> {
     for (const used of await this.#workers.usedHosts()) {
-      for (const { routes, name } of used) this.get(routes)?.table.use(name);
+      for (const { routes, name } of used) {
+        const config = this.#inForce.get(routes);
+        if (config !== undefined) this.#namesOf(config).use(name);
+      }
     }
   }
 
   forgotten(names: readonly string[]): void {
     this.#workers.forgetHosts(names);
+  }
+
+  #namesOf(config: RouteConfig): HostNames {
+    let names = this.#names.get(config);
+    if (names === undefined) {
+      names = new HostNames(config);
+      this.#names.set(config, names);
+    }
+    return names;
   }
 }
 
@@ -75,12 +91,12 @@ interface NamedHost {
 
 /** The hosts of a route configuration, without their routes. */
 class HostNames implements HostTable {
-  readonly config: RouteConfig;
   readonly hostIndex: HostIndex<NamedHost>;
+  readonly #discovers: boolean;
   readonly #hosts = new Map<string, NamedHost>();
 
   constructor(config: RouteConfig) {
-    this.config = config;
+    this.#discovers = config.discoversHosts === true;
     const domains = config.virtualHosts.flatMap((virtualHost) => {
       const host: NamedHost = { virtualHost, use: { seen: false } };
       this.#hosts.set(virtualHost.name, host);
@@ -95,7 +111,7 @@ class HostNames implements HostTable {
   }
 
   lacks(authority: string): boolean {
-    if (this.config.discoversHosts !== true) return false;
+    if (!this.#discovers) return false;
     const host = this.hostIndex.find(authority);
     return host === null || host.virtualHost.fallback === true;
   }

@@ -173,6 +173,7 @@ export class Workers implements DrainFollowers {
   /** Resolves when `snapshot`, or a later one, is in force everywhere; rejects with what a worker finds wrong with it. */
   async apply(snapshot: Snapshot): Promise<void> {
     this.#snapshot = snapshot;
+    this.hosts.tell(snapshot.routes);
     this.#together++;
     this.#said ??= new SaidLines();
     try {

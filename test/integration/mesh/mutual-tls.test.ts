@@ -176,6 +176,28 @@ it('config and certificates come by TLS to who proves to be this server’s user
   );
 });
 
+// pains.md row 1
+it('a proxy is not ready before it has a certificate, whatever config it has', async () => {
+  const it = ends(
+    await mesh()
+      .certificates()
+      .yaml('services.yaml', file(service('reviews')))
+      .sidecar('reviews')
+      .start(),
+  );
+  const token = readFileSync(it.tokenPath);
+  writeFileSync(it.tokenPath, 'not-the-one');
+  const started = it.sidecar({ service: 'reviews', version: 'v2' });
+  const waiting = await until('the second proxy', () => it.proxies.get('reviews-v2'));
+  await until('its config', () => waiting.proxy.addressOf('http_proxy'));
+  await waiting.log.until(/no certificate from the CA: .*the token is not the one of this server/);
+  const ready = () => call(waiting.proxy.adminAddress?.port ?? 0, '/ready', { host: 'localhost' });
+  expect((await ready()).status).toBe(503);
+  writeFileSync(it.tokenPath, token);
+  await started;
+  expect((await ready()).status).toBe(200);
+});
+
 it('the example of config/security does what it says', async () => {
   const example = readFileSync(new URL('../../../config/security/mutual-tls.yaml', import.meta.url), 'utf8');
   const it = ends(

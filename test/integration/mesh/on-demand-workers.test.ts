@@ -2,7 +2,7 @@
 import type { Worker } from 'node:worker_threads';
 import { expect, it } from 'vitest';
 import type { RawClient } from '../../support/client.ts';
-import { skippingClock } from '../../support/clock.ts';
+import { type SkippingClock, skippingClock } from '../../support/clock.ts';
 import { type Mesh, type MeshProxy, mesh, PORT, type ProxySpec, until } from '../../support/mesh.ts';
 import { ends } from '../../support/mesh-leaks.ts';
 import { file, service, split, versions } from '../../support/mesh-yaml.ts';
@@ -56,6 +56,21 @@ async function stat({ proxy }: MeshProxy, dotted: string): Promise<number> {
   const stats = await proxy.stats();
   const series = [...stats.series()].find((one) => one.dotted === dotted);
   return series === undefined ? 0 : stats.value(series.id);
+}
+
+/** Seconds of the main thread, in so small steps that whoever waits for a worker or for the server goes on waiting. */
+async function pass(
+  { proxy }: MeshProxy,
+  clock: SkippingClock,
+  seconds: number,
+  every30: () => Promise<unknown> = async () => {},
+): Promise<void> {
+  for (let s = 0; s < seconds; s += 2) {
+    if (s % 30 === 0) await every30();
+    clock.skip(2000);
+    await proxy.stats();
+  }
+  expect(proxy.discovery?.status.ads.state).toBe('connected');
 }
 
 it('a host comes with the first request for it at either worker, to both, and every change of it after that', async () => {
@@ -123,18 +138,11 @@ it('stays while either worker uses it, and goes when neither does', async () => 
   await ask(b, 'ratings');
   await ask(b, 'reviews');
   // For 15 minutes; a host is idle after 10. Who has asked for it is not who uses it.
-  for (let s = 0; s < 900; s += 5) {
-    if (s % 30 === 0) await ask(b, 'reviews');
-    clock.skip(5000);
-    await client.proxy.stats();
-  }
+  await pass(client, clock, 900, () => ask(b, 'reviews'));
   await until('ratings has gone', () => !hosts(client).some((name) => name.startsWith('ratings')));
   expect(hosts(client)).toEqual(['allow_any', `reviews.default.svc.cluster.local:${PORT}`]);
   expect(await stat(client, 'on_demand.idle')).toBe(1);
-  for (let s = 0; s < 900; s += 5) {
-    clock.skip(5000);
-    await client.proxy.stats();
-  }
+  await pass(client, clock, 900);
   await until('reviews has gone', () => hosts(client).length === 1);
   expect(await stat(client, 'on_demand.hosts_active')).toBe(0);
   expect(outbound(client)).toEqual([]);
@@ -148,10 +156,7 @@ it('a host that there was not is asked for anew after a while, by both', async (
   const { client, both } = await two(it, { clock });
   for (const one of both) expect(await ask(one, 'nobody')).toMatch(/^404/);
   expect(await stat(client, 'on_demand.asked')).toBe(1);
-  for (let s = 0; s < 120; s += 5) {
-    clock.skip(5000);
-    await client.proxy.stats();
-  }
+  await pass(client, clock, 120);
   expect(await stat(client, 'on_demand.hosts_active')).toBe(0);
   for (const one of both) expect(await ask(one, 'nobody')).toMatch(/^404/);
   expect(await stat(client, 'on_demand.asked')).toBe(2);

@@ -120,6 +120,40 @@ describe('under load', () => {
     expect(images.items.map(({ spec }) => spec.containers[0]!.image)).toContain(NEXT_IMAGE);
   });
 
+  // pains.md row 7.
+  it('a sidecar that starts while there is no control server is who it was, and serves', {
+    timeout: 240_000,
+  }, async () => {
+    await apply(STRICT);
+    const [pod] = await podsOf('default', 'app=productpage');
+    const { name } = pod!.metadata;
+    // What is new is on disk a second later.
+    await pause(5000);
+    await kubectl(`scale -n ${SYSTEM} deployment/remora-control --replicas=0`);
+    try {
+      await eventually('the control servers to be gone', async () =>
+        expect((await get<{ items: unknown[] }>(`pods -n ${SYSTEM} -l app=remora-control`)).items).toEqual([]),
+      );
+      const before = await restartsOf(name);
+      const quit = `fetch('http://127.0.0.1:15000/quitquitquit', { method: 'POST' }).catch(() => {})`;
+      await kubectl(['exec', name, '-c', 'remora-proxy', '--', 'node', '-e', quit]).catch(() => '');
+      const begun = performance.now();
+      await eventually('the sidecar to serve again', async () => {
+        expect(await restartsOf(name)).toBe(before + 1);
+        const log = await kubectl(`logs ${name} -c remora-proxy`);
+        expect(log).toContain('no certificate from the CA');
+        const call = `fetch('http://details:9080/details/0').then(async (r) => console.log(r.status, await r.text()))`;
+        expect(await kubectl(['exec', name, '-c', 'productpage', '--', 'node', '-e', call])).toContain('200');
+      });
+      const seconds = ((performance.now() - begun) / 1000).toFixed(1);
+      report(`a sidecar restarted without a control server, under STRICT: its calls are answered after ${seconds} s`);
+    } finally {
+      await kubectl(`scale -n ${SYSTEM} deployment/remora-control --replicas=2`);
+      await rolledOut(SYSTEM, 'remora-control');
+      await kubectl('delete peerauthentication strict');
+    }
+  });
+
   it('pods are deleted at random, retries are on, and no request fails', {
     timeout: 420_000 + CHAOS_SECONDS * 1000,
   }, async () => {
@@ -147,6 +181,20 @@ describe('under load', () => {
     });
     expect(result.failures).toEqual({});
   });
+});
+
+async function restartsOf(pod: string): Promise<number> {
+  const { status } = await get<{ status: { initContainerStatuses: { name: string; restartCount: number }[] } }>(
+    `pod ${pod}`,
+  );
+  return status.initContainerStatuses.find((one) => one.name === 'remora-proxy')!.restartCount;
+}
+
+const STRICT = JSON.stringify({
+  apiVersion: 'security.istio.io/v1',
+  kind: 'PeerAuthentication',
+  metadata: { name: 'strict', namespace: 'default' },
+  spec: { mtls: { mode: 'STRICT' } },
 });
 
 /** Pods of the past have ended, with their sidecars. */

@@ -72,8 +72,9 @@ const HELD: Record<string, ReturnType<typeof held>[]> = {
 };
 
 /** As much of discovery as the view asks. */
-function discovery(state = 'connected'): DynamicConfig {
+function discovery(state = 'connected', waitsFor = ['EDS "slow"']): DynamicConfig {
   return {
+    staleMs: state === 'connected' ? 0 : 90_500,
     client: {
       connected: state === 'connected',
       held: (type: string) => ({ version: 'v9', resources: new Map((HELD[type] ?? []).map((one) => [one.name, one])) }),
@@ -98,7 +99,7 @@ function discovery(state = 'connected'): DynamicConfig {
           },
         ],
       },
-      warming: [{ typeUrl: CLUSTER, name: 'slow', waitsFor: ['EDS "slow"'] }],
+      warming: [{ typeUrl: CLUSTER, name: 'slow', waitsFor }],
     },
   } as unknown as DynamicConfig;
 }
@@ -172,6 +173,23 @@ describe('what is awaited', () => {
   ])('%s', async (_, found, reason) => {
     proxy = await startProxy(BOOTSTRAP, { ready: () => false, discovery: () => found });
     expect(proxy.view.stateReason()).toBe(reason);
+  });
+
+  test('how old config may be, and how late a certificate is, are gauges', async () => {
+    const identity = () => ({ notBefore: -100_000, notAfter: 300_000, trouble: '' });
+    proxy = await startProxy(BOOTSTRAP, { discovery: () => discovery('waiting'), identity });
+    proxy.view.sample();
+    const value = (name: string) =>
+      [...proxy!.view.stats.series()].filter((one) => one.name === name).map(({ id }) => proxy!.view.stats.value(id));
+    expect(value('remora_config_staleness_seconds')).toEqual([90]);
+    expect(value('remora_certificate_life_used_percent')).toHaveLength(1);
+    expect(value('istio_agent_cert_expiry_seconds')).toHaveLength(1);
+  });
+
+  test('a certificate, where all config is there', async () => {
+    const identity = () => ({ notBefore: 0, notAfter: 0, trouble: 'the CA is away' });
+    proxy = await startProxy(BOOTSTRAP, { ready: () => false, discovery: () => discovery('connected', []), identity });
+    expect(proxy.view.stateReason()).toBe('Waits for a certificate: the CA is away.');
   });
 });
 
