@@ -155,7 +155,7 @@ describe('identities on a real API server', () => {
     const liar = await sidecar(one, 'reviews', 'istio-ca', 'later');
     await until('the other refusal', () => /PERMISSION_DENIED/.test(liar.program.stderr), 30_000);
     expect(liar.program.stderr).toMatch(
-      /the caller is spiffe:\/\/cluster\.local\/ns\/shop\/sa\/reviews|INVALID_ARGUMENT/,
+      /the caller is spiffe:\/\/cluster\.local\/ns\/shop\/sa\/reviews|the proxy is shop\/reviews|INVALID_ARGUMENT/,
     );
     await Promise.all([stranger, liar].map(({ program }) => program.stop()));
   });
@@ -181,7 +181,7 @@ describe('certificates of gateways, with the rights that are installed', () => {
         spec: { selector: { istio: 'ingressgateway' }, servers: [server] },
       }),
     );
-    const missing = 'Secret edge/shop-certificate: the control server may not read it';
+    const missing = 'Secret edge/shop-certificate may not be read by the control server';
     await until('the finding', async () => (await findings()).includes(missing), 30_000);
     expect(await findings()).toContain('remora install --part ingress --set gatewayNamespace=edge');
     const flags = ['install', '--dry-run', '--part', 'ingress', '--set', 'gatewayNamespace=edge'];

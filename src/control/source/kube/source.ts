@@ -236,7 +236,7 @@ function forbidden(name: string, error: KubeError): Finding {
   const message =
     secret === undefined
       ? `${error.message}: grant get, list and watch; what needs it is not there meanwhile`
-      : `the control server may not read it, and servers of Gateways that name it are not served: a Role in ${namespace} that grants get, list and watch of secrets comes with \`remora install --part ingress --set gatewayNamespace=${namespace}\` (${error.message})`;
+      : `may not be read by the control server, and servers of Gateways that name it are not served: a Role in ${namespace} that grants get, list and watch of secrets comes with \`remora install --part ingress --set gatewayNamespace=${namespace}\` (${error.message})`;
   const object = secret === undefined ? '' : `Secret ${secret}`;
   return { severity: 'error', code: 'forbidden', object, field: '', message, file: '', line: 0 };
 }

@@ -30,7 +30,7 @@ export const meshConfig = message('MeshConfig', {
   connectTimeout: effective(duration),
   hboneIdleTimeout: none(duration, 'there is no ambient mode'),
   protocolDetectionTimeout: none(duration, 'it is not needed: whoever speaks first says what a connection is'),
-  tcpKeepalive: none(anything('TcpKeepalive'), 'connections are kept alive after 300 s of silence'),
+  tcpKeepalive: none(anything('TcpKeepalive'), 'connections are kept alive after 180 s of silence'),
   ingressClass: none(string, INGRESS),
   ingressService: none(string, INGRESS),
   ingressControllerMode: none(anything('IngressControllerMode'), INGRESS),

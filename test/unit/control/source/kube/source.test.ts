@@ -113,7 +113,7 @@ describe('a cluster as a source', () => {
     const [finding] = source.state.findings;
     expect(finding).toMatchObject({ code: 'forbidden', severity: 'error', object: 'Secret edge/cert' });
     expect(finding?.message).toBe(
-      'the control server may not read it, and servers of Gateways that name it are not served: a Role in edge that grants get, list and watch of secrets comes with `remora install --part ingress --set gatewayNamespace=edge` (secrets is forbidden: User "x" cannot list)',
+      'may not be read by the control server, and servers of Gateways that name it are not served: a Role in edge that grants get, list and watch of secrets comes with `remora install --part ingress --set gatewayNamespace=edge` (secrets is forbidden: User "x" cannot list)',
     );
     await source.close();
   });
