@@ -9,7 +9,8 @@ export interface Clock {
   wall(): number;
   /**
    * Calls `fn` once after `ms`, 0: when the turn of the event loop is over and what came in meanwhile has been looked at;
-   * the handle cancels it. Never keeps the process alive by itself.
+   * the handle cancels it. Never keeps the process alive by itself, or for a
+   * turn of its loop at the most.
    */
   after(ms: number, fn: () => void): TimerHandle;
 }
@@ -29,15 +30,27 @@ class NodeTimer implements TimerHandle {
   }
 }
 
-/** A timer of 0 ms would be one of 1 ms. */
+/** A timer of 0 ms would be one of 1 ms. It is not unref'd: the loop would sleep until something else comes in. */
 class NodeTurn implements TimerHandle {
   readonly #immediate: NodeJS.Immediate;
   constructor(fn: () => void) {
     this.#immediate = setImmediate(fn);
-    this.#immediate.unref();
   }
   cancel(): void {
     clearImmediate(this.#immediate);
+  }
+}
+
+/** Called when it is due and sockets have been looked at since. */
+class LateTimer implements TimerHandle {
+  #waiting: TimerHandle;
+  constructor(ms: number, fn: () => void) {
+    this.#waiting = new NodeTimer(ms, () => {
+      this.#waiting = new NodeTurn(fn);
+    });
+  }
+  cancel(): void {
+    this.#waiting.cancel();
   }
 }
 
@@ -56,7 +69,9 @@ export function stayAlive(): TimerHandle {
 
 /**
  * The platform's clock, read once a turn of the event loop: a request asks for the time a dozen times within
- * a few microseconds. Timers count from the start of the turn that arms them.
+ * a few microseconds. Timers count from the start of the turn that arms them, and come after what has come in: a process
+ * that had no CPU for a while finds them due before it has read its sockets, and would take whom it has not heard for
+ * idle, or for late.
  */
 export class TurnClock implements Clock {
   #now = 0;
@@ -78,6 +93,6 @@ export class TurnClock implements Clock {
     return Date.now();
   }
   after(ms: number, fn: () => void): TimerHandle {
-    return new NodeTimer(ms, fn);
+    return ms === 0 ? new NodeTurn(fn) : new LateTimer(ms, fn);
   }
 }

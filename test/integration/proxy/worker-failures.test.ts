@@ -1,5 +1,8 @@
 // Issue 4 §3: a worker that ends otherwise than by an error of ours. Real threads, made to fail by their inspector.
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { Session } from 'node:inspector';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { afterEach, expect, it } from 'vitest';
 import { systemClock } from '../../../src/base/clock.ts';
@@ -91,8 +94,11 @@ async function two(hungMs = 10_000): Promise<Two> {
   return { workers, port, both, log, value };
 }
 
-/** Has worker 0 run a program, whatever else it is at. */
+/** Has worker 0 run a program that does not end, whatever else it is at; resolves when it does nothing else any more. */
 async function runInFirst(program: string): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'remora-worker-'));
+  cleanups.push(() => rmSync(folder, { recursive: true }));
+  const begun = join(folder, 'begun');
   const session = new Session();
   session.connect();
   cleanups.push(() => session.disconnect());
@@ -102,8 +108,11 @@ async function runInFirst(program: string): Promise<void> {
   });
   session.post('NodeWorker.enable', { waitForDebuggerOnStart: false });
   const sessionId = await promise;
-  const message = JSON.stringify({ id: 1, method: 'Runtime.evaluate', params: { expression: program } });
+  const expression = `process.getBuiltinModule('node:fs').writeFileSync(${JSON.stringify(begun)}, ''); ${program}`;
+  const message = JSON.stringify({ id: 1, method: 'Runtime.evaluate', params: { expression } });
   session.post('NodeWorker.sendMessageToWorker', { sessionId, message });
+  // What it accepted before ends with it.
+  await eventually(() => existsSync(begun));
 }
 
 /** The other serves; who waits in the first one's queue is served when that is there again. */

@@ -1,3 +1,4 @@
+import { connect, createServer, type Socket } from 'node:net';
 import { expect, test } from 'vitest';
 import { stayAlive, systemClock, TurnClock } from '../../../src/base/clock.ts';
 
@@ -31,11 +32,48 @@ test('what keeps the process alive is a resource of the loop until it is cancell
   expect(timers()).toBe(before);
 });
 
-test('a timer of nothing is called in the next turn, before one of a millisecond, unless it is cancelled', async () => {
+test.each([
+  ['the platform’s clock', systemClock],
+  ['a clock of turns', new TurnClock()],
+])('%s: a timer of nothing is called in the next turn, unless it is cancelled', async (_, clock) => {
   const called: string[] = [];
-  systemClock.after(0, () => called.push('cancelled')).cancel();
-  systemClock.after(0, () => called.push('turn'));
+  clock.after(0, () => called.push('cancelled')).cancel();
+  clock.after(0, () => called.push('turn'));
   expect(called).toEqual([]);
   await new Promise<void>((resolve) => setImmediate(resolve));
   expect(called).toEqual(['turn']);
+});
+
+test('a timer of nothing does not wait for something else to happen', async () => {
+  const called: string[] = [];
+  systemClock.after(0, () => called.push('turn'));
+  await new Promise<void>((resolve) => setTimeout(resolve, 30));
+  called.push('timer');
+  expect(called).toEqual(['turn', 'timer']);
+});
+
+test('a timer of a clock of turns comes after what came in before it was due', async () => {
+  const clock = new TurnClock();
+  const called: string[] = [];
+  const over = Promise.withResolvers<void>();
+  const server = createServer((socket) => {
+    socket.on('data', (bytes) => called.push(String(bytes)));
+    client.write('first');
+  }).listen(0);
+  const client: Socket = connect((server.address() as { port: number }).port);
+  server.on('connection', (socket) =>
+    socket.once('data', () => {
+      clock.after(5, () => {
+        called.push('timer');
+        over.resolve();
+      });
+      client.write('second');
+      const start = performance.now();
+      while (performance.now() < start + 20);
+    }),
+  );
+  await over.promise;
+  expect(called).toEqual(['first', 'second', 'timer']);
+  client.destroy();
+  server.close();
 });
