@@ -9,8 +9,7 @@ export interface Clock {
   wall(): number;
   /**
    * Calls `fn` once after `ms`, 0: when the turn of the event loop is over and what came in meanwhile has been looked at;
-   * the handle cancels it. Never keeps the process alive by itself, or for a
-   * turn of its loop at the most.
+   * the handle cancels it. Never keeps the process alive by itself, but for that turn.
    */
   after(ms: number, fn: () => void): TimerHandle;
 }

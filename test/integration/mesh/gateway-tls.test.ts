@@ -20,26 +20,28 @@ function secret(name: string, certificate: string, more: Readonly<Record<string,
   return stringify({ apiVersion: 'v1', kind: 'Secret', metadata: { name, namespace: 'default' }, stringData });
 }
 
-const GATEWAY = stringify({
-  apiVersion: 'networking.istio.io/v1',
-  kind: 'Gateway',
-  metadata: { name: 'edge', namespace: 'default' },
-  spec: {
-    selector: { istio: 'ingressgateway' },
-    servers: [
-      {
-        port: { number: 443, name: 'a', protocol: 'HTTPS' },
-        hosts: ['a.example'],
-        tls: { mode: 'SIMPLE', credentialName: 'a' },
-      },
-      {
-        port: { number: 443, name: 'b', protocol: 'HTTPS' },
-        hosts: ['b.example'],
-        tls: { mode: 'MUTUAL', credentialName: 'b' },
-      },
-    ],
+/** `edge`, at the ingress gateway, with these servers. */
+function gatewayOf(servers: readonly object[]): string {
+  return stringify({
+    apiVersion: 'networking.istio.io/v1',
+    kind: 'Gateway',
+    metadata: { name: 'edge', namespace: 'default' },
+    spec: { selector: { istio: 'ingressgateway' }, servers },
+  });
+}
+
+const GATEWAY = gatewayOf([
+  {
+    port: { number: 443, name: 'a', protocol: 'HTTPS' },
+    hosts: ['a.example'],
+    tls: { mode: 'SIMPLE', credentialName: 'a' },
   },
-});
+  {
+    port: { number: 443, name: 'b', protocol: 'HTTPS' },
+    hosts: ['b.example'],
+    tls: { mode: 'MUTUAL', credentialName: 'b' },
+  },
+]);
 const ROUTES = virtualService('edge', {
   hosts: ['a.example', 'b.example'],
   gateways: ['edge'],
@@ -143,26 +145,18 @@ it('TLS that is passed on reaches the server of its name unread, on the port whe
       endpoints: [{ address: '127.0.0.1', ports: { tls: own } }],
     },
   });
-  const gateway = stringify({
-    apiVersion: 'networking.istio.io/v1',
-    kind: 'Gateway',
-    metadata: { name: 'edge', namespace: 'default' },
-    spec: {
-      selector: { istio: 'ingressgateway' },
-      servers: [
-        {
-          port: { number: 443, name: 'a', protocol: 'HTTPS' },
-          hosts: ['a.example'],
-          tls: { mode: 'SIMPLE', credentialName: 'a' },
-        },
-        {
-          port: { number: 443, name: 'passed', protocol: 'TLS' },
-          hosts: ['*.vault.example'],
-          tls: { mode: 'PASSTHROUGH' },
-        },
-      ],
+  const gateway = gatewayOf([
+    {
+      port: { number: 443, name: 'a', protocol: 'HTTPS' },
+      hosts: ['a.example'],
+      tls: { mode: 'SIMPLE', credentialName: 'a' },
     },
-  });
+    {
+      port: { number: 443, name: 'passed', protocol: 'TLS' },
+      hosts: ['*.vault.example'],
+      tls: { mode: 'PASSTHROUGH' },
+    },
+  ]);
   const passed = (name: string): string =>
     virtualService('vault', {
       hosts: ['*.vault.example'],
@@ -192,21 +186,13 @@ it('TLS that is passed on reaches the server of its name unread, on the port whe
 });
 
 it('ISTIO_MUTUAL takes the mesh’s own certificates and nobody else', async () => {
-  const gateway = stringify({
-    apiVersion: 'networking.istio.io/v1',
-    kind: 'Gateway',
-    metadata: { name: 'edge', namespace: 'default' },
-    spec: {
-      selector: { istio: 'ingressgateway' },
-      servers: [
-        {
-          port: { number: 443, name: 'mesh', protocol: 'HTTPS' },
-          hosts: ['edge.internal'],
-          tls: { mode: 'ISTIO_MUTUAL' },
-        },
-      ],
+  const gateway = gatewayOf([
+    {
+      port: { number: 443, name: 'mesh', protocol: 'HTTPS' },
+      hosts: ['edge.internal'],
+      tls: { mode: 'ISTIO_MUTUAL' },
     },
-  });
+  ]);
   const routes = virtualService('edge', {
     hosts: ['edge.internal'],
     gateways: ['edge'],
