@@ -3,7 +3,7 @@
 # Debian of this machine's own package sources, one of them with this machine's Node and npm. Usage: image.sh SOURCE
 # prints a line each: user, entry point and command; megabytes; version; a validation; whether it can be written to.
 # Kept in the cache: the base system. Exit 75: no
-# base system can be made here, because containers or the package sources are out of reach. Certificates and npm's settings are mounted, so that
+# base system can be made here, because containers or the package sources are out of reach. Certificates, npm's settings and npm's cache are mounted, so that
 # what the machine must know to reach its package sources is no part of any image.
 set -euo pipefail
 
@@ -42,6 +42,9 @@ mounts=(-v /etc/resolv.conf:/etc/resolv.conf:ro -v /etc/ssl/certs:/etc/ssl/certs
 [ -f "$HOME/.npmrc" ] && mounts+=(-v "$HOME/.npmrc:/root/.npmrc:ro")
 settings="$(npm config get globalconfig)"
 [ -f "$settings" ] && mounts+=(-v "$settings:/usr/local/etc/npmrc:ro")
+# The packages that this machine has already, by their hashes in the lock: each fetched again is one more that may fail.
+packages="$(npm config get cache)"
+[ -d "$packages" ] && mounts+=(-v "$packages:/root/.npm")
 buildah bud -q --build-arg BASE=localhost/remora-node --build-arg RUNTIME=localhost/remora-debian "${mounts[@]}" \
   -t localhost/remora "$source" >&2
 container="$(buildah from localhost/remora)"
