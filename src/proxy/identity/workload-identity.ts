@@ -1,5 +1,6 @@
 import type { KeyObject } from 'node:crypto';
 import { readCertificate } from '../../base/certificate.ts';
+import { lifeUsed } from '../../base/certificate-age.ts';
 import type { Clock, TimerHandle } from '../../base/clock.ts';
 import { messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
@@ -41,8 +42,6 @@ const RETRY_MS = 500;
 const MAX_RETRY_MS = 30_000;
 /** How far from half of its life a certificate is renewed: not all of a mesh that was started at once at once again. */
 const JITTER = 0.1;
-/** Shares of a certificate's life after which it is said again that it could not be renewed. */
-const LATE = [0.5, 0.8];
 
 /**
  * The identity of the workload that this proxy works for: makes a key, has it certified, and again at half of the
@@ -123,16 +122,15 @@ export class WorkloadIdentity {
   /** Once for each reason, again as the end comes nearer, and at each attempt when it is there. */
   #complain(trouble: string, retryMs: number): void {
     const { log, clock } = this.#options;
-    const { notBefore, notAfter } = this.#status;
+    const { notAfter } = this.#status;
     const now = clock.wall();
-    const used = notAfter === 0 ? 0 : (now - notBefore) / (notAfter - notBefore);
-    const late = LATE.filter((share) => used >= share).length;
+    const { share, late } = notAfter === 0 ? { share: 0, late: 0 } : lifeUsed(this.#status, now);
     if (trouble === this.#status.trouble && late <= this.#said && now <= notAfter) return;
     this.#said = late;
     const left =
       notAfter === 0
         ? {}
-        : { validUntil: new Date(notAfter).toISOString(), lifeUsed: `${Math.min(100, Math.floor(used * 100))} %` };
+        : { validUntil: new Date(notAfter).toISOString(), lifeUsed: `${Math.min(100, Math.floor(share * 100))} %` };
     log.warn(`no certificate from the CA: ${trouble}`, { retryMs: Math.round(retryMs), ...left });
   }
 

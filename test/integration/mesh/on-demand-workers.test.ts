@@ -3,28 +3,11 @@ import type { Worker } from 'node:worker_threads';
 import { expect, it } from 'vitest';
 import type { RawClient } from '../../support/client.ts';
 import { type SkippingClock, skippingClock } from '../../support/clock.ts';
-import { type Mesh, type MeshProxy, mesh, PORT, type ProxySpec, until } from '../../support/mesh.ts';
+import { largeMesh } from '../../support/large-mesh.ts';
+import { type Mesh, type MeshProxy, PORT, type ProxySpec, until } from '../../support/mesh.ts';
 import { ends } from '../../support/mesh-leaks.ts';
-import { file, service, split, versions } from '../../support/mesh-yaml.ts';
+import { file, service, split } from '../../support/mesh-yaml.ts';
 import { oneEach } from '../../support/two-workers.ts';
-
-const OTHERS = Array.from({ length: 60 }, (_, i) => `other-${i}`);
-
-async function stand(): Promise<Mesh> {
-  return ends(
-    await mesh()
-      .yaml(
-        'services.yaml',
-        file(service('reviews'), service('ratings'), service('client'), ...OTHERS.map((name) => service(name))),
-      )
-      .yaml('rules.yaml', versions('reviews', 'v1', 'v2'))
-      .yaml('reviews.yaml', split('reviews', { v1: 100 }))
-      .sidecar('reviews', 'v1')
-      .sidecar('reviews', 'v2')
-      .sidecar('ratings')
-      .start(),
-  );
-}
 
 interface Two {
   readonly client: MeshProxy;
@@ -74,7 +57,7 @@ async function pass(
 }
 
 it('a host comes with the first request for it at either worker, to both, and every change of it after that', async () => {
-  const it = await stand();
+  const it = await largeMesh();
   const { client, both } = await two(it);
   const [a, b] = both;
   expect(hosts(client)).toEqual(['allow_any']);
@@ -100,7 +83,7 @@ it('a host comes with the first request for it at either worker, to both, and ev
 });
 
 it('both at once, and many at each: one is asked for, and nobody fails', async () => {
-  const it = await stand();
+  const it = await largeMesh();
   const { client, both } = await two(it);
   const more = await Promise.all(
     Array.from({ length: 8 }, () => client.call(`http://reviews:${PORT}/`)).concat(
@@ -113,7 +96,7 @@ it('both at once, and many at each: one is asked for, and nobody fails', async (
 });
 
 it('what there is not is answered as one thread answers it, is asked for once, and is found when it appears', async () => {
-  const it = await stand();
+  const it = await largeMesh();
   const alone = await it.sidecar({ service: 'alone', onDemand: true });
   const expected = await alone.call(`http://later:${PORT}/`);
   expect(expected.status).toBe(404);
@@ -130,7 +113,7 @@ it('what there is not is answered as one thread answers it, is asked for once, a
 });
 
 it('stays while either worker uses it, and goes when neither does', async () => {
-  const it = await stand();
+  const it = await largeMesh();
   const clock = skippingClock();
   const { client, both } = await two(it, { clock });
   const [a, b] = both;
@@ -151,7 +134,7 @@ it('stays while either worker uses it, and goes when neither does', async () => 
 });
 
 it('a host that there was not is asked for anew after a while, by both', async () => {
-  const it = await stand();
+  const it = await largeMesh();
   const clock = skippingClock();
   const { client, both } = await two(it, { clock });
   for (const one of both) expect(await ask(one, 'nobody')).toMatch(/^404/);
@@ -163,7 +146,7 @@ it('a host that there was not is asked for anew after a while, by both', async (
 });
 
 it('a worker that comes in another’s place has what both had asked for', async () => {
-  const it = await stand();
+  const it = await largeMesh();
   const threads: Worker[] = [];
   const remember = (worker: Worker): void => void threads.push(worker);
   process.on('worker', remember);
@@ -180,7 +163,7 @@ it('a worker that comes in another’s place has what both had asked for', async
 });
 
 it('goes on without the control server with what it has, and does not wait for the rest', async () => {
-  const it = await stand();
+  const it = await largeMesh();
   const { client, both } = await two(it);
   const [a, b] = both;
   await ask(a, 'reviews');

@@ -1,27 +1,10 @@
 // Pains row 42: a sidecar has the routes, clusters and endpoints that its program uses, whatever else the mesh has.
 import { expect, it } from 'vitest';
-import { type Mesh, type MeshProxy, mesh, PORT, until } from '../../support/mesh.ts';
+import { largeMesh, OTHERS } from '../../support/large-mesh.ts';
+import { type MeshProxy, PORT, until } from '../../support/mesh.ts';
 import { ends } from '../../support/mesh-leaks.ts';
 import { Load } from '../../support/mesh-load.ts';
-import { file, service, split, versions } from '../../support/mesh-yaml.ts';
-
-const OTHERS = Array.from({ length: 60 }, (_, i) => `other-${i}`);
-
-async function stand(): Promise<Mesh> {
-  return ends(
-    await mesh()
-      .yaml(
-        'services.yaml',
-        file(service('reviews'), service('ratings'), service('client'), ...OTHERS.map((name) => service(name))),
-      )
-      .yaml('rules.yaml', versions('reviews', 'v1', 'v2'))
-      .yaml('reviews.yaml', split('reviews', { v1: 100 }))
-      .sidecar('reviews', 'v1')
-      .sidecar('reviews', 'v2')
-      .sidecar('ratings')
-      .start(),
-  );
-}
+import { file, service, split } from '../../support/mesh-yaml.ts';
 
 const outbound = ({ proxy }: MeshProxy): string[] =>
   [...proxy.env.clusters.clusters()].map(({ config }) => config.name).filter((name) => name.startsWith('outbound|'));
@@ -30,7 +13,7 @@ const hosts = ({ proxy }: MeshProxy): string[] =>
   (proxy.applier.tables.get('http_proxy')?.table?.hosts ?? []).map(({ virtualHost }) => virtualHost.name);
 
 it('a host comes with the first request for it, and every change of it after that', async () => {
-  const it = await stand();
+  const it = await largeMesh();
   const client = await it.sidecar({ service: 'client', onDemand: true });
   expect(hosts(client)).toEqual(['allow_any']);
   expect(outbound(client)).toEqual([]);
@@ -56,7 +39,7 @@ it('a host comes with the first request for it, and every change of it after tha
 });
 
 it('a body that comes with the first request arrives whole', async () => {
-  const it = await stand();
+  const it = await largeMesh();
   const client = await it.sidecar({ service: 'client', onDemand: true });
   const answers = await Promise.all(
     Array.from({ length: 8 }, () => client.call(`http://ratings:${PORT}/`, {}, 'x'.repeat(200_000))),
@@ -65,7 +48,7 @@ it('a body that comes with the first request arrives whole', async () => {
 });
 
 it('what there is not is said at once the second time, and found when it appears', async () => {
-  const it = await stand();
+  const it = await largeMesh();
   const client = await it.sidecar({ service: 'client', onDemand: true });
   const absent = (): number => stat(client, 'on_demand.absent');
   expect((await client.call(`http://later:${PORT}/`)).status).toBe(404);
@@ -78,7 +61,7 @@ it('what there is not is said at once the second time, and found when it appears
 });
 
 it('what was used goes on without the control server, and what was not is not waited for', async () => {
-  const it = await stand();
+  const it = await largeMesh();
   const client = await it.sidecar({ service: 'client', onDemand: true, lastGood: true });
   expect((await client.call(`http://reviews:${PORT}/`)).status).toBe(200);
   await it.stopControl();

@@ -43,32 +43,19 @@ export function followEndpoints(previous: Translation, changes: readonly Decoded
 }
 
 function moved({ mesh, index, entryWorkloads }: Translation, services: ReadonlyMap<string, MeshService>): Mesh {
-  const {
-    places,
-    routes,
-    tlsRoutes,
-    policies,
-    gateways,
-    secrets,
-    peerAuthentications,
-    rateLimits,
-    sidecars,
-    settings,
-    domain,
-  } = mesh;
   return {
     services,
-    places,
-    routes,
-    tlsRoutes,
-    policies,
-    gateways,
-    secrets,
-    peerAuthentications,
-    rateLimits,
-    sidecars,
-    settings,
-    domain,
+    places: mesh.places,
+    routes: mesh.routes,
+    tlsRoutes: mesh.tlsRoutes,
+    policies: mesh.policies,
+    gateways: mesh.gateways,
+    secrets: mesh.secrets,
+    peerAuthentications: mesh.peerAuthentications,
+    rateLimits: mesh.rateLimits,
+    sidecars: mesh.sidecars,
+    settings: mesh.settings,
+    domain: mesh.domain,
     // As many as there are pods, and not a part of what is emitted: made when somebody asks.
     get workloads(): readonly Workload[] {
       return [...index.pods.flatMap((pod) => podWorkload(pod) ?? []), ...entryWorkloads];
