@@ -81,21 +81,8 @@ export function deltaWire(controlPlane: ControlPlane): Wire {
   return {
     mode: 'delta',
     // Fields of a message may come in any order, and in pieces.
-    encode: (change) => withNonce(bodyOf(change), change.nonce),
+    encode: (change) => Buffer.concat([bodyOf(change), encode(DeltaDiscoveryResponse, { nonce: change.nonce })]),
   };
-}
-
-/** Field 5, length-delimited; a nonce is a number of a few digits. */
-const NONCE_TAG = (5 << 3) | 2;
-
-function withNonce(body: Uint8Array, nonce: string): Uint8Array {
-  const at = body.length + 2;
-  const bytes = Buffer.allocUnsafe(at + nonce.length);
-  bytes.set(body);
-  bytes[at - 2] = NONCE_TAG;
-  bytes[at - 1] = nonce.length;
-  bytes.write(nonce, at, 'latin1');
-  return bytes;
 }
 
 function sameBody(a: Change, b: Change): boolean {
