@@ -1,3 +1,4 @@
+import { flushCompileCache } from 'node:module';
 import { getHeapStatistics, setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import type { Clock } from '../base/clock.ts';
@@ -8,15 +9,16 @@ import { errorCode, messageOf } from '../base/errors.ts';
  * Hot functions are optimised on the main thread, in milliseconds during the first requests: compiler threads
  * leave 18 MB behind in malloc arenas of their own, and the CPU per request is the same. A nursery of 4 MB from
  * the start costs 3 MB and saves a twentieth of the CPU; it stays so: a proxy's garbage is short-lived strings, and a
- * larger nursery only lets more of them wait. A request goes through many small functions: V8 may inline three times as
- * much as by default, which saves another twentieth. And nobody uses AsyncLocalStorage here: without frames for it every
- * callback and microtask carries less, 3 %.
+ * larger nursery only lets more of them wait. And nobody uses AsyncLocalStorage here: without frames for it every callback
+ * and microtask carries less, 3 %.
+ *
+ * None of them may be one that V8 makes code under (`v8.cachedDataVersionTag()` says): the compiled code in Node's binary is
+ * for a Node without, and to compile Node's modules anew costs a start 10 ms. Such flags are set after it: {@link inlineMore}.
  */
 export const ENGINE_FLAGS: readonly string[] = [
   '--no-concurrent-recompilation',
   '--min-semi-space-size=4',
   '--max-semi-space-size=4',
-  '--max-inlined-bytecode-size-cumulative=3000',
   '--no-async-context-frame',
 ];
 
@@ -28,6 +30,16 @@ export const ENGINE_FLAGS: readonly string[] = [
 export function trimMemory(): void {
   const capped = process.execArgv.some((flag) => flag.startsWith('--max-semi-space-size'));
   if (!capped) setFlagsFromString('--semi-space-growth-factor=1');
+}
+
+/**
+ * A request goes through many small functions: V8 may inline three times as much as by default, which saves a twentieth of
+ * the CPU. To be called when the start is over: what is loaded from here on is compiled.
+ */
+export function inlineMore(): void {
+  // What a start compiled is no use to the next one once it bears other flags; and Node writes it at a clean exit only.
+  flushCompileCache?.();
+  setFlagsFromString('--max-inlined-bytecode-size-cumulative=3000');
 }
 
 /**
