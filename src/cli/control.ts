@@ -148,7 +148,7 @@ async function runControl(flags: ControlFlags): Promise<void> {
   // gRPC, the codec and the translators are heavy: only this verb loads them.
   const { ControlServer } = await import('../control/runtime/server.ts');
   // After the import: V8 takes no compiled code once a flag has changed.
-  inlineMore();
+  inlineMore(systemClock);
   collectOften();
   const log = new LogRoot(systemClock, (line) => process.stderr.write(line), logLevel(flags.logLevel)).logger();
   const instances = makeInstancesFolder(flags.instances);

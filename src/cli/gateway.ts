@@ -82,7 +82,7 @@ async function runGateway(flags: GatewayFlags): Promise<void> {
     await control.close();
     throw withMapHint(error);
   }
-  inlineMore();
+  inlineMore(systemClock);
   collectStart(systemClock);
   lines.release();
   if (proxy.adminAddress !== undefined) process.stdout.write(`admin http://${formatAddress(proxy.adminAddress)}\n`);

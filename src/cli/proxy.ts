@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
-import { isIP } from 'node:net';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { systemClock, TurnClock } from '../base/clock.ts';
 import { ConfigError, errorCode, messageOf } from '../base/errors.ts';
+import { isIP } from '../base/ip.ts';
 import { LOG_LEVELS, type LogLevel, LogRoot } from '../base/log.ts';
 import { systemRandom } from '../base/random.ts';
 import type { SocketAddress } from '../model/address.ts';
@@ -184,7 +184,7 @@ async function runProxy(flags: ProxyFlags): Promise<void> {
     process.on('disconnect', quit);
   }
   await proxy.start();
-  inlineMore();
+  inlineMore(systemClock);
   collectStart(systemClock);
 }
 

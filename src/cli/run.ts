@@ -69,7 +69,7 @@ async function runProgram(command: string[], flags: RunFlags): Promise<void> {
   const identity = identityOf(flags, mesh);
   const proxy = sidecar(flags, pod, mesh.control, servicePort, appPort, identity, log);
   await proxy.start();
-  inlineMore();
+  inlineMore(systemClock);
   collectStart(systemClock);
   const inbound = proxy.addressOf(`inbound|${servicePort}`);
   const outbound = proxy.addressOf('http_proxy');
