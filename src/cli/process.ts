@@ -2,6 +2,7 @@ import { flushCompileCache } from 'node:module';
 import { runInNewContext } from 'node:vm';
 import type { Clock } from '../base/clock.ts';
 import { errorCode, messageOf } from '../base/errors.ts';
+import { releaseProgramPages } from './program-pages.ts';
 
 /**
  * What the pinned Node is started with (the first line of `remora.ts` says the same, and so does the Dockerfile).
@@ -66,8 +67,12 @@ const COLLECT_AFTER_MS = 1000;
  * would wait for it.
  */
 export function collectStart(clock: Clock): void {
-  if (process.memoryUsage().heapUsed > LARGE_HEAP_BYTES) collect();
-  else clock.after(COLLECT_AFTER_MS, collect);
+  const large = process.memoryUsage().heapUsed > LARGE_HEAP_BYTES;
+  if (large) collect();
+  clock.after(COLLECT_AFTER_MS, () => {
+    if (!large) collect();
+    releaseProgramPages();
+  });
 }
 
 function collect(): void {
