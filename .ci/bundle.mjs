@@ -52,7 +52,8 @@ await build({
 // as a function that is given these two.
 await build({
   ...common,
-  banner: {},
+  banner: { js: '(function(require,bundleUrl){' },
+  footer: { js: '})' },
   entryPoints: { proxy: 'src/cli/proxy-bundle.ts' },
   format: 'cjs',
   define: { 'import.meta.url': 'bundleUrl' },
