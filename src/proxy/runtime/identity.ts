@@ -34,7 +34,7 @@ export interface IdentitySettings {
   readonly ttlS: number;
 }
 
-const CONNECT_MS = 10_000;
+const CONNECT_MS = 5_000;
 
 /** The identity of a proxy put together: its certificates, and the way to those who ask for proof of it. */
 export class ProxyIdentity {
