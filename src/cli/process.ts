@@ -38,14 +38,19 @@ const FOR_REQUESTS: ReadonlySet<string> = new Set([
 
 /**
  * Has hot functions compiled on threads beside, in a process that was started as a proxy is: what a proxy pays during its
- * first requests a control server would pay for days, because changes are rare, and each of these functions stops all pushes
- * for 20 to 50 ms. 4 MB. V8 makes these threads when it begins or never, so Node begins anew in the same process (execve).
- * Call it before anything is open. Does nothing where that is not needed, or the platform cannot.
+ * first requests a control server pays for the first hundred changes, however far apart they are, because each of these
+ * functions stops all pushes for 20 to 50 ms. V8 makes such threads when it begins or never, so Node begins anew in the same
+ * process (execve); call it before anything is open. Nothing happens where it runs so already, or the platform cannot.
  */
 export function compileBeside(): void {
   const { execArgv, execPath, argv } = process;
-  if (!execArgv.includes('--no-concurrent-recompilation') || process.execve === undefined) return;
-  process.execve(execPath, [execPath, ...execArgv.filter((flag) => !FOR_REQUESTS.has(flag)), ...argv.slice(1)]);
+  if (!execArgv.includes('--no-concurrent-recompilation')) return;
+  const flags = execArgv.filter((flag) => !FOR_REQUESTS.has(flag));
+  try {
+    process.execve?.(execPath, [execPath, ...flags, ...argv.slice(1)]);
+  } catch {
+    // Late pushes are better than none.
+  }
 }
 
 /**
