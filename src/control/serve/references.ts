@@ -49,7 +49,9 @@ function ofRoutes(config: RouteConfiguration, add: Add): void {
   for (const host of config.virtual_hosts ?? []) ofHost(host, add);
 }
 
-function ofHost({ routes }: VirtualHost, add: Add): void {
+function ofHost({ routes, metadata }: VirtualHost, add: Add): void {
+  const bytes = metadata?.filter_metadata?.['remora']?.['bytes_cluster'];
+  if (typeof bytes === 'string') add(CLUSTER, bytes);
   for (const { route } of routes ?? []) if (route !== undefined) ofAction(route, add);
 }
 

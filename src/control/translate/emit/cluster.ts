@@ -38,7 +38,7 @@ const UNLIMITED = 4_294_967_295;
 const RETRY_BUDGET = { percent: 20, minRetryConcurrency: 3 };
 const HTTP_EXTENSION = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
 
-type OutboundScope = Pick<Scope, 'http2' | 'captured' | 'trustDomain' | 'settings'>;
+type OutboundScope = Pick<Scope, 'http2' | 'detects' | 'captured' | 'trustDomain' | 'settings'>;
 
 /** Every cluster for calls to a service: each port, whole and by subset. */
 export function serviceClusters(
@@ -93,7 +93,7 @@ function transportFields(
   subset: Subset,
   tls: ClientTls | null,
   type: Cluster['type'],
-  { http2, trustDomain, settings }: OutboundScope,
+  { http2, detects, trustDomain, settings }: OutboundScope,
 ): Pick<Cluster, 'transport_socket' | 'transport_socket_matches'> {
   const protocol = protocolFor(http2, port.protocol);
   if (tls !== null) {
@@ -106,7 +106,8 @@ function transportFields(
   const sni = tls?.sni || mutualSni(port.number, subset.name, service.host);
   const given = tls?.subjectAltNames ?? [];
   const names = given.length > 0 ? given : identitiesOf(service, trustDomain);
-  const mutual = istioMutual(sni, names, protocol);
+  // What a port is said to speak it may not speak: then each connection says what it is.
+  const mutual = istioMutual(sni, names, detects && protocol === 'http' ? 'auto' : protocol);
   if (tls !== null) return { transport_socket: mutual };
   // An original destination has no metadata: mutual TLS where all of its instances are known to speak it.
   if (type === 'ORIGINAL_DST') return speaksMutual(service) ? { transport_socket: mutual } : {};

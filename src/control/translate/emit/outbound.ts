@@ -274,7 +274,7 @@ export function outboundListener(plan: OutboundPlan, logs: readonly AccessLog[] 
   const other: FilterChain = {
     name: rest,
     filters: [tcpFilter(rest, logs)],
-    ...(plan.declaredBy === '' ? {} : { metadata: declaredHttp(plan.declaredBy, false) }),
+    ...(plan.declaredBy === '' ? {} : { metadata: declaredHttp(plan.declaredBy, false, routes) }),
   };
   const filters = [...(names.length > 0 ? [TLS_INSPECTOR] : []), ...(routes === '' ? [] : [HTTP_INSPECTOR])];
   return {
