@@ -54,6 +54,17 @@ export function serviceClusters(
   );
 }
 
+/** The whole of a service at one port, whatever subsets there are. */
+export function serviceCluster(
+  service: MeshService,
+  port: ServicePort,
+  policy: TrafficPolicyRule | null,
+  scope: OutboundScope,
+): Cluster | null {
+  const whole = subsetOf(policy, '');
+  return whole === null ? null : outbound(service, port, whole, policy, scope);
+}
+
 /** null: nobody could ever be found for it. */
 function outbound(
   service: MeshService,

@@ -10,7 +10,7 @@ export interface DiscoveredRoutes {
   readonly hosts: readonly ResourceEntry[];
 }
 
-const VHDS = { config_source: { ads: {}, resource_api_version: 'V3' } } as const;
+export const VHDS = { config_source: { ads: {}, resource_api_version: 'V3' } } as const;
 
 /** For our proxies: such a host is taken for a request only when nobody knows a better one. */
 const FALLBACK = { filter_metadata: { remora: { on_demand: 'fallback' } } };

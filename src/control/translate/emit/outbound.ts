@@ -5,7 +5,7 @@ import { compareText, hostMatches, isAddress } from '../names.ts';
 import { DEFAULT_LOGS } from './access-log.ts';
 import { type CapturePorts, type Families, type OutboundPolicy, wildcards } from './capture.ts';
 import { addressesOf, socket } from './endpoint.ts';
-import { domainHost, outboundCluster, withPort } from './names.ts';
+import { domainHost, INSTANCES, outboundCluster, withPort } from './names.ts';
 import {
   DETECTED,
   declaredHttp,
@@ -296,6 +296,7 @@ export function virtualOutbound(
   families: Families,
   { outbound }: CapturePorts,
   policy: OutboundPolicy,
+  instances: boolean,
   logs: readonly AccessLog[] = DEFAULT_LOGS,
 ): Listener {
   const [first = '', ...more] = wildcards(families);
@@ -309,11 +310,29 @@ export function virtualOutbound(
     use_original_dst: true,
     filter_chains: [
       blackHoleChain('virtualOutbound-blackhole', outbound, logs),
+      ...(instances ? [instancesChain(logs)] : []),
       {
         name: 'virtualOutbound-catchall-tcp',
         filters: [tcpFilter(policy === 'ALLOW_ANY' ? PASSTHROUGH : BLACK_HOLE, logs)],
       },
     ],
+  };
+}
+
+/** Addresses that pods have (RFC 1918, RFC 6598, RFC 4193): of others nobody is asked. */
+const PRIVATE = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10', 'fc00::/7'];
+
+/** Instances that are called by their own addresses: the control server knows which service they are of. */
+function instancesChain(logs: readonly AccessLog[]): FilterChain {
+  const prefix_ranges = PRIVATE.map((range) => {
+    const [address_prefix = '', bits] = range.split('/');
+    return { address_prefix, prefix_len: Number(bits) };
+  });
+  return {
+    name: 'virtualOutbound-instances',
+    filter_chain_match: { prefix_ranges },
+    filters: [tcpFilter(PASSTHROUGH, logs)],
+    metadata: { filter_metadata: { remora: { address_routes: INSTANCES } } },
   };
 }
 
