@@ -2,6 +2,7 @@ import { Cluster } from '../../../xds/proto/gen/envoy/config/cluster/v3.ts';
 import { RouteConfiguration, VirtualHost } from '../../../xds/proto/gen/envoy/config/route/v3.ts';
 import type { MeshService, ServicePort } from '../../mesh/service.ts';
 import { type Instance, type ResourceEntry, resourceEntry } from '../../serve/snapshot.ts';
+import { AUTO_RANGES, isAutoAddress } from '../istio/auto-addresses.ts';
 import { serviceCluster } from './cluster.ts';
 import { VHDS } from './discovered-hosts.ts';
 import { loadAssignment } from './endpoint.ts';
@@ -12,9 +13,16 @@ import { serviceRoute } from './route.ts';
 import type { Scope } from './scope.ts';
 import { routeConfig } from './virtual-host.ts';
 
-/** Those whose calls are captured and who ask for hosts; where unknown hosts are refused, so are addresses. */
-export function callsInstances({ captured, onDemand, outbound }: Scope): boolean {
-  return captured !== null && onDemand && outbound === 'ALLOW_ANY';
+/** Addresses that pods have (RFC 1918, RFC 6598, RFC 4193). */
+const PRIVATE: readonly string[] = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10', 'fc00::/7'];
+
+/**
+ * What proxies ask about before they call it; of other addresses nobody knows anything. Only those whose calls are
+ * captured and who ask for hosts; where unknown hosts are refused, so are addresses.
+ */
+export function instanceRanges({ captured, onDemand, outbound, allocates }: Scope): readonly string[] {
+  if (captured === null || !onDemand || outbound !== 'ALLOW_ANY') return [];
+  return allocates ? [...PRIVATE, ...AUTO_RANGES] : PRIVATE;
 }
 
 /** The hosts of addresses that no listener is for: none before it is asked for. */
@@ -46,7 +54,21 @@ export function instanceOf(asked: string, scope: Scope, index: InboundIndex): In
     if (cluster === null) return null;
     return { host: hostOf(asked, authority, alone, port, cluster, scope), clusters: [resourceEntry(Cluster, cluster)] };
   }
-  return null;
+  return isAutoAddress(address) ? undeclaredPort(asked, authority, address, at, scope) : null;
+}
+
+/**
+ * A port that no ServiceEntry declares, of a host whose address is ours and leads nowhere: it is the host's all the same,
+ * which real DNS knows (pains row 26).
+ */
+function undeclaredPort(asked: string, authority: string, address: string, at: number, scope: Scope): Instance | null {
+  const service = scope.services.values().find(({ autoAddresses }) => autoAddresses?.includes(address) === true);
+  if (service === undefined || service.ports.some(({ number }) => number === at)) return null;
+  const port: ServicePort = { number: at, name: '', protocol: 'auto' };
+  const host: MeshService = { ...service, ports: [port], endpoints: [], resolution: 'dns', external: true };
+  const cluster = serviceCluster(host, port, null, scope);
+  if (cluster === null) return null;
+  return { host: hostOf(asked, authority, host, port, cluster, scope), clusters: [resourceEntry(Cluster, cluster)] };
 }
 
 function clusterOf(service: MeshService, port: ServicePort, address: string, scope: Scope): Cluster | null {

@@ -296,7 +296,7 @@ export function virtualOutbound(
   families: Families,
   { outbound }: CapturePorts,
   policy: OutboundPolicy,
-  instances: boolean,
+  ranges: readonly string[],
   logs: readonly AccessLog[] = DEFAULT_LOGS,
 ): Listener {
   const [first = '', ...more] = wildcards(families);
@@ -310,7 +310,7 @@ export function virtualOutbound(
     use_original_dst: true,
     filter_chains: [
       blackHoleChain('virtualOutbound-blackhole', outbound, logs),
-      ...(instances ? [instancesChain(logs)] : []),
+      ...(ranges.length > 0 ? [instancesChain(ranges, logs)] : []),
       {
         name: 'virtualOutbound-catchall-tcp',
         filters: [tcpFilter(policy === 'ALLOW_ANY' ? PASSTHROUGH : BLACK_HOLE, logs)],
@@ -319,12 +319,9 @@ export function virtualOutbound(
   };
 }
 
-/** Addresses that pods have (RFC 1918, RFC 6598, RFC 4193): of others nobody is asked. */
-const PRIVATE = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10', 'fc00::/7'];
-
-/** Instances that are called by their own addresses: the control server knows which service they are of. */
-function instancesChain(logs: readonly AccessLog[]): FilterChain {
-  const prefix_ranges = PRIVATE.map((range) => {
+/** Called by addresses of these ranges: the control server knows which service or host has them. */
+function instancesChain(ranges: readonly string[], logs: readonly AccessLog[]): FilterChain {
+  const prefix_ranges = ranges.map((range) => {
     const [address_prefix = '', bits] = range.split('/');
     return { address_prefix, prefix_len: Number(bits) };
   });

@@ -40,7 +40,7 @@ import { gatewayRouteConfig, serverGroups, tlsGroups } from './gateway.ts';
 import { gatewaySecretResources, gatewayTlsListener } from './gateway-tls.ts';
 import { Ids } from './ids.ts';
 import { type AppPort, InboundIndex, isHttpPort, virtualInbound } from './inbound.ts';
-import { callsInstances, instanceOf, instanceRoutes } from './instance.ts';
+import { instanceOf, instanceRanges, instanceRoutes } from './instance.ts';
 import { KeptMaps } from './kept-maps.ts';
 import { type DecodedFacts, type InboundPort, laptopFacts } from './laptop.ts';
 import { gatewayAddress, gatewayListener, httpProxyListener, inboundListener, inboundRoutes } from './listener.ts';
@@ -117,7 +117,7 @@ export class MeshEmitter {
     const facts = captureFacts(node);
     const shared = this.#shared(mesh, node, facts);
     const { scope } = shared;
-    const instance = callsInstances(scope) ? (asked: string) => this.#instanceFor(key, asked) : null;
+    const instance = instanceRanges(scope).length > 0 ? (asked: string) => this.#instanceFor(key, asked) : null;
     const made = snapshotOf(this.#resources(shared, node, facts, key), scope.onDemand, instance);
     // The same in all parts is the same as a whole.
     const same = before?.snapshot.version === made.version && before.snapshot.onDemand === made.onDemand;
@@ -437,13 +437,13 @@ export class MeshEmitter {
     const plans: OutboundPlans = outboundPlans(scope, families, scope.outbound);
     const listeners = new Map<string, ResourceEntry>();
     const routes = new Map<string, ResourceEntry>();
-    const instances = callsInstances(scope);
-    if (instances) put(routes, instanceRoutes());
-    const virtual = `virtual ${families} ${scope.ports.outbound} ${scope.outbound} ${instances}`;
+    const ranges = instanceRanges(scope);
+    if (ranges.length > 0) put(routes, instanceRoutes());
+    const virtual = `virtual ${families} ${scope.ports.outbound} ${scope.outbound} ${ranges}`;
     put(
       listeners,
       this.#build(this.#listeners, virtual, Listener, () =>
-        virtualOutbound(families, scope.ports, scope.outbound, instances, this.#logs),
+        virtualOutbound(families, scope.ports, scope.outbound, ranges, this.#logs),
       ),
     );
     for (const plan of plans.listeners) {

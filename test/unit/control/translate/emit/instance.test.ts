@@ -33,6 +33,11 @@ ${pod('web-b', 'slow', '10.1.0.8')}
 ${pod('db-0', 'db', 'fd00:1::9')}
 ---
 apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: { name: queue, namespace: shop }
+spec: { hosts: [queue.example.com], ports: [{ name: amqp, number: 5672, protocol: TCP }], resolution: DNS }
+---
+apiVersion: networking.istio.io/v1
 kind: DestinationRule
 metadata: { name: web, namespace: shop }
 spec:
@@ -71,14 +76,15 @@ const objects = readObjects(MESH, 'mesh.yaml').objects;
 const { mesh } = translate(new DecodedStore().update(objects).objects);
 const index = new InboundIndex(mesh);
 
-function ask(asked: string, namespace = 'shop') {
-  const options = {
+function ask(asked: string, namespace = 'shop', allocates = false) {
+  const known = {
     http2: false,
     detects: true,
     captured: '46',
     trustDomain: 'cluster.local',
     onDemand: true,
   } as const;
+  const options = { ...known, allocates };
   const found = instanceOf(asked, new Scope(mesh, namespace, new Map(), options), index);
   if (found === null) return null;
   const read = <T>(type: Parameters<typeof decode<T>>[0], any: Any): T => decode(type, any.value!, new Problems());
@@ -126,4 +132,20 @@ it('nobody’s: another port, another address, a name, a service that is not to 
     expect(ask(asked), asked).toBeNull();
   expect(ask('instances/[fd00:1::9]:3306', 'other')).toBeNull();
   expect(ask('8080/10.1.0.7:8080', 'other')).not.toBeNull();
+});
+
+// pains.md row 26
+it('a port that nobody declares, of a host with an address of ours, is the host’s by real DNS', () => {
+  const [four = '', six = ''] = mesh.services.get('queue.example.com')!.autoAddresses!;
+  const found = ask(`instances/${four}:15672`, 'shop', true)!;
+  expect(found.host.domains).toEqual([`${four}:15672`]);
+  expect(found.cluster).toMatchObject({ name: 'outbound|15672||queue.example.com', type: 'STRICT_DNS' });
+  expect(found.cluster.transport_socket_matches).toBeUndefined();
+  expect(found.cluster.load_assignment!.endpoints![0]!.lb_endpoints![0]!.endpoint!.address).toEqual({
+    socket_address: { address: 'queue.example.com', port_value: 15672 },
+  });
+  expect(ask(`instances/[${six}]:15672`, 'shop', true)!.cluster.name).toBe(found.cluster.name);
+  // Its own listener has it; and these are nobody's.
+  expect(ask(`instances/${four}:5672`, 'shop', true)).toBeNull();
+  expect(ask('instances/240.240.255.1:15672', 'shop', true)).toBeNull();
 });
