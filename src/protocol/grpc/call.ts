@@ -101,7 +101,7 @@ export class GrpcCall {
       if (!this.#over) this.#events.message(message);
     });
     socket.on('data', (chunk: Buffer) => this.#receive(chunk));
-    socket.on('error', (error: Error) => this.#end(new GrpcError('UNAVAILABLE', messageOf(error))));
+    socket.on('error', (error: Error) => this.#end(new GrpcError('UNAVAILABLE', messageOf(error), error)));
     socket.on('close', () => this.#end(new GrpcError('UNAVAILABLE', 'the server closed the connection')));
     this.#timer = options.clock.after(CONNECT_MS, () =>
       this.#end(new GrpcError('UNAVAILABLE', `no answer within ${CONNECT_MS / 1000} s`)),

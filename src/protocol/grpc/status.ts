@@ -28,8 +28,9 @@ export type GrpcCode = (typeof GRPC_CODES)[number];
 export class GrpcError extends RemoraError {
   readonly grpcCode: GrpcCode;
 
-  constructor(grpcCode: GrpcCode, details: string) {
-    super(grpcCode.toLowerCase(), `${GRPC_CODES.indexOf(grpcCode)} ${grpcCode}: ${details}`, { source: 'upstream' });
+  constructor(grpcCode: GrpcCode, details: string, cause?: unknown) {
+    const message = `${GRPC_CODES.indexOf(grpcCode)} ${grpcCode}: ${details}`;
+    super(grpcCode.toLowerCase(), message, { source: 'upstream', cause });
     this.name = 'GrpcError';
     this.grpcCode = grpcCode;
   }

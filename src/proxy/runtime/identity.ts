@@ -34,7 +34,7 @@ export interface IdentitySettings {
   readonly ttlS: number;
 }
 
-const CONNECT_MS = 10_000;
+const CONNECT_MS = 5_000;
 /** Of files that the kubelet mounts: a token of a service account, the mesh's roots. */
 const MAX_TOKEN_BYTES = 64 * 1024;
 const MAX_ROOTS_BYTES = 1024 * 1024;

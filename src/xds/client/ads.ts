@@ -1,5 +1,5 @@
 import type { Clock, TimerHandle } from '../../base/clock.ts';
-import { messageOf } from '../../base/errors.ts';
+import { errorCode, messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Random } from '../../base/random.ts';
 import type { Node } from '../proto/gen/envoy/config/core/v3.ts';
@@ -39,6 +39,14 @@ export interface AdsStatus {
 }
 
 const STABLE_MS = 30_000;
+const TELL_MS = 30_000;
+
+/**
+ * An attempt that nobody took costs no server anything, so it is made again soon: once there is a server, its clients
+ * must hear of new pods before the old ones have gone, which is 5 s for those that our injector changed.
+ */
+const REFUSED_MAX_MS = 2000;
+const REFUSED: ReadonlySet<string | undefined> = new Set(['ECONNREFUSED', 'EHOSTUNREACH', 'ENOENT']);
 
 /** Requests of a new stream go out in this order, whatever the order in which types were subscribed. */
 const ORDER = [CLUSTER, ENDPOINT, LISTENER, ROUTE, VIRTUAL_HOST, SECRET, NAME_TABLE];
@@ -59,6 +67,7 @@ export class AdsClient {
   #since: number;
   #lastError = '';
   #failures = 0;
+  #told = { reason: '', at: 0 };
   #transport = 0;
 
   constructor(options: AdsOptions) {
@@ -206,6 +215,7 @@ export class AdsClient {
     if (this.#state === 'connected') return;
     this.#to('connected');
     this.#lastError = '';
+    this.#told.reason = '';
     this.#options.log.info('connected', { mode: this.#options.mode });
   }
 
@@ -218,12 +228,21 @@ export class AdsClient {
     this.#transport++;
     this.#lastError = error === null ? 'the server ended the stream' : error.message;
     this.#to('waiting');
-    const delay = this.#backoff.next();
-    this.#options.log.warn('not connected', { reason: this.#lastError, retry_ms: Math.round(delay) });
+    const delay = this.#backoff.next(isRefused(error) ? REFUSED_MAX_MS : undefined);
+    this.#tell(delay);
     this.#retry = this.#options.clock.after(delay, () => {
       this.#retry = null;
       this.#connect();
     });
+  }
+
+  /** A reason is told when it is new and then each half minute, however often it is met. */
+  #tell(delay: number): void {
+    const { clock, log } = this.#options;
+    const reason = this.#lastError;
+    if (reason === this.#told.reason && clock.now() - this.#told.at < TELL_MS) return;
+    this.#told = { reason, at: clock.now() };
+    log.warn('not connected', { reason, failures: this.#failures, retry_ms: Math.round(delay) });
   }
 
   #to(state: AdsStatus['state']): void {
@@ -238,4 +257,8 @@ export class AdsClient {
       this.#options.log.warn('accepted', { remark: describe(update.typeUrl, update.warnings) });
     this.#options.onUpdate(update);
   }
+}
+
+function isRefused(error: Error | null): boolean {
+  return REFUSED.has(errorCode(error)) || REFUSED.has(errorCode(error?.cause));
 }

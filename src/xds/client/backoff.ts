@@ -25,10 +25,11 @@ export class Backoff {
     this.#jitter = options.jitter ?? 0.5;
   }
 
-  /** The delay before the next attempt; each call is one failure more. */
-  next(): number {
-    const full = Math.min(this.#max, this.#base * this.#factor ** this.#step);
-    if (full < this.#max) this.#step++;
+  /** The delay before the next attempt, at most `maxMs`; each call is one failure more. */
+  next(maxMs = this.#max): number {
+    const max = Math.min(maxMs, this.#max);
+    const full = Math.min(max, this.#base * this.#factor ** this.#step);
+    if (full < max) this.#step++;
     return full * (1 - this.#jitter * this.#random.next());
   }
 

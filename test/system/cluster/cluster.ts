@@ -8,7 +8,8 @@ import { pause } from '../support/process.ts';
 const ROOT = new URL('../../..', import.meta.url).pathname;
 const NODE_SH = join(ROOT, 'test/system/kube/node.sh');
 const CACHE = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'remora-system');
-const STATE = join(CACHE, 'node');
+/** What the node keeps while it is up, logs among it. */
+export const STATE = join(CACHE, 'node');
 const VERSION = /k8s\.io\/kubernetes v([\d.]+)/.exec(readFileSync(join(ROOT, 'test/system/kube/go.mod'), 'utf8'))![1];
 const PROGRAMS = join(CACHE, `kube-${VERSION}`);
 const REMORA = [join(ROOT, 'node_modules/.bin/node'), join(ROOT, 'dist/remora.js')] as const;

@@ -107,7 +107,7 @@ export class OpenLoop {
     const asked = request(url, { agent: this.#agent, headers }, (answer) => {
       let body = '';
       answer.on('data', (chunk) => {
-        if (body.length < 200) body += chunk;
+        if (body.length < 240) body += chunk;
       });
       answer.on('error', (error) => end(`in the answer: ${(error as NodeJS.ErrnoException).code ?? error.message}`));
       answer.on('end', () => {
@@ -116,7 +116,7 @@ export class OpenLoop {
           // An answer that the gateway had from somebody carries how long that took.
           const by =
             answer.headers['x-envoy-upstream-service-time'] === undefined ? 'the gateway' : 'behind the gateway';
-          return end(`${statusCode} by ${by}: ${body.slice(0, 120)}`);
+          return end(`${statusCode} by ${by}: ${body.slice(0, 240)}`);
         }
         const name = String(answer.headers[this.#countBy] ?? '');
         if (this.#countBy !== '') this.#counts.set(name, (this.#counts.get(name) ?? 0) + 1);

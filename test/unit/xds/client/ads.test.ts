@@ -1,9 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { seededRandom } from '../../../../src/base/random.ts';
+import { GrpcError } from '../../../../src/protocol/grpc/status.ts';
 import { Backoff } from '../../../../src/xds/client/backoff.ts';
 import { WILDCARD } from '../../../../src/xds/client/subscription.ts';
 import { CLUSTER, LISTENER } from '../../../../src/xds/client/type-urls.ts';
 import { describe as reasons } from '../../../../src/xds/client/verdict.ts';
+import type { ManualClock } from '../../../support/clock.ts';
 import { MemoryTransport, rig } from './memory-transport.ts';
 
 describe('ADS client', () => {
@@ -11,17 +13,7 @@ describe('ADS client', () => {
     const { transport, client, clock } = rig('sotw');
     client.subscribe(CLUSTER, [WILDCARD]);
     client.start();
-    const waits: number[] = [];
-    for (let i = 0; i < 9; i++) {
-      transport.end();
-      const opened = transport.opened;
-      let waited = 0;
-      while (transport.opened === opened) {
-        clock.advance(50);
-        waited += 50;
-      }
-      waits.push(waited);
-    }
+    const waits = Array.from({ length: 9 }, () => waitAfter(transport, clock));
     for (const [i, waited] of waits.entries()) {
       const full = Math.min(30_000, 500 * 2 ** i);
       expect(waited).toBeGreaterThanOrEqual(full / 2);
@@ -31,6 +23,35 @@ describe('ADS client', () => {
     transport.end();
     clock.advance(500);
     expect(transport.opened).toBe(11);
+  });
+
+  it('asks again within 2 s for as long as nobody takes the connection', () => {
+    const { transport, client, clock } = rig('delta');
+    client.start();
+    const refused = Object.assign(new Error('connect ECONNREFUSED 10.96.0.7:15012'), { code: 'ECONNREFUSED' });
+    const plain = new GrpcError('UNAVAILABLE', refused.message, refused);
+    const waits = Array.from({ length: 20 }, (_, i) => waitAfter(transport, clock, i % 2 === 0 ? refused : plain));
+    expect(Math.max(...waits)).toBeLessThanOrEqual(2050);
+    // What a server took and did not keep has its own growth, which begins where that of the refused ended.
+    expect(waitAfter(transport, clock)).toBeLessThanOrEqual(2050);
+    const later = Array.from({ length: 6 }, () => waitAfter(transport, clock));
+    expect(later.at(-1)).toBeGreaterThan(15_000);
+  });
+
+  it('says why it is not connected once, and then each half minute', () => {
+    const { transport, client, clock, log } = rig('delta');
+    client.start();
+    const refused = Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' });
+    let waited = 0;
+    while (waited < 60_000) waited += waitAfter(transport, clock, refused);
+    expect(log).toHaveLength(2);
+    expect(log[1]).toMatch(/warning \[xds\] not connected reason="connect ECONNREFUSED" failures=\d\d retry_ms=\d+/);
+    transport.end(new Error('14 UNAVAILABLE: gone'));
+    expect(log[2]).toContain('reason="14 UNAVAILABLE: gone"');
+    waitAfter(transport, clock);
+    transport.respond({ type_url: CLUSTER, version_info: '1', nonce: 'n' });
+    transport.end();
+    expect(log.filter((line) => line.includes('not connected'))).toHaveLength(4);
   });
 
   it('tries the next target when one fails', () => {
@@ -69,6 +90,18 @@ describe('ADS client', () => {
     expect(message).toMatch(/and \d+ more$/);
   });
 });
+
+/** How long it was until the client tried again, in steps of 50 ms. */
+function waitAfter(transport: MemoryTransport, clock: ManualClock, error?: Error): number {
+  transport.end(error);
+  const { opened } = transport;
+  let waited = 0;
+  while (transport.opened === opened) {
+    clock.advance(50);
+    waited += 50;
+  }
+  return waited;
+}
 
 describe('back-off', () => {
   it('stays within its bounds', () => {

@@ -1,5 +1,9 @@
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { describe, expect, it } from 'vitest';
-import { parseTarget } from '../../../../src/xds/client/grpc-transport.ts';
+import { systemClock } from '../../../../src/base/clock.ts';
+import { silentLogger } from '../../../../src/base/log.ts';
+import { GrpcTransport, parseTarget } from '../../../../src/xds/client/grpc-transport.ts';
 
 describe('parseTarget', () => {
   it.each([
@@ -23,5 +27,22 @@ describe('parseTarget', () => {
   it('names the server as it was asked for', () => {
     expect(parseTarget('dns:///control:1').authority).toBe('control:1');
     expect(parseTarget('[::1]:15010').authority).toBe('[::1]:15010');
+  });
+});
+
+describe('a stream', () => {
+  it('that nobody took says so in the cause of its end', async () => {
+    const server = createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    server.close();
+    await once(server, 'close');
+    const target = `127.0.0.1:${port}`;
+    const transport = new GrpcTransport({ target, clock: systemClock, log: silentLogger(systemClock) });
+    const error = await new Promise<Error | null>((end) => {
+      transport.open('delta', { open() {}, response() {}, end });
+    });
+    expect(error?.message).toBe(`14 UNAVAILABLE: connect ECONNREFUSED ${target}`);
+    expect(error?.cause).toMatchObject({ code: 'ECONNREFUSED' });
   });
 });

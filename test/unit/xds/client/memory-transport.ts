@@ -1,4 +1,4 @@
-import { silentLogger } from '../../../../src/base/log.ts';
+import { LogRoot } from '../../../../src/base/log.ts';
 import { seededRandom } from '../../../../src/base/random.ts';
 import { AdsClient } from '../../../../src/xds/client/ads.ts';
 import type { HeldResource, ResourceDecoder, ResourceUpdate } from '../../../../src/xds/client/resource-decoder.ts';
@@ -78,12 +78,15 @@ export interface Rig {
   readonly transport: MemoryTransport;
   readonly client: AdsClient;
   readonly updates: ResourceUpdate[];
+  /** What it logged. */
+  readonly log: string[];
   held(typeUrl: string): Record<string, unknown>;
 }
 
 export function rig(mode: AdsMode, transports = [new MemoryTransport()]): Rig {
   const clock = manualClock();
   const updates: ResourceUpdate[] = [];
+  const log: string[] = [];
   const client = new AdsClient({
     transports,
     mode,
@@ -91,12 +94,12 @@ export function rig(mode: AdsMode, transports = [new MemoryTransport()]): Rig {
     decoders: [LISTENER, ROUTE, CLUSTER, ENDPOINT].map(textDecoder),
     clock,
     random: seededRandom(1),
-    log: silentLogger(clock),
+    log: new LogRoot(clock, (line) => log.push(line)).logger('xds'),
     onUpdate: (update) => updates.push(update),
   });
   const held = (typeUrl: string): Record<string, unknown> =>
     Object.fromEntries(
       [...client.held(typeUrl).resources].map(([name, { resource }]: [string, HeldResource]) => [name, resource]),
     );
-  return { clock, transport: transports[0] as MemoryTransport, client, updates, held };
+  return { clock, transport: transports[0] as MemoryTransport, client, updates, log, held };
 }
