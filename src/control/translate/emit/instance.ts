@@ -1,6 +1,8 @@
 import { Cluster } from '../../../xds/proto/gen/envoy/config/cluster/v3.ts';
 import { RouteConfiguration, VirtualHost } from '../../../xds/proto/gen/envoy/config/route/v3.ts';
 import type { MeshService, ServicePort } from '../../mesh/service.ts';
+import type { MeshSettings } from '../../mesh/settings.ts';
+import type { TrafficPolicyRule } from '../../mesh/traffic-policy.ts';
 import { type Instance, type ResourceEntry, resourceEntry } from '../../serve/snapshot.ts';
 import { AUTO_RANGES, isAutoAddress } from '../istio/auto-addresses.ts';
 import { serviceCluster } from './cluster.ts';
@@ -47,12 +49,13 @@ export function instanceOf(asked: string, scope: Scope, index: InboundIndex): In
     const seen = scope.services.get(service.host);
     const port = seen?.ports.find((one) => one.number === number);
     if (seen === undefined || port === undefined) continue;
-    // By the address that was called alone, and whether or not it is ready: who calls it means this one.
-    const { moreAddresses: _, ...only } = endpoint;
-    const alone: MeshService = { ...seen, endpoints: [{ ...only, address, health: 'healthy' }] };
-    const cluster = clusterOf(alone, port, withPort(address, at), scope);
-    if (cluster === null) return null;
-    return { host: hostOf(asked, authority, alone, port, cluster, scope), clusters: [resourceEntry(Cluster, cluster)] };
+    return keptOr(asked, seen, scope, () => {
+      // By the address that was called alone, and whether or not it is ready: who calls it means this one.
+      const { moreAddresses: _, ...only } = endpoint;
+      const alone: MeshService = { ...seen, endpoints: [{ ...only, address, health: 'healthy' }] };
+      const cluster = clusterOf(alone, port, withPort(address, at), scope);
+      return cluster === null ? null : instance(hostOf(asked, authority, alone, port, cluster, scope), cluster);
+    });
   }
   return isAutoAddress(address) ? undeclaredPort(asked, authority, address, at, scope) : null;
 }
@@ -67,8 +70,36 @@ function undeclaredPort(asked: string, authority: string, address: string, at: n
   const port: ServicePort = { number: at, name: '', protocol: 'auto' };
   const host: MeshService = { ...service, ports: [port], endpoints: [], resolution: 'dns', external: true };
   const cluster = serviceCluster(host, port, null, scope);
-  if (cluster === null) return null;
-  return { host: hostOf(asked, authority, host, port, cluster, scope), clusters: [resourceEntry(Cluster, cluster)] };
+  return cluster === null ? null : instance(hostOf(asked, authority, host, port, cluster, scope), cluster);
+}
+
+function instance(host: ResourceEntry, cluster: Cluster): Instance {
+  return { host, clusters: [resourceEntry(Cluster, cluster)] };
+}
+
+interface Kept {
+  readonly policy: TrafficPolicyRule | null;
+  readonly settings: MeshSettings;
+  readonly instance: Instance | null;
+}
+
+/** By the service as it is now: monitoring asks for thousands, of which a change of one service touches few. */
+const kept = new WeakMap<MeshService, Map<string, Kept>>();
+
+function keptOr(asked: string, service: MeshService, scope: Scope, make: () => Instance | null): Instance | null {
+  let of = kept.get(service);
+  if (of === undefined) {
+    of = new Map();
+    kept.set(service, of);
+  }
+  const key = `${scope.namespace} ${scope.kind} ${asked}`;
+  const { settings } = scope;
+  const policy = scope.policyOf(service);
+  const before = of.get(key);
+  if (before !== undefined && before.policy === policy && before.settings === settings) return before.instance;
+  const made = make();
+  of.set(key, { policy, settings, instance: made });
+  return made;
 }
 
 function clusterOf(service: MeshService, port: ServicePort, address: string, scope: Scope): Cluster | null {

@@ -149,3 +149,8 @@ it('a port that nobody declares, of a host with an address of ours, is the hostâ
   expect(ask(`instances/${four}:5672`, 'shop', true)).toBeNull();
   expect(ask('instances/240.240.255.1:15672', 'shop', true)).toBeNull();
 });
+
+it('what did not change is the very same', () => {
+  expect(ask('8080/10.1.0.7:8080')!.found).toBe(ask('8080/10.1.0.7:8080')!.found);
+  expect(ask('8080/10.1.0.7:8080', 'other')!.found).not.toBe(ask('8080/10.1.0.7:8080')!.found);
+});
