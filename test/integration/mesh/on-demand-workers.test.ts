@@ -4,6 +4,7 @@ import { expect, it } from 'vitest';
 import type { RawClient } from '../../support/client.ts';
 import { type SkippingClock, skippingClock } from '../../support/clock.ts';
 import { largeMesh } from '../../support/large-mesh.ts';
+import { loopback } from '../../support/loopback.ts';
 import { type Mesh, type MeshProxy, PORT, type ProxySpec, until } from '../../support/mesh.ts';
 import { ends } from '../../support/mesh-leaks.ts';
 import { file, service, split } from '../../support/mesh-yaml.ts';
@@ -41,17 +42,23 @@ async function stat({ proxy }: MeshProxy, dotted: string): Promise<number> {
   return series === undefined ? 0 : stats.value(series.id);
 }
 
-/** Seconds of the main thread, in so small steps that whoever waits for a worker or for the server goes on waiting. */
+/**
+ * Seconds of the main thread, in so small steps that whoever waits for a worker or for the server goes on waiting: a PING
+ * has been read and answered before the next.
+ */
 async function pass(
   { proxy }: MeshProxy,
   clock: SkippingClock,
   seconds: number,
   every30: () => Promise<unknown> = async () => {},
 ): Promise<void> {
+  const wire = ends(await loopback());
   for (let s = 0; s < seconds; s += 2) {
     if (s % 30 === 0) await every30();
     clock.skip(2000);
     await proxy.stats();
+    await wire.roundTrip();
+    await wire.roundTrip();
   }
   expect(proxy.discovery?.status.ads.state).toBe('connected');
 }
