@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdirSync, openSync } from 'node:fs';
+import { mkdirSync, openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { KubeClient } from '../../src/control/source/kube/client.ts';
 import type { KubeApi } from '../../test/system/kube/api.ts';
@@ -36,13 +36,21 @@ export async function writeObjects(kube: KubeClient, objects: readonly KubeObjec
   await Promise.all(Array.from({ length: 16 }, work));
 }
 
+export interface IstiodOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  /** MeshConfig; absent: istiod's defaults. */
+  readonly mesh?: object;
+}
+
 /** The istiod of `ISTIOD` (the path of pilot-discovery), on fixed ports of the loopback; its log is istiod.log in the API's folder. */
-export async function startIstiod(api: KubeApi, env: Readonly<Record<string, string>> = {}): Promise<Served> {
+export async function startIstiod(api: KubeApi, { env = {}, mesh = {} }: IstiodOptions = {}): Promise<Served> {
   const program = process.env.ISTIOD;
   if (program === undefined) throw new Error('ISTIOD is not set: the path of pilot-discovery');
-  await api.kubectl(['create', 'namespace', 'istio-system']);
+  await api.apply('{ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "istio-system" } }');
   const cwd = join(api.folder, 'istiod');
-  mkdirSync(cwd);
+  const config = join(cwd, 'etc/istio/config');
+  mkdirSync(config, { recursive: true });
+  writeFileSync(join(config, 'mesh'), JSON.stringify(mesh));
   const flags = ['--grpcAddr', '127.0.0.1:25010', '--secureGRPCAddr', '', '--httpAddr', '127.0.0.1:25014'];
   const rest = ['--httpsAddr', '', '--monitoringAddr', '127.0.0.1:25016', '--ctrlz_port', '0'];
   const log = openSync(join(api.folder, 'istiod.log'), 'a');
