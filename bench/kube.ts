@@ -15,6 +15,7 @@ import { KubeClient } from '../src/control/source/kube/client.ts';
 import { type KubeApi, startKubeApi } from '../test/system/kube/api.ts';
 import { ownFlags } from './rivals/remora.ts';
 import type { ClientsAnswer, ClientsRequest } from './support/ads-clients.ts';
+import { freePort } from './support/ask.ts';
 import { type KubeObject, type Served, startIstiod, untilReady, writeObjects } from './support/istiod.ts';
 import { cpuMicros, memory } from './support/proc.ts';
 import { BUNDLE, NODE } from './support/programs.ts';
@@ -264,7 +265,7 @@ async function writeMesh(): Promise<void> {
 }
 
 async function startRemora({ kubeconfig, folder }: KubeApi): Promise<Served> {
-  const [xds, http] = [25010, 25014];
+  const [xds, http] = [await freePort(), await freePort()];
   const flags = ['--xds', `127.0.0.1:${xds}`, '--http', `127.0.0.1:${http}`, '--log-level', 'warning'];
   const { PROFILE, FLAGS = '' } = process.env;
   const profile = PROFILE === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${PROFILE}`];

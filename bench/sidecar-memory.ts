@@ -30,8 +30,6 @@ const { values } = parseArgs({
   },
 });
 const REMORA = join(import.meta.dirname, '../dist/remora.js');
-/** As it ships. */
-const FLAGS = ownFlags(REMORA);
 const { ENVOY, ISTIOD } = process.env;
 const CALLED = [1, 2, 3];
 const CALLS = 20;
@@ -83,17 +81,7 @@ async function underRemora(objects: readonly KubeObject[], services: number): Pr
   mkdirSync(mesh);
   writeFileSync(join(mesh, 'mesh.json'), JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects }));
   const [xds, http] = [`127.0.0.1:${await freePort()}`, await freePort()];
-  const control = run(NODE, [
-    ...FLAGS,
-    REMORA,
-    'control',
-    '--files',
-    mesh,
-    '--xds',
-    xds,
-    '--http',
-    `127.0.0.1:${http}`,
-  ]);
+  const control = remora('control', '--files', mesh, '--xds', xds, '--http', `127.0.0.1:${http}`);
   await until('the control server', control, () => status(http, '/ready'));
   for (const name of ['remora', ...(ENVOY === undefined ? [] : ['envoy'])]) {
     const [port, admin] = [await freePort(), await freePort()];
@@ -158,7 +146,7 @@ async function measure(
   writeFileSync(file, JSON.stringify(bootstrap));
   const child =
     services === null
-      ? run(NODE, [...FLAGS, REMORA, 'proxy', '-c', file, '--concurrency', values.concurrency])
+      ? remora('proxy', '-c', file, '--concurrency', values.concurrency)
       : run(ENVOY ?? '', ['-c', file, '--use-dynamic-base-id', '--concurrency', values.concurrency]);
   await until(name, child, () => status(admin, '/ready'));
   const idle = memory(child.pid ?? 0).rss;
@@ -237,6 +225,11 @@ function meshOf(services: number, endpoints: number): KubeObject[] {
 /** In SERVICES, whose first addresses the API takes for itself. */
 function serviceAddress(i: number): string {
   return `10.96.${1 + (i >> 8)}.${i & 255}`;
+}
+
+/** As it ships. */
+function remora(...args: readonly string[]): ChildProcess {
+  return run(NODE, [...ownFlags(REMORA), REMORA, ...args]);
 }
 
 function run(program: string, args: readonly string[]): ChildProcess {

@@ -3,7 +3,7 @@ import { mkdirSync, openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { KubeClient } from '../../src/control/source/kube/client.ts';
 import type { KubeApi } from '../../test/system/kube/api.ts';
-import { pause } from './ask.ts';
+import { freePort, pause } from './ask.ts';
 
 /** A control server that is up. */
 export interface Served {
@@ -42,7 +42,7 @@ export interface IstiodOptions {
   readonly mesh?: object;
 }
 
-/** The istiod of `ISTIOD` (the path of pilot-discovery), on fixed ports of the loopback; its log is istiod.log in the API's folder. */
+/** The istiod of `ISTIOD` (the path of pilot-discovery), on free ports of the loopback; its log is istiod.log in the API's folder. */
 export async function startIstiod(api: KubeApi, { env = {}, mesh = {} }: IstiodOptions = {}): Promise<Served> {
   const program = process.env.ISTIOD;
   if (program === undefined) throw new Error('ISTIOD is not set: the path of pilot-discovery');
@@ -51,16 +51,17 @@ export async function startIstiod(api: KubeApi, { env = {}, mesh = {} }: IstiodO
   const config = join(cwd, 'etc/istio/config');
   mkdirSync(config, { recursive: true });
   writeFileSync(join(config, 'mesh'), JSON.stringify(mesh));
-  const flags = ['--grpcAddr', '127.0.0.1:25010', '--secureGRPCAddr', '', '--httpAddr', '127.0.0.1:25014'];
-  const rest = ['--httpsAddr', '', '--monitoringAddr', '127.0.0.1:25016', '--ctrlz_port', '0'];
+  const [xds, http] = [`127.0.0.1:${await freePort()}`, `127.0.0.1:${await freePort()}`];
+  const flags = ['--grpcAddr', xds, '--secureGRPCAddr', '', '--httpAddr', http, '--httpsAddr', ''];
+  const rest = ['--monitoringAddr', `127.0.0.1:${await freePort()}`, '--ctrlz_port', '0'];
   const log = openSync(join(api.folder, 'istiod.log'), 'a');
   const child = spawn(program, ['discovery', '--kubeconfig', api.kubeconfig, ...flags, ...rest], {
     stdio: ['ignore', log, log],
     cwd,
     env: { ...process.env, POD_NAME: 'istiod', POD_NAMESPACE: 'istio-system', ENABLE_LEADER_ELECTION: 'false', ...env },
   });
-  await untilReady(child, 'http://127.0.0.1:25014/ready');
-  return { child, xds: '127.0.0.1:25010' };
+  await untilReady(child, `http://${http}/ready`);
+  return { child, xds };
 }
 
 export async function untilReady(child: ChildProcess, url: string): Promise<void> {
