@@ -155,9 +155,9 @@ async function measure(
     for (const service of CALLED) if (!(await call(at(service), `svc${service}`))) failed++;
   }
   await pause(3000);
-  const { rss, peak } = memory(child.pid ?? 0);
+  const { rss, peak, anonymous } = memory(child.pid ?? 0);
   console.log(
-    `  ${name}: RSS ${rss.toFixed(0)} MB after calls of ${CALLED.length} services (${idle.toFixed(0)} before, peak ${peak.toFixed(0)})${failed === 0 ? '' : `; ${failed} CALLS FAILED`}`,
+    `  ${name}: RSS ${rss.toFixed(0)} MB after calls of ${CALLED.length} services (${idle.toFixed(0)} before, peak ${peak.toFixed(0)}, ${anonymous.toFixed(0)} anonymous)${failed === 0 ? '' : `; ${failed} CALLS FAILED`}`,
   );
   if (services !== null) console.log(`    ${await holdings(admin, services)}`);
   await end(child);
