@@ -5,7 +5,7 @@
 // FLAGS='--trace-gc' are more flags for our server's Node, PROFILE=FOLDER is for its CPU profile and its log.
 // Times are from just before the write to the API until the last client has received it.
 import { type ChildProcess, fork, spawn } from 'node:child_process';
-import { mkdirSync, openSync, writeFileSync } from 'node:fs';
+import { openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { systemClock } from '../src/base/clock.ts';
@@ -15,6 +15,8 @@ import { KubeClient } from '../src/control/source/kube/client.ts';
 import { type KubeApi, startKubeApi } from '../test/system/kube/api.ts';
 import { ownFlags } from './rivals/remora.ts';
 import type { ClientsAnswer, ClientsRequest } from './support/ads-clients.ts';
+import { freePort } from './support/ask.ts';
+import { type KubeObject, type Served, startIstiod, untilReady, writeObjects } from './support/istiod.ts';
 import { cpuMicros, memory } from './support/proc.ts';
 import { BUNDLE, NODE } from './support/programs.ts';
 import { quantile } from './support/quantile.ts';
@@ -181,7 +183,16 @@ function ask<T>(request: ClientsRequest, pick: (answer: ClientsAnswer) => T | un
   });
 }
 
-function slice(i: number, change = 0): object {
+function service(i: number): KubeObject {
+  return {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { name: `svc${i}`, namespace: spaceOf(i) },
+    spec: { ports: [{ name: 'http', port: 80, targetPort: 8080 }] },
+  };
+}
+
+function slice(i: number, change = 0): KubeObject {
   return {
     apiVersion: 'discovery.k8s.io/v1',
     kind: 'EndpointSlice',
@@ -239,29 +250,24 @@ function changeRoute(_change: number) {
 
 async function writeMesh(): Promise<void> {
   const begun = now();
-  const post = (path: string, body: object): Promise<unknown> => kube.send({ method: 'POST', path, body });
-  for (let n = 0; n < namespaces; n++) {
-    await post('/api/v1/namespaces', { metadata: { name: `ns${n}` } });
-  }
-  const work = Array.from({ length: services }, (_, i) => async () => {
-    const space = spaceOf(i);
-    await post(`/api/v1/namespaces/${space}/services`, {
-      metadata: { name: `svc${i}` },
-      spec: { ports: [{ name: 'http', port: 80, targetPort: 8080 }] },
-    });
-    await post(`/apis/discovery.k8s.io/v1/namespaces/${space}/endpointslices`, slice(i));
-  });
-  await Promise.all(
-    Array.from({ length: 16 }, async () => {
-      for (let task = work.pop(); task !== undefined; task = work.pop()) await task();
-    }),
+  await writeObjects(
+    kube,
+    Array.from(
+      { length: namespaces },
+      (_, n): KubeObject => ({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: `ns${n}` } }),
+    ),
   );
-  await post(`/apis/networking.istio.io/v1/namespaces/${spaceOf(1)}/virtualservices`, virtualService(1, 10));
+  await writeObjects(kube, Array.from({ length: services }, (_, i) => [service(i), slice(i)]).flat());
+  await kube.send({
+    method: 'POST',
+    path: `/apis/networking.istio.io/v1/namespaces/${spaceOf(1)}/virtualservices`,
+    body: virtualService(1, 10),
+  });
   console.log(`${services} services with ${endpoints} endpoints each written in ${Math.round(now() - begun)} ms`);
 }
 
-async function startRemora({ kubeconfig, folder }: KubeApi): Promise<{ child: ChildProcess; xds: string }> {
-  const [xds, http] = [25010, 25014];
+async function startRemora({ kubeconfig, folder }: KubeApi): Promise<Served> {
+  const [xds, http] = [await freePort(), await freePort()];
   const flags = ['--xds', `127.0.0.1:${xds}`, '--http', `127.0.0.1:${http}`, '--log-level', 'warning'];
   const { PROFILE, FLAGS = '' } = process.env;
   const profile = PROFILE === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${PROFILE}`];
@@ -275,32 +281,6 @@ async function startRemora({ kubeconfig, folder }: KubeApi): Promise<{ child: Ch
   });
   await untilReady(child, `http://127.0.0.1:${http}/ready`);
   return { child, xds: `127.0.0.1:${xds}` };
-}
-
-async function startIstiod({ kubeconfig, folder }: KubeApi): Promise<{ child: ChildProcess; xds: string }> {
-  const program = process.env.ISTIOD;
-  if (program === undefined) throw new Error('ISTIOD is not set: the path of pilot-discovery');
-  await api.kubectl(['create', 'namespace', 'istio-system']);
-  const cwd = join(folder, 'istiod');
-  mkdirSync(cwd);
-  const flags = ['--grpcAddr', '127.0.0.1:25010', '--secureGRPCAddr', '', '--httpAddr', '127.0.0.1:25014'];
-  const rest = ['--httpsAddr', '', '--monitoringAddr', '127.0.0.1:25016', '--ctrlz_port', '0'];
-  const child = spawn(program, ['discovery', '--kubeconfig', kubeconfig, ...flags, ...rest], {
-    stdio: ['ignore', 'ignore', 'ignore'],
-    cwd,
-    env: { ...process.env, POD_NAME: 'istiod', POD_NAMESPACE: 'istio-system', ENABLE_LEADER_ELECTION: 'false' },
-  });
-  await untilReady(child, 'http://127.0.0.1:25014/ready');
-  return { child, xds: '127.0.0.1:25010' };
-}
-
-async function untilReady(child: ChildProcess, url: string): Promise<void> {
-  for (let i = 0; i < 600; i++) {
-    if (child.exitCode !== null) throw new Error('the control server ended');
-    if ((await fetch(url).catch(() => null))?.status === 200) return;
-    await wait(100);
-  }
-  throw new Error('the control server is not ready after 60 s');
 }
 
 function mb(value: number): string {
