@@ -233,7 +233,11 @@ const MATRIX: Matrix = {
     'base',
     'control/source',
     { to: 'control/analyze', only: /\/examine\.ts$/, why: 'the validating webhook says what `remora analyze` says' },
-    { to: 'control/translate', only: /\/decode\.ts$/, why: 'the same, for one object' },
+    {
+      to: 'control/translate',
+      only: /\/(decode|proxy-config)\.ts$/,
+      why: 'the same, for one object; Istio’s ProxyConfig, which the mesh’s config and pods have',
+    },
   ],
   'control/ca': [
     'base',
@@ -349,8 +353,6 @@ const MODULES: readonly BannedModule[] = [
   },
 ];
 const MODULE_WAIVERS: Waivers = {
-  'src/xds/resources/*: node:net': 'isIP alone: no sockets',
-  'src/xds/bootstrap/*: node:net': 'isIP alone: no sockets',
   'src/control/injector/*: node:net': 'isIP alone: no sockets',
   'src/control/source/schema/scalar.ts: node:net': 'isIP alone: no sockets',
 };

@@ -3,7 +3,7 @@ import { text as textOf } from 'node:stream/consumers';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { ConfigError, errorCode, messageOf } from '../base/errors.ts';
 import { injectManifest } from '../control/injector/manifest.ts';
-import { readSettings } from '../control/injector/read-settings.ts';
+import { readMeshProxyConfig, readSettings } from '../control/injector/read-settings.ts';
 import { defaultSettings, type InjectionSettings } from '../control/injector/settings.ts';
 import { formatFinding } from '../control/source/collection.ts';
 import { VERSION } from './version.ts';
@@ -13,6 +13,7 @@ interface InjectFlags {
   readonly namespace: string;
   readonly systemNamespace: string;
   readonly settings?: string;
+  readonly meshConfig?: string;
   readonly image?: string;
   readonly imagePullPolicy?: InjectionSettings['imagePullPolicy'];
   readonly control?: string;
@@ -27,6 +28,7 @@ export function injectCommand(): Command {
     .option('-n, --namespace <name>', 'namespace of objects that name none', 'default')
     .option('--system-namespace <name>', 'namespace of the control server', 'remora-system')
     .option('--settings <file>', 'what is written where a pod says nothing else; that of the control server')
+    .option('--mesh-config <file>', 'MeshConfig, or the ConfigMap that holds it: its defaultConfig is for pods too')
     .option('--image <name>', 'image of the proxy')
     .addOption(
       new Option('--image-pull-policy <policy>', 'when to pull it').choices(['Always', 'IfNotPresent', 'Never']),
@@ -72,8 +74,10 @@ export function settingsFrom(file: string | undefined, namespace?: string): Inje
 }
 
 function settingsOf(flags: InjectFlags): InjectionSettings {
+  const { meshConfig } = flags;
   return {
     ...settingsFrom(flags.settings, flags.systemNamespace),
+    ...(meshConfig === undefined ? {} : { proxyConfig: readMeshProxyConfig(readManifest(meshConfig), meshConfig) }),
     ...(flags.nativeSidecar ? {} : { nativeSidecar: false }),
     ...(flags.image === undefined ? {} : { image: flags.image }),
     ...(flags.imagePullPolicy === undefined ? {} : { imagePullPolicy: flags.imagePullPolicy }),

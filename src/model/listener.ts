@@ -138,4 +138,9 @@ export interface TcpProxy {
   readonly logIntervalMs: number;
   /** An entry is written when the upstream is connected. */
   readonly logOnConnected: boolean;
+  /**
+   * Route configuration whose virtual host of the very address that was called says where its bytes go (`bytesTo`);
+   * `clusters` are for all other addresses. (Ours: `remora.address_routes` in the chain's metadata.)
+   */
+  readonly addressRoutes?: string;
 }

@@ -31,6 +31,8 @@ export interface VirtualHost extends HeaderMutations {
   readonly perFilterConfig: PerFilterConfig;
   /** Where hosts are discovered on demand: only for requests whose own host the server does not have. */
   readonly fallback?: true;
+  /** Cluster for what is called at the host's address and is no HTTP; absent: none. (Ours: `remora.bytes_cluster`.) */
+  readonly bytesTo?: string;
 }
 
 /**

@@ -1,9 +1,18 @@
 import { isIP } from 'node:net';
+import { parse } from 'yaml';
+import { messageOf } from '../../base/errors.ts';
 import { LOG_LEVELS } from '../../base/log.ts';
 import { didYouMean } from '../source/schema/suggest.ts';
 import { isRecord, show } from '../source/schema/type.ts';
-import { type ProxyConfig, readProxyConfig } from './proxy-config.ts';
-import { INTERCEPTION_MODES, type InterceptionMode } from './settings.ts';
+import {
+  type ConfigSink,
+  INTERCEPTION_MODES,
+  type InterceptionMode,
+  mergeProxyConfig,
+  NO_PROXY_CONFIG,
+  type ProxyConfig,
+  readProxyConfig,
+} from '../translate/istio/proxy-config.ts';
 
 /** What the annotations of a pod ask for; undefined where the mesh's settings decide. */
 export interface PodOptions {
@@ -136,8 +145,13 @@ const KNOWN: readonly string[] = [
   CONFIG,
 ];
 
-export function readAnnotations(annotations: Readonly<Record<string, string>>, sink: AnnotationSink): PodOptions {
-  const options: PodOptions = { config: { proxyMetadata: {} } };
+/** `mesh`: what holds where the pod's own ProxyConfig says nothing. */
+export function readAnnotations(
+  annotations: Readonly<Record<string, string>>,
+  mesh: ProxyConfig,
+  sink: AnnotationSink,
+): PodOptions {
+  const options: PodOptions = { config: mesh };
   for (const [name, text] of Object.entries(annotations)) {
     const effective = Object.hasOwn(EFFECTIVE, name) ? EFFECTIVE[name] : undefined;
     if (effective !== undefined) {
@@ -149,10 +163,11 @@ export function readAnnotations(annotations: Readonly<Record<string, string>>, s
         sink.error(name, `${error.message}, got ${show(text)}`);
       }
     } else if (name === CONFIG) {
-      options.config = readProxyConfig(text, {
+      const own = parseProxyConfig(text, {
         error: (path, message) => sink.error(name, path === '' ? message : `${path} ${message}`),
         warning: (path, message) => sink.warning(name, `${path} ${message}`),
       });
+      options.config = mergeProxyConfig(mesh, own);
     } else if (Object.hasOwn(WITHOUT_EFFECT, name)) {
       sink.warning(name, `has no effect: ${WITHOUT_EFFECT[name]}`);
     } else if (Object.hasOwn(REFUSED, name)) {
@@ -162,6 +177,16 @@ export function readAnnotations(annotations: Readonly<Record<string, string>>, s
     }
   }
   return options;
+}
+
+/** The annotation is YAML. */
+function parseProxyConfig(text: string, sink: ConfigSink): ProxyConfig {
+  try {
+    return readProxyConfig(parse(text, { maxAliasCount: 0 }), sink);
+  } catch (error) {
+    sink.error('', `is not YAML: ${messageOf(error).split('\n', 1)[0]}`);
+    return NO_PROXY_CONFIG;
+  }
 }
 
 /** `true` or `false`; null for anything else. */

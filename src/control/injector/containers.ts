@@ -1,7 +1,8 @@
+import type { InterceptionMode } from '../translate/istio/proxy-config.ts';
 import type { PodOptions } from './annotations.ts';
 import { listOf } from './annotations.ts';
 import type { Prober } from './probes.ts';
-import { INIT_NAME, type InjectionSettings, type InterceptionMode, PROXY_NAME } from './settings.ts';
+import { INIT_NAME, type InjectionSettings, PROXY_NAME } from './settings.ts';
 import type { Workload } from './workload.ts';
 
 /** All that the two containers are made of. */
@@ -96,7 +97,7 @@ export function proxyContainer(input: ContainerInput): Json {
       ...(mode !== 'NONE' && dnsCaptured(settings, options) ? [`--dns=localhost:${ports.dns}`] : []),
       '--last-good=/var/lib/istio/data/last-good',
       '--last-good-identity=/run/remora/identity',
-      `--termination-grace-period-s=${input.graceS}`,
+      `--termination-grace-period-s=${Math.min(input.graceS, options.config.terminationDrainDurationS ?? input.graceS)}`,
       // A native sidecar is told to end when the application has: nobody is left to accept for.
       ...(native ? ['--termination-accept-s=0'] : []),
       ...drainTime(input),

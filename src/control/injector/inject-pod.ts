@@ -51,7 +51,7 @@ export function injectPod(pod: unknown, context: PodContext): Injection {
   }
   if (!decision.inject) return { kind: 'skipped', reason: decision.reason };
 
-  const options = readAnnotations(annotations, {
+  const options = readAnnotations(annotations, settings.proxyConfig, {
     error: (name, message) => report.error('annotation', `metadata.annotations["${name}"]`, message),
     warning: (name, message) => report.warning('annotation', `metadata.annotations["${name}"]`, message),
   });

@@ -2,8 +2,14 @@ import { parse } from 'yaml';
 import { ConfigError, messageOf } from '../../base/errors.ts';
 import { didYouMean } from '../source/schema/suggest.ts';
 import { isRecord, show } from '../source/schema/type.ts';
+import {
+  INTERCEPTION_MODES,
+  NO_PROXY_CONFIG,
+  type ProxyConfig,
+  readProxyConfig,
+} from '../translate/istio/proxy-config.ts';
 import { isUserId, USER_ID } from './annotations.ts';
-import { INTERCEPTION_MODES, type InjectionSettings } from './settings.ts';
+import type { InjectionSettings } from './settings.ts';
 
 const CHOICES: Readonly<Record<string, readonly string[]>> = {
   imagePullPolicy: ['Always', 'IfNotPresent', 'Never'],
@@ -42,6 +48,8 @@ function over(raw: unknown, defaults: Readonly<Record<string, unknown>>, path: s
     const fallback = free ? '' : defaults[name];
     if (fallback === undefined) {
       problems.push(`${at}: is no setting of injection${didYouMean(name, Object.keys(defaults))}`);
+    } else if (name === 'proxyConfig') {
+      read[name] = proxyConfig(value, at, problems);
     } else if (isRecord(fallback)) {
       read[name] = over(value, fallback, at, problems);
     } else if (typeof value !== typeof fallback) {
@@ -59,6 +67,34 @@ function over(raw: unknown, defaults: Readonly<Record<string, unknown>>, path: s
     }
   }
   return read;
+}
+
+/** What has no effect in it is no mistake here: the file may be the one that Istio had. */
+function proxyConfig(raw: unknown, at: string, problems: string[]): ProxyConfig {
+  return readProxyConfig(raw, {
+    error: (path, message) => problems.push(`${at}${path === '' ? '' : `.${path}`} ${message}`),
+    warning: () => {},
+  });
+}
+
+/**
+ * The ProxyConfig of a mesh: `defaultConfig` of a MeshConfig's YAML, or of the ConfigMap that holds it. Throws ConfigError
+ * that names what is wrong.
+ */
+export function readMeshProxyConfig(text: string, file: string): ProxyConfig {
+  let raw: unknown;
+  try {
+    raw = parse(text, { maxAliasCount: 0 });
+    const data = isRecord(raw) && raw.kind === 'ConfigMap' ? raw.data : undefined;
+    if (isRecord(data) && typeof data.mesh === 'string') raw = parse(data.mesh, { maxAliasCount: 0 });
+  } catch (error) {
+    throw new ConfigError(`${file} is not YAML: ${messageOf(error).split('\n', 1)[0]}`, [], error);
+  }
+  const problems: string[] = [];
+  if (raw !== null && !isRecord(raw)) problems.push(`expected an object, got ${show(raw)}`);
+  const config = isRecord(raw) ? proxyConfig(raw.defaultConfig ?? null, 'defaultConfig', problems) : NO_PROXY_CONFIG;
+  if (problems.length > 0) throw new ConfigError(`${file} has no valid MeshConfig`, problems);
+  return config;
 }
 
 function isWhole(value: number, least: number, most: number): boolean {

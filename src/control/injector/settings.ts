@@ -1,3 +1,5 @@
+import { type InterceptionMode, NO_PROXY_CONFIG, type ProxyConfig } from '../translate/istio/proxy-config.ts';
+
 /** What injection does where a pod says nothing else; one value for a whole mesh. */
 export interface InjectionSettings {
   readonly image: string;
@@ -41,6 +43,8 @@ export interface InjectionSettings {
   readonly ports: ProxyPorts;
   /** User and group of the proxy, by which the rules tell its traffic from the application's. */
   readonly proxyUser: number;
+  /** The mesh's own (MeshConfig's defaultConfig), which annotations of pods go over. */
+  readonly proxyConfig: ProxyConfig;
 }
 
 export interface ProxyPorts {
@@ -56,9 +60,6 @@ export interface Resources {
   readonly requests: Readonly<Record<string, string>>;
   readonly limits: Readonly<Record<string, string>>;
 }
-
-export const INTERCEPTION_MODES = ['REDIRECT', 'TPROXY', 'NONE'] as const;
-export type InterceptionMode = (typeof INTERCEPTION_MODES)[number];
 
 export const INIT_NAME = 'remora-init';
 export const PROXY_NAME = 'remora-proxy';
@@ -99,5 +100,6 @@ export function defaultSettings(version: string, namespace = 'remora-system'): I
     },
     ports: { outbound: 15001, inbound: 15006, health: 15021, prometheus: 15090, admin: 15000, dns: 15053 },
     proxyUser: 1337,
+    proxyConfig: NO_PROXY_CONFIG,
   };
 }

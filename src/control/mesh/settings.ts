@@ -14,6 +14,27 @@ export interface MeshSettings {
   readonly rootNamespace: string;
   /** Of routes that say nothing of retries; null: what was provably not processed, twice. */
   readonly retries: RuleRetries | null;
+  /** Of connections to services whose DestinationRule says nothing of it; null: after three minutes of silence. */
+  readonly keepAlive: KeepAlive | null;
+  /** Who sees objects that do not say it themselves. */
+  readonly exportTo: DefaultExports;
+  /** Istio's mesh-wide ProxyConfig as it was written, which injection reads; null: none. */
+  readonly proxyConfig: Readonly<Record<string, unknown>> | null;
+}
+
+/** SO_KEEPALIVE of connections (Istio's TcpKeepalive); null: not given. */
+export interface KeepAlive {
+  readonly probes: number | null;
+  readonly timeMs: number | null;
+  readonly intervalMs: number | null;
+}
+
+/** Lists as in exportTo; empty: everybody. */
+export interface DefaultExports {
+  /** Services, of Kubernetes and of ServiceEntries. */
+  readonly services: readonly string[];
+  readonly virtualServices: readonly string[];
+  readonly destinationRules: readonly string[];
 }
 
 export interface AccessLogSettings {
@@ -31,4 +52,7 @@ export const DEFAULT_SETTINGS: MeshSettings = {
   autoMtls: true,
   rootNamespace: 'istio-system',
   retries: null,
+  keepAlive: null,
+  exportTo: { services: [], virtualServices: [], destinationRules: [] },
+  proxyConfig: null,
 };

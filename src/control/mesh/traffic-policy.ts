@@ -1,4 +1,5 @@
 import type { Written } from './mesh.ts';
+import type { KeepAlive } from './settings.ts';
 
 /** How calls to a host are made: a DestinationRule. */
 export interface TrafficPolicyRule {
@@ -53,6 +54,7 @@ export interface ConnectionPool {
   readonly maxConnections: number | null;
   readonly connectTimeoutMs: number | null;
   readonly tcpIdleTimeoutMs: number | null;
+  readonly keepAlive: KeepAlive | null;
   readonly maxPendingRequests: number | null;
   readonly maxRequests: number | null;
   readonly maxRequestsPerConnection: number | null;

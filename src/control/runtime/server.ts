@@ -106,6 +106,7 @@ export class ControlServer {
             ...webhook,
             ...(this.#ca === null ? {} : { material: () => this.#ca!.serverMaterial() }),
             state: () => this.#source.state,
+            proxyConfig: () => this.#snapshots.mesh.settings.proxyConfig,
             clock,
             log: log.child('webhook'),
           });

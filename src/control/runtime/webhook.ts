@@ -17,7 +17,9 @@ import {
   readReview,
   writeReview,
 } from '../injector/webhook.ts';
+import type { MeshSettings } from '../mesh/settings.ts';
 import type { ConfigState } from '../source/collection.ts';
+import { mergeProxyConfig, readProxyConfig } from '../translate/istio/proxy-config.ts';
 
 export interface WebhookOptions {
   readonly host: string;
@@ -27,6 +29,8 @@ export interface WebhookOptions {
   /** Asked for once, at the start. */
   readonly material?: () => Watch<ServerPair>;
   readonly settings: InjectionSettings;
+  /** MeshConfig's defaultConfig as it is written now; absent: there is none. */
+  readonly proxyConfig?: () => MeshSettings['proxyConfig'];
   readonly state: () => ConfigState;
   readonly clock: Clock;
   readonly log: Logger;
@@ -169,15 +173,24 @@ export class WebhookServer {
   }
 
   readonly #inject = (request: AdmissionRequest): AdmissionResponse => {
-    const { settings, state } = this.#options;
+    const { state } = this.#options;
     const { object, namespace: given } = request;
     const own = (object.metadata as { namespace?: unknown } | null | undefined)?.namespace;
     const name = typeof own === 'string' && own !== '' ? own : given;
     const known = state().objects.find(
       (one) => one.kind === 'Namespace' && one.apiVersion === 'v1' && one.name === name,
     );
-    return admitPod(request, settings, known?.labels ?? null);
+    return admitPod(request, this.#settings(), known?.labels ?? null);
   };
+
+  /** With what the mesh's config says now; it was checked when it was read. */
+  #settings(): InjectionSettings {
+    const { settings, proxyConfig } = this.#options;
+    const config = proxyConfig?.() ?? null;
+    if (config === null) return settings;
+    const own = readProxyConfig(config, { error: () => {}, warning: () => {} });
+    return { ...settings, proxyConfig: mergeProxyConfig(settings.proxyConfig, own) };
+  }
 
   readonly #validate = (request: AdmissionRequest): AdmissionResponse => admitObject(request, this.#options.state());
 }

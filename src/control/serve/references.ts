@@ -39,6 +39,8 @@ function ofListener(listener: Listener, add: Add): void {
       add(ROUTE, http?.rds?.route_config_name);
       if (http?.route_config !== undefined) ofRoutes(http.route_config, add);
       const tcp = open(TcpProxy, config);
+      const byAddress = chain.metadata?.filter_metadata?.['remora']?.['address_routes'];
+      if (tcp !== undefined && typeof byAddress === 'string') add(ROUTE, byAddress);
       add(CLUSTER, tcp?.cluster);
       for (const { name } of tcp?.weighted_clusters?.clusters ?? []) add(CLUSTER, name);
     }
@@ -49,7 +51,9 @@ function ofRoutes(config: RouteConfiguration, add: Add): void {
   for (const host of config.virtual_hosts ?? []) ofHost(host, add);
 }
 
-function ofHost({ routes }: VirtualHost, add: Add): void {
+function ofHost({ routes, metadata }: VirtualHost, add: Add): void {
+  const bytes = metadata?.filter_metadata?.['remora']?.['bytes_cluster'];
+  if (typeof bytes === 'string') add(CLUSTER, bytes);
   for (const { route } of routes ?? []) if (route !== undefined) ofAction(route, add);
 }
 

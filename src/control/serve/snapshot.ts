@@ -30,6 +30,15 @@ export interface ProxySnapshot {
   readonly resources: ReadonlyMap<string, Resources>;
   /** Virtual hosts, and the clusters that they alone name, go to whoever asks for the host. */
   readonly onDemand?: boolean;
+  /** What is made for whoever asks for a host that none of the virtual hosts is for; null: there is no such instance. */
+  readonly instance?: (asked: string) => Instance | null;
+}
+
+/** One instance of a service by its own address. */
+export interface Instance {
+  /** Its name is what was asked for. */
+  readonly host: ResourceEntry;
+  readonly clusters: readonly ResourceEntry[];
 }
 
 const NONE: Resources = new Map();

@@ -8,9 +8,11 @@ import {
   resourcesOf,
 } from './snapshot.ts';
 import type { TypeState } from './type-state.ts';
-import { CLUSTER, LISTENER, ROUTE, VIRTUAL_HOST } from './type-urls.ts';
+import { CLUSTER, ENDPOINT, LISTENER, ROUTE, VIRTUAL_HOST } from './type-urls.ts';
 
 const NONE: Resources = new Map();
+/** What may be an instance: `<route configuration>/<address>:<port>`, or without the port. */
+const ADDRESS = /\/(?:\[[0-9a-f:.]+\]|[0-9.]+)(?::\d+)?$/;
 
 /** The virtual hosts of one snapshot that a client is to have. */
 interface Hosts {
@@ -19,6 +21,10 @@ interface Hosts {
   readonly resources: Resources;
   /** By resource, what the client asked for it by. */
   readonly aliases: ReadonlyMap<string, readonly string[]>;
+  /** Clusters of the instances among them; null: none was asked for, so it does not matter which there are. */
+  readonly instances: Resources | null;
+  /** What the instances were found in. */
+  readonly endpoints: Resources;
 }
 
 /** The clusters of one snapshot that a client is to have. */
@@ -57,11 +63,13 @@ export class ClientView {
     const state = this.#types.get(VIRTUAL_HOST);
     const revision = state?.revision ?? 0;
     const before = this.#hosts;
-    if (before?.all === all && before.revision === revision) return before;
+    const endpoints = resourcesOf(snapshot, ENDPOINT);
+    const moved = before !== null && before.instances !== null && before.endpoints !== endpoints;
+    if (before?.all === all && before.revision === revision && !moved) return before;
     const hosts =
       state === undefined
-        ? { all, revision, resources: NONE, aliases: new Map() }
-        : (follow(before, all, revision) ?? select(state, all, snapshot.onDemand === true, before));
+        ? { all, revision, resources: NONE, aliases: new Map(), instances: null, endpoints }
+        : ((moved ? null : follow(before, all, revision)) ?? select(state, all, snapshot, before));
     this.#hosts = hosts;
     return hosts;
   }
@@ -69,14 +77,14 @@ export class ClientView {
   #clustersOf(snapshot: ProxySnapshot): Resources {
     const state = this.#types.get(CLUSTER);
     const all = resourcesOf(snapshot, CLUSTER);
-    const hosts = this.#hostsOf(snapshot).resources;
+    const { resources: hosts, instances } = this.#hostsOf(snapshot);
     const roots = [resourcesOf(snapshot, LISTENER), resourcesOf(snapshot, ROUTE), hosts];
-    const parts = [all, state?.revision, ...roots];
+    const parts = [all, state?.revision, instances, ...roots];
     const before = this.#clusters;
     if (before !== null && parts.every((part, i) => part === before.parts[i])) return before.resources;
     const resources = new Map<string, ResourceEntry>();
     const add = (name: string): void => {
-      const entry = all.get(name);
+      const entry = all.get(name) ?? instances?.get(name);
       if (entry !== undefined) resources.set(name, entry);
     };
     for (const root of roots) for (const name of clustersOf(root)) add(name);
@@ -102,13 +110,26 @@ function follow(before: Hosts | null, all: Resources, revision: number): Hosts |
   return { ...before, all, resources: replaceEntries(before.resources, entries) };
 }
 
-function select(state: TypeState, all: Resources, onDemand: boolean, before: Hosts | null): Hosts {
+function select(state: TypeState, all: Resources, snapshot: ProxySnapshot, before: Hosts | null): Hosts {
+  const onDemand = snapshot.onDemand === true;
+  const endpoints = resourcesOf(snapshot, ENDPOINT);
+  const instances = new Map<string, ResourceEntry>();
+  let asksInstances = false;
   const index = hostIndex(all);
   const aliases = new Map<string, string[]>();
   const resources = new Map<string, ResourceEntry>();
   for (const asked of state.names) {
     const name = isHostName(asked) ? index.find(asked) : null;
-    if (name === null) continue;
+    if (name === null) {
+      if (!ADDRESS.test(asked) || snapshot.instance === undefined) continue;
+      asksInstances = true;
+      const instance = snapshot.instance(asked);
+      if (instance === null) continue;
+      resources.set(asked, instance.host);
+      aliases.set(asked, [asked]);
+      for (const cluster of instance.clusters) instances.set(cluster.name, cluster);
+      continue;
+    }
     resources.set(name, all.get(name)!);
     const known = aliases.get(name);
     if (known === undefined) aliases.set(name, [asked]);
@@ -117,10 +138,11 @@ function select(state: TypeState, all: Resources, onDemand: boolean, before: Hos
   const { revision } = state;
   if (!onDemand) {
     const whole = (routes: string): boolean => state.wildcard || state.names.has(routes);
-    if ([...index.routes].every(whole)) return { all, revision, resources: all, aliases };
+    if ([...index.routes].every(whole)) return { all, revision, resources: all, aliases, instances: null, endpoints };
     for (const [name, entry] of all) if (whole(routesOf(name))) resources.set(name, entry);
   }
-  return { all, revision, resources: sameOr(before?.resources, resources), aliases };
+  const clusters = asksInstances ? sameOr(before?.instances ?? undefined, instances) : null;
+  return { all, revision, resources: sameOr(before?.resources, resources), aliases, instances: clusters, endpoints };
 }
 
 const named = new WeakMap<Resources, ReadonlySet<string>>();

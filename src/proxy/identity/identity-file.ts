@@ -1,5 +1,6 @@
 import { createPrivateKey, type KeyObject } from 'node:crypto';
-import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { renameSync, rmSync, writeFileSync } from 'node:fs';
+import { readBoundedFile } from '../../base/bounded-file.ts';
 import { errorCode, messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 
@@ -17,6 +18,8 @@ interface Kept {
 }
 
 const FORMAT = 1;
+/** A chain and many roots: what is larger is another file. */
+const MAX_BYTES = 1024 * 1024;
 
 /**
  * The certificate and key of this proxy in a file of its own user's, so that a container that is restarted while the CA
@@ -50,7 +53,7 @@ export class IdentityFile {
   /** null: there is none, or none that can be read. Whose it is and whether it is valid is the caller's to find out. */
   load(): KeptIdentity | null {
     try {
-      const { format, key, answer } = JSON.parse(readFileSync(this.#path, 'utf8')) as Kept;
+      const { format, key, answer } = JSON.parse(readBoundedFile(this.#path, MAX_BYTES).toString()) as Kept;
       if (format !== FORMAT || !Array.isArray(answer)) throw new Error(`format ${String(format)} is not known`);
       return { key: createPrivateKey(key), answer: answer.map(String) };
     } catch (error) {

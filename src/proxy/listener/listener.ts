@@ -2,75 +2,27 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { messageOf } from '../../base/errors.ts';
 import { type Count, LocalCount, SharedCount, type SharedCounts } from '../../base/shared-counts.ts';
 import type { SocketAddress } from '../../model/address.ts';
-import type {
-  DeclaredProtocol,
-  FilterChain,
-  Listener as ListenerConfig,
-  NetworkFilter,
-  TrafficDirection,
-} from '../../model/listener.ts';
+import type { Listener as ListenerConfig, TrafficDirection } from '../../model/listener.ts';
 import { type ConnectionDeparture, HttpConnection } from '../http/connection.ts';
 import type { ConnectionManager } from '../http/connection-manager.ts';
 import { type ListenSockets, listenKept, socketKey } from '../io/listen-sockets.ts';
 import { TcpConnection } from '../tcp/tcp-connection.ts';
-import type { TcpEnvironment, TcpProxy } from '../tcp/tcp-proxy.ts';
+import type { TcpEnvironment } from '../tcp/tcp-proxy.ts';
 import type { AccessLogger } from '../telemetry/accesslog/logger.ts';
 import { ResponseFlag } from '../telemetry/response-flags.ts';
 import { type ConnectionInfo, StreamInfo } from '../telemetry/stream-info.ts';
-import type { TlsInfo } from '../telemetry/tls-info.ts';
 import { type Admission, Verdict } from './admission.ts';
 import { bindError } from './bind-error.ts';
+import type { ChainHandler, CompiledListener, Secure, TcpHandler } from './compiled-listener.ts';
 import { type AcceptedFacts, factsOf, inputOf } from './connection-facts.ts';
 import { DeclaredProtocols } from './declared-protocol.ts';
 import { Detection, type DetectionHost, type DetectionPlan, type GivenUp } from './detection.ts';
 import type { DrainWindow } from './drain-window.ts';
-import { type ChainInput, FilterChainTable } from './filter-chain.ts';
+import type { ChainInput } from './filter-chain.ts';
+import { detectInside } from './inside.ts';
 import { Interception, type InterceptionEnvironment } from './interception.ts';
 import { type ConnectionFacts, compileListenerFilters, type ListenerFilterStep } from './listener-filters.ts';
 import { ListenerStats } from './stats.ts';
-import type { ClientHelloFacts } from './tls.ts';
-
-/**
- * Does the server's side of a TLS handshake on an accepted socket, whose first bytes may have been put back with
- * `unshift()`; null: it failed, and the socket is destroyed or will be. `hello`: what a TLS inspector has read of it.
- */
-export type Secure = (
-  socket: Socket,
-  onDone: (secured: { readonly socket: Socket; readonly info: TlsInfo } | null) => void,
-  hello?: ClientHelloFacts,
-) => void;
-
-/** A compiled filter chain: what serves its connections. `secure` is null where they are not encrypted. */
-export type ChainHandler = { readonly secure: Secure | null; readonly declared: DeclaredProtocol | null } & (
-  | { readonly kind: 'http'; readonly manager: ConnectionManager }
-  | { readonly kind: 'tcp'; readonly proxy: TcpProxy }
-);
-
-/** A listener's config with its chains compiled. */
-export interface CompiledListener {
-  readonly config: ListenerConfig;
-  readonly chains: FilterChainTable<ChainHandler>;
-  /** Logs every connection at its end. */
-  readonly accessLog: AccessLogger | null;
-}
-
-/**
- * Compiles a listener: `handler` (chain null: the default chain) makes the chain's handler, or finds the one that serves an equal chain
- * already, so that an edit elsewhere in the listener resets nothing.
- */
-export function compileListener(
-  config: ListenerConfig,
-  handler: (filter: NetworkFilter, chain: FilterChain | null) => ChainHandler,
-  accessLog: AccessLogger | null = null,
-): CompiledListener {
-  const chains = config.filterChains.map((chain) => ({ chain, value: handler(chain.filter, chain) }));
-  const fallback = config.defaultFilterChain;
-  return {
-    config,
-    chains: new FilterChainTable(chains, fallback === null ? null : handler(fallback.filter, null)),
-    accessLog,
-  };
-}
 
 /** What listeners share. */
 export interface ListenerEnvironment extends TcpEnvironment, InterceptionEnvironment {
@@ -391,7 +343,10 @@ export class Listener implements DetectionHost {
       this.#stats.count('downstream_pre_cx_overflow');
       longest!.destroy();
     }
-    const detection = new Detection(socket, facts, plan, this);
+    this.#await(new Detection(socket, facts, plan, this));
+  }
+
+  #await(detection: Detection): void {
     this.#detections.add(detection);
     this.#add(detection);
     this.#stats.waiting(1);
@@ -446,7 +401,8 @@ export class Listener implements DetectionHost {
   /** `first`: bytes read already. `dialled`: an upstream that is only good for the chain that it was dialled for. */
   #serve(socket: Socket, facts: ConnectionFacts, first: Buffer | null, dialled: TcpConnection | null): void {
     let handler = this.#find(inputOf(facts));
-    if (handler?.declared?.holdsClients && first !== null) handler = this.#find({ ...inputOf(facts), ...AS_HTTP });
+    if (handler?.declared?.holdsClients && handler.secure === null && first !== null)
+      handler = this.#find({ ...inputOf(facts), ...AS_HTTP });
     if (handler === null) {
       this.#stats.count('no_filter_chain_match');
       this.#log(null, this.#infoOf(facts), this.#env.clock.now(), ResponseFlag.NoRouteFound);
@@ -460,15 +416,7 @@ export class Listener implements DetectionHost {
     if (handler.secure !== null) {
       dialled?.abandon();
       this.#secure(socket, facts, first, handler, handler.secure);
-    } else if (handler.kind === 'tcp' && dialled !== null && dialled.proxy === handler.proxy) {
-      this.#keepAlive(socket);
-      this.#stats.accepted();
-      this.#add(dialled);
-      dialled.begin(first);
-    } else {
-      dialled?.abandon();
-      this.#connect(socket, facts, this.#infoOf(facts), first, handler);
-    }
+    } else this.#pass(socket, facts, this.#infoOf(facts), first, handler, dialled);
   }
 
   #secure(socket: Socket, facts: ConnectionFacts, first: Buffer | null, handler: ChainHandler, secure: Secure): void {
@@ -481,12 +429,51 @@ export class Listener implements DetectionHost {
       if (secured !== null) {
         const { requestedServerName, version } = secured.info;
         const info = { ...this.#infoOf(facts), requestedServerName, tlsVersion: version, tls: secured.info };
-        this.#connect(secured.socket, facts, info, null, handler);
+        if (handler.kind === 'tcp' && handler.declared !== null) this.#lookInside(secured.socket, facts, info, handler);
+        else this.#connect(secured.socket, facts, info, null, handler);
       }
       this.#ended(handshake);
     };
     if (facts.transportProtocol !== 'tls') secure(socket, onDone);
     else secure(socket, onDone, { serverName: facts.serverName, alpn: facts.applicationProtocols });
+  }
+
+  /** The client's proxy says bytes, and HTTP was declared. */
+  #lookInside(socket: Socket, facts: ConnectionFacts, info: ConnectionInfo, handler: TcpHandler): void {
+    const detection = detectInside(socket, facts, this.#plan?.steps ?? [], {
+      wheel: this.wheel,
+      dial: (probe) => new TcpConnection(socket, info, handler.proxy, this.#closer(info), probe),
+      onSeen: ({ first, upstream }, isHttp) => {
+        this.#forget(detection);
+        const asHttp = { ...facts, applicationProtocols: ISTIO_HTTP };
+        const http = isHttp ? this.#find(inputOf(asHttp)) : null;
+        if (http === null) this.#declared.compare('tcp', handler.declared, this.config, facts);
+        this.#pass(socket, http === null ? facts : asHttp, info, first, http ?? handler, upstream);
+        this.#ended(detection);
+      },
+      onGivenUp: (_, why) => this.onGivenUp(detection, why),
+    });
+    this.#await(detection);
+  }
+
+  /** `dialled`: an upstream that is used when it was dialled for this chain. */
+  #pass(
+    socket: Socket,
+    facts: ConnectionFacts,
+    info: ConnectionInfo,
+    first: Buffer | null,
+    handler: ChainHandler,
+    dialled: TcpConnection | null,
+  ): void {
+    if (handler.kind === 'tcp' && dialled !== null && dialled.proxy === handler.proxy) {
+      this.#keepAlive(socket);
+      this.#stats.accepted();
+      this.#add(dialled);
+      dialled.begin(first);
+      return;
+    }
+    dialled?.abandon();
+    this.#connect(socket, facts, info, first, handler);
   }
 
   #connect(
@@ -591,6 +578,8 @@ export class Listener implements DetectionHost {
 }
 
 const AS_HTTP = { applicationProtocols: ['http/1.1'] } as const;
+/** What a proxy of the mesh offers for HTTP. */
+const ISTIO_HTTP = ['istio-http/1.1'];
 
 /** As long a queue as a kernel would keep; each may fill its buffer once. */
 const MAX_HELD = 64;

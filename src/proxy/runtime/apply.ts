@@ -10,14 +10,14 @@ import type { ForwardAction, RouteConfig } from '../../model/route.ts';
 import { EMPTY_SNAPSHOT, type Snapshot } from '../../model/snapshot.ts';
 import { inheritRoutes } from '../filters/inheritance.ts';
 import { ConnectionManager } from '../http/connection-manager.ts';
-import { DrainWindow } from '../listener/drain-window.ts';
 import {
   type ChainHandler,
   type CompiledListener,
   compileListener,
-  Listener,
   type Secure,
-} from '../listener/listener.ts';
+} from '../listener/compiled-listener.ts';
+import { DrainWindow } from '../listener/drain-window.ts';
+import { Listener } from '../listener/listener.ts';
 import { acceptTls, DownstreamTls } from '../listener/tls.ts';
 import { compileRouteTable, type RouteTable } from '../router/table.ts';
 import { TcpProxy } from '../tcp/tcp-proxy.ts';
@@ -80,6 +80,7 @@ export class SnapshotApplier {
 
   constructor(env: ProxyEnvironment, drain: DrainSettings = DEFAULT_DRAIN) {
     this.#env = env;
+    env.addressHosts.follow(this.tables);
     this.#drainSettings = drain;
   }
 
@@ -422,6 +423,7 @@ function collectListenerClusters(listener: ListenerConfig, names: Set<string>): 
 function collectClusters(config: RouteConfig, names: Set<string>): void {
   for (const host of config.virtualHosts) {
     for (const { action } of host.routes) if (action.kind === 'forward') collectActionClusters(action, names);
+    if (host.bytesTo !== undefined) names.add(host.bytesTo);
   }
 }
 

@@ -42,6 +42,7 @@ import type { Resolver } from '../upstream/dns.ts';
 import type { BalancerType } from '../upstream/lb/balancer.ts';
 import { ClusterManager } from '../upstream/manager.ts';
 import type { SharedEjections } from '../upstream/outlier.ts';
+import { TableAddressHosts } from './address-hosts.ts';
 import { OverloadManager, type OverloadProbes } from './overload.ts';
 
 export interface EnvironmentParts {
@@ -96,6 +97,7 @@ export class ProxyEnvironment implements HttpEnvironment, ListenerEnvironment, U
   /** Null: another thread asks for hosts. */
   readonly hostRequests: HostRequests | null;
   readonly hosts: HostQueue;
+  readonly addressHosts: TableAddressHosts;
   /** Which listener is for which address. */
   readonly listenerIndex = new ListenerIndex();
   readonly headerMatcher: (matcher: HeaderMatcher) => HeaderTest = compileHeaderMatcher;
@@ -141,6 +143,7 @@ export class ProxyEnvironment implements HttpEnvironment, ListenerEnvironment, U
     const requests = parts.hosts === undefined ? new HostRequests(parts.clock, this.wheel, parts.stats) : null;
     this.hostRequests = requests;
     this.hosts = parts.hosts ?? requests!;
+    this.addressHosts = new TableAddressHosts(this.hosts);
   }
 
   /** Time, log and sockets, for parts outside the request path. */

@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
+import { readBoundedFile } from '../../base/bounded-file.ts';
 import { messageOf } from '../../base/errors.ts';
 import { type SpiffeIdentity, spiffeId } from '../../base/spiffe.ts';
 import { type TlsSecret, trustIn, type UpstreamTlsConfig } from '../../model/tls.ts';
@@ -35,6 +35,9 @@ export interface IdentitySettings {
 }
 
 const CONNECT_MS = 5_000;
+/** Of files that the kubelet mounts: a token of a service account, the mesh's roots. */
+const MAX_TOKEN_BYTES = 64 * 1024;
+const MAX_ROOTS_BYTES = 1024 * 1024;
 
 /** The identity of a proxy put together: its certificates, and the way to those who ask for proof of it. */
 export class ProxyIdentity {
@@ -57,7 +60,7 @@ export class ProxyIdentity {
     this.workload = new WorkloadIdentity({
       id: settings.id,
       certify: (csr) => this.#certify(csr),
-      moreRoots: () => (rootsPath === '' ? '' : readFileSync(rootsPath, 'utf8')),
+      moreRoots: () => (rootsPath === '' ? '' : readBoundedFile(rootsPath, MAX_ROOTS_BYTES).toString()),
       publish,
       file: keptPath === '' ? null : new IdentityFile(keptPath, log),
       clock: env.clock,
@@ -153,7 +156,7 @@ export class ProxyIdentity {
   #credentials(confidential: boolean): Dialled['metadata'] {
     const { tokenPath } = this.#settings;
     if (tokenPath === '' || !confidential) return [];
-    return [['authorization', `Bearer ${readFileSync(tokenPath, 'utf8').trim()}`]];
+    return [['authorization', `Bearer ${readBoundedFile(tokenPath, MAX_TOKEN_BYTES).toString().trim()}`]];
   }
 
   #tlsOf(host: string, certified: boolean): UpstreamTls {

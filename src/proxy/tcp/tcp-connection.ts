@@ -59,6 +59,10 @@ export class TcpConnection {
   #failure = '';
   #ended = false;
   #flushing = false;
+  /** Nothing is dialled before the host of its address has come. */
+  #awaitsHost = false;
+  /** Of {@link AddressWaiter}: a connection is one. */
+  readonly generation = 0;
 
   /** With a `probe` it dials only, and waits for {@link begin} or {@link abandon}. */
   constructor(
@@ -86,7 +90,7 @@ export class TcpConnection {
     info.start = env.clock.now();
     this.#probe = probe;
     if (probe === null) this.begin(first);
-    else this.#connect();
+    else this.#reach();
   }
 
   /** Forwards the downstream from now on, `first` before all else. */
@@ -107,7 +111,7 @@ export class TcpConnection {
     if (upstream === null || upstream.destroyed) {
       info.attempts = 0;
       info.flags = 0;
-      this.#connect();
+      if (!this.#awaitsHost) this.#reach();
     } else if (this.#connected) {
       upstream.removeAllListeners('readable');
       this.#pump(upstream);
@@ -147,10 +151,20 @@ export class TcpConnection {
 
   // === connecting ===
 
+  #reach(): void {
+    this.#awaitsHost = this.proxy.awaits(this.info.connection.local, this);
+    if (!this.#awaitsHost) this.#connect();
+  }
+
+  hostAnswered(): void {
+    this.#awaitsHost = false;
+    if (!this.#abandoned && !this.#ended && !this.#downstream.destroyed) this.#connect();
+  }
+
   #connect(): void {
     const { info } = this;
     const { config, env, stats } = this.proxy;
-    const name = this.proxy.pickCluster();
+    const name = this.proxy.pickCluster(info.connection.local);
     const cluster = env.cluster(name);
     if (cluster === undefined) {
       stats.store.inc(stats.noRoute);

@@ -3,12 +3,27 @@ import type { Logger } from '../../base/log.ts';
 import type { Random } from '../../base/random.ts';
 import type { TimerWheel } from '../../base/timer-wheel.ts';
 import type { AccessLog } from '../../model/access-log.ts';
+import { formatAddress, type SocketAddress } from '../../model/address.ts';
 import type { TcpProxy as TcpProxyConfig } from '../../model/listener.ts';
 import type { AccessLogger } from '../telemetry/accesslog/logger.ts';
 import type { RequestMetrics } from '../telemetry/metrics/istio.ts';
 import type { StatStore } from '../telemetry/metrics/store.ts';
 import type { UpstreamCluster } from '../upstream/cluster.ts';
 import { TcpStats } from './stats.ts';
+
+/** A connection that is held until the host of its address is there, or known not to be. */
+export interface AddressWaiter {
+  readonly generation: number;
+  hostAnswered(): void;
+}
+
+/** Virtual hosts as bytes go by them: by the address that was called. */
+export interface AddressHosts {
+  /** Whether the connection waits: then `waiter.hostAnswered()` is called later, once. */
+  awaits(routes: string, address: string, waiter: AddressWaiter): boolean;
+  /** The cluster for bytes to the address; null: no host is for it in particular. */
+  bytesTo(routes: string, address: string): string | null;
+}
 
 /** What TCP proxying needs of the process. */
 export interface TcpEnvironment {
@@ -18,6 +33,7 @@ export interface TcpEnvironment {
   readonly log: Logger;
   readonly stats: StatStore;
   readonly metrics: Pick<RequestMetrics, 'tcpOpened' | 'tcpClosed'>;
+  readonly addressHosts: AddressHosts;
   cluster(name: string): UpstreamCluster | undefined;
   nextConnectionId(): number;
   /** `of` names whose logs they are in warnings. */
@@ -42,9 +58,17 @@ export class TcpProxy {
     this.#totalWeight = config.clusters.reduce((sum, { weight }) => sum + weight, 0);
   }
 
-  /** The cluster of the next connect, drawn by weight. */
-  pickCluster(): string {
-    const { clusters } = this.config;
+  /** Whether a connection to the address waits for its host, where bytes go by hosts. */
+  awaits(address: SocketAddress, waiter: AddressWaiter): boolean {
+    const { addressRoutes: routes } = this.config;
+    return routes !== undefined && this.env.addressHosts.awaits(routes, formatAddress(address), waiter);
+  }
+
+  /** The cluster of the next connect: that of the address where it has one, else drawn by weight. */
+  pickCluster(address: SocketAddress): string {
+    const { clusters, addressRoutes: routes } = this.config;
+    const own = routes === undefined ? null : this.env.addressHosts.bytesTo(routes, formatAddress(address));
+    if (own !== null) return own;
     let left = this.#totalWeight > 0 ? this.env.random.int(this.#totalWeight) : 0;
     for (const { name, weight } of clusters) {
       left -= weight;

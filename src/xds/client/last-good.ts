@@ -1,4 +1,5 @@
-import { promises, readFileSync, statSync, utimesSync } from 'node:fs';
+import { promises, statSync, utimesSync } from 'node:fs';
+import { readBoundedFile } from '../../base/bounded-file.ts';
 import type { Clock, TimerHandle } from '../../base/clock.ts';
 import { errorCode, messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
@@ -123,9 +124,7 @@ export class LastGoodFile {
   load(): LastGood | null {
     const { path, clock, log, nodeId, ttlMs, maxBytes = 64 * 1024 * 1024 } = this.#options;
     try {
-      const bytes = readFileSync(path);
-      if (bytes.byteLength > maxBytes) throw new Error(`bigger than ${maxBytes} bytes`);
-      const file = JSON.parse(bytes.toString()) as SavedFile;
+      const file = JSON.parse(readBoundedFile(path, maxBytes).toString()) as SavedFile;
       if (file.format !== FORMAT) throw new Error(`format ${String(file.format)} is not known`);
       if (file.node !== nodeId) throw new Error(`it is of another node, ${JSON.stringify(file.node)}`);
       const savedAt = Number(file.savedAt);

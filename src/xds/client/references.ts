@@ -36,6 +36,7 @@ export function clustersOf(config: RouteConfig): ReadonlySet<string> {
     const clusters = new Set<string>();
     for (const host of config.virtualHosts) {
       for (const { action } of host.routes) if (action.kind === 'forward') addClusters(action.cluster, clusters);
+      if (host.bytesTo !== undefined) clusters.add(host.bytesTo);
     }
     found = clusters;
     ofRoutes.set(config, found);
@@ -76,8 +77,10 @@ function readListener(listener: Listener): ListenerReferences {
   const routes = new Set<string>();
   const clusters = new Set<string>();
   for (const { filter } of chainsOf(listener)) {
-    if (filter.kind === 'tcp') for (const { name } of filter.tcp.clusters) clusters.add(name);
-    else {
+    if (filter.kind === 'tcp') {
+      for (const { name } of filter.tcp.clusters) clusters.add(name);
+      if (filter.tcp.addressRoutes !== undefined) routes.add(filter.tcp.addressRoutes);
+    } else {
       for (const source of routeSources(filter.http.routes)) {
         if (source.kind === 'rds') routes.add(source.name);
         else for (const name of clustersOf(source.config)) clusters.add(name);

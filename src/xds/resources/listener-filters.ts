@@ -170,6 +170,14 @@ export function decodeDeclared(metadata: Metadata | undefined, path: string, s: 
   return { protocol: declared, by, holdsClients: holds === true };
 }
 
+/** Ours: `remora.address_routes` of a filter chain of bytes. */
+export function decodeAddressRoutes(metadata: Metadata | undefined, path: string, s: Decoding): string {
+  const routes = metadata?.filter_metadata?.['remora']?.['address_routes'] ?? '';
+  if (typeof routes === 'string') return routes;
+  s.error(`${path}.filter_metadata["remora"].address_routes`, 'must be the name of a route configuration');
+  return '';
+}
+
 /** Ours: `remora.protocol_detection`. Envoy ignores metadata, and waits for bytes. */
 export function decodeProtocolDetection(
   metadata: Metadata | undefined,

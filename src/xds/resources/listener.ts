@@ -8,7 +8,12 @@ import { decodeAccessLogs } from './access-log.ts';
 import { decodeAddress, decodeCidrs } from './address.ts';
 import type { Decoding } from './decoding.ts';
 import { decodeManager } from './http-connection-manager.ts';
-import { decodeDeclared, decodeListenerFilters, decodeProtocolDetection } from './listener-filters.ts';
+import {
+  decodeAddressRoutes,
+  decodeDeclared,
+  decodeListenerFilters,
+  decodeProtocolDetection,
+} from './listener-filters.ts';
 import { decodeKeepAlive } from './socket-options.ts';
 import { decodeTcpProxy } from './tcp-proxy.ts';
 import { decodeDownstreamSocket } from './transport-socket.ts';
@@ -95,9 +100,16 @@ function decodeChain(chain: wire.FilterChain, path: string, s: Decoding): Filter
     name: chain.name ?? '',
     ...(declared === null ? {} : { declared }),
     match: decodeMatch(chain.filter_chain_match ?? {}, `${path}.filter_chain_match`, s),
-    filter: decodeNetworkFilters(chain.filters ?? [], `${path}.filters`, s),
+    filter: byAddress(
+      decodeNetworkFilters(chain.filters ?? [], `${path}.filters`, s),
+      decodeAddressRoutes(chain.metadata, `${path}.metadata`, s),
+    ),
     ...(tls === null ? {} : { tls }),
   };
+}
+
+function byAddress(filter: NetworkFilter, addressRoutes: string): NetworkFilter {
+  return filter.kind === 'tcp' && addressRoutes !== '' ? { ...filter, tcp: { ...filter.tcp, addressRoutes } } : filter;
 }
 
 function decodeMatch(match: wire.FilterChainMatch, path: string, s: Decoding): FilterChainMatch {

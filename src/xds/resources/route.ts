@@ -90,7 +90,23 @@ function decodeVirtualHost(host: route.VirtualHost, path: string, s: Decoding, s
     perRequestBufferLimitBytes: host.per_request_buffer_limit_bytes ?? null,
     perFilterConfig: decodePerFilterConfig(host.typed_per_filter_config, `${at}typed_per_filter_config`, s),
     ...decodeMutations(host, path, s),
-    ...(host.metadata?.filter_metadata?.remora?.on_demand === 'fallback' ? { fallback: true } : {}),
+    ...decodeOurs(host.metadata, `${at}metadata`, s),
+  };
+}
+
+/** Ours: when the host is taken, and where what is no HTTP goes. */
+function decodeOurs(
+  metadata: route.VirtualHost['metadata'],
+  path: string,
+  s: Decoding,
+): Pick<VirtualHost, 'fallback' | 'bytesTo'> {
+  const { on_demand: onDemand, bytes_cluster: bytes } = metadata?.filter_metadata?.remora ?? {};
+  if (bytes !== undefined && typeof bytes !== 'string') {
+    s.error(`${path}.filter_metadata["remora"].bytes_cluster`, 'must be the name of a cluster');
+  }
+  return {
+    ...(onDemand === 'fallback' ? { fallback: true } : {}),
+    ...(typeof bytes === 'string' && bytes !== '' ? { bytesTo: bytes } : {}),
   };
 }
 

@@ -2,12 +2,8 @@
 import { connect as connectPlain } from 'node:net';
 import { connect, TLSSocket, type TLSSocketOptions } from 'node:tls';
 import { afterEach, expect, test } from 'vitest';
-import {
-  compileListener,
-  Listener,
-  type Listener as ListenerClass,
-  type Secure,
-} from '../../../src/proxy/listener/listener.ts';
+import { compileListener, type Secure } from '../../../src/proxy/listener/compiled-listener.ts';
+import { Listener, type Listener as ListenerClass } from '../../../src/proxy/listener/listener.ts';
 import { TcpProxy } from '../../../src/proxy/tcp/tcp-proxy.ts';
 import { httpChain, httpInspector, tcpChain, tlsInspector } from '../../support/chains.ts';
 import { clientHello } from '../../support/first-bytes.ts';

@@ -2,7 +2,16 @@ import { describe, expect, test } from 'vitest';
 import { HTTP, httpChain, httpInspector, proxyProtocol, tcpChain, tlsInspector } from '../../support/chains.ts';
 import { manualClock } from '../../support/clock.ts';
 import { clientHello } from '../../support/first-bytes.ts';
-import { eventually, type Json, type ProxyBuilder, proxy, scripted, turns, upstream } from '../../support/proxy.ts';
+import {
+  eventually,
+  type Json,
+  type ProxyBuilder,
+  proxy,
+  scripted,
+  type TestProxy,
+  turns,
+  upstream,
+} from '../../support/proxy.ts';
 import { closedPort, type HttpUpstream, type RawUpstream } from '../../support/upstream.ts';
 
 /** MySQL's first packet (protocol 10, 8.0.36) as a server sends it before its client says a word. */
@@ -297,6 +306,48 @@ describe('HTTP that an object declares', () => {
     } else {
       expect(await (await raw.accept()).bytes(14)).toBe('*1\r\n$4\r\nPING\r\n');
     }
+  });
+});
+
+// pains.md rows 23 and 25
+describe('what is no HTTP and came by a port of HTTP', () => {
+  /** As the control server writes it: hosts know services by address, and name the cluster for bytes. */
+  async function byAddress(raw: RawUpstream, db: RawUpstream, domain: string): Promise<TestProxy> {
+    const remora = { declared: 'http', declared_by: 'Service shop/db port 3306', address_routes: 'main' };
+    const other = { ...tcpChain('raw'), metadata: { filter_metadata: { remora } } };
+    const p = await detecting(1, raw, 'auto', { filter_chains: [httpChain('raw', HTTP), other] })
+      .cluster('db', db.port)
+      .start();
+    const { filter } = p.bootstrap.listeners[0]!.filterChains[0]!;
+    if (filter.kind !== 'http' || filter.http.routes.kind !== 'inline') throw new Error('no routes');
+    const { config } = filter.http.routes;
+    const virtualHosts = [{ ...config.virtualHosts[0]!, domains: [domain], bytesTo: 'db' }];
+    await p.proxy.applier.apply(p.snapshot({ routes: new Map([['main', { ...config, name: 'main', virtualHosts }]]) }));
+    return p;
+  }
+
+  test.each([
+    ['a client that speaks first', true],
+    ['a server that does', false],
+  ])('goes to the cluster of its address: %s', async (_, clientFirst) => {
+    const [raw, db] = [await scripted(), await scripted()];
+    const p = await byAddress(raw, db, '127.0.0.1:*');
+    const client = await p.client();
+    if (clientFirst) client.write('\x00\x01');
+    const connection = await db.accept();
+    if (clientFirst) expect(await connection.bytes(2)).toBe('\x00\x01');
+    connection.write(GREETING);
+    expect(Buffer.from(await client.bytes(GREETING.length), 'latin1')).toEqual(GREETING);
+    expect(raw.connections).toHaveLength(0);
+  });
+
+  test('and elsewhere where no host is for the address', async () => {
+    const [raw, db] = [await scripted(), await scripted()];
+    const p = await byAddress(raw, db, '127.0.0.2:*');
+    const client = await p.client();
+    client.write('\x00\x01');
+    expect(await (await raw.accept()).bytes(2)).toBe('\x00\x01');
+    expect(db.connections).toHaveLength(0);
   });
 });
 

@@ -6,7 +6,7 @@ import type {
 } from '../../../xds/proto/gen/envoy/config/cluster/v3.ts';
 import { HttpProtocolOptions } from '../../../xds/proto/gen/envoy/extensions/upstreams/http/v3.ts';
 import type { MeshService, PortProtocol, ServicePort } from '../../mesh/service.ts';
-import { DEFAULT_SETTINGS, type MeshSettings } from '../../mesh/settings.ts';
+import { DEFAULT_SETTINGS, type KeepAlive, type MeshSettings } from '../../mesh/settings.ts';
 import type {
   ClientTls,
   ConnectionPool,
@@ -32,13 +32,14 @@ const CONNECT_TIMEOUT_MS = DEFAULT_SETTINGS.connectTimeoutMs;
  */
 const UPSTREAM_IDLE_MS = 4000;
 /** Below the 4 to 6 minutes after which cloud load balancers forget a quiet connection (pains row 24). In seconds. */
-const KEEPALIVE = { upstream_connection_options: { tcp_keepalive: { keepalive_time: 180 } } } as const;
+const KEEPALIVE_S = 180;
+const KEEPALIVE = { upstream_connection_options: { tcp_keepalive: { keepalive_time: KEEPALIVE_S } } } as const;
 /** Envoy's own defaults (1024, and 3 retries) cut off healthy traffic; who wants a breaker says so. */
 const UNLIMITED = 4_294_967_295;
 const RETRY_BUDGET = { percent: 20, minRetryConcurrency: 3 };
 const HTTP_EXTENSION = 'envoy.extensions.upstreams.http.v3.HttpProtocolOptions';
 
-type OutboundScope = Pick<Scope, 'http2' | 'captured' | 'trustDomain' | 'settings'>;
+type OutboundScope = Pick<Scope, 'http2' | 'detects' | 'captured' | 'trustDomain' | 'settings'>;
 
 /** Every cluster for calls to a service: each port, whole and by subset. */
 export function serviceClusters(
@@ -51,6 +52,17 @@ export function serviceClusters(
   return service.ports.flatMap((port) =>
     subsets.map((subset) => outbound(service, port, subset, policy, scope)).filter((cluster) => cluster !== null),
   );
+}
+
+/** The whole of a service at one port, whatever subsets there are. */
+export function serviceCluster(
+  service: MeshService,
+  port: ServicePort,
+  policy: TrafficPolicyRule | null,
+  scope: OutboundScope,
+): Cluster | null {
+  const whole = subsetOf(policy, '');
+  return whole === null ? null : outbound(service, port, whole, policy, scope);
 }
 
 /** null: nobody could ever be found for it. */
@@ -93,7 +105,7 @@ function transportFields(
   subset: Subset,
   tls: ClientTls | null,
   type: Cluster['type'],
-  { http2, trustDomain, settings }: OutboundScope,
+  { http2, detects, trustDomain, settings }: OutboundScope,
 ): Pick<Cluster, 'transport_socket' | 'transport_socket_matches'> {
   const protocol = protocolFor(http2, port.protocol);
   if (tls !== null) {
@@ -106,7 +118,8 @@ function transportFields(
   const sni = tls?.sni || mutualSni(port.number, subset.name, service.host);
   const given = tls?.subjectAltNames ?? [];
   const names = given.length > 0 ? given : identitiesOf(service, trustDomain);
-  const mutual = istioMutual(sni, names, protocol);
+  // What a port is said to speak it may not speak: then each connection says what it is.
+  const mutual = istioMutual(sni, names, detects && protocol === 'http' ? 'auto' : protocol);
   if (tls !== null) return { transport_socket: mutual };
   // An original destination has no metadata: mutual TLS where all of its instances are known to speak it.
   if (type === 'ORIGINAL_DST') return speaksMutual(service) ? { transport_socket: mutual } : {};
@@ -291,14 +304,30 @@ function asCalled(http2: boolean): ProtocolOptions {
 function connectionFields(
   { connectionPool: pool, retryBudget, tls }: PortPolicy,
   protocol: PortProtocol,
-  { connectTimeoutMs }: MeshSettings,
+  { connectTimeoutMs, keepAlive }: MeshSettings,
 ) {
   return {
     connect_timeout: pool?.connectTimeoutMs ?? connectTimeoutMs,
     circuit_breakers: { thresholds: [thresholds(pool, retryBudget)] },
     typed_extension_protocol_options: { [HTTP_EXTENSION]: httpOptions(pool, protocol, tls) },
-    ...KEEPALIVE,
+    ...keepAliveFields(pool?.keepAlive ?? keepAlive),
   } satisfies Partial<Cluster>;
+}
+
+/** The kernel counts in seconds, and wants one at least. */
+function keepAliveFields(keepAlive: KeepAlive | null): Pick<Cluster, 'upstream_connection_options'> {
+  if (keepAlive === null) return KEEPALIVE;
+  const { probes, timeMs, intervalMs } = keepAlive;
+  const seconds = (ms: number): number => Math.max(1, Math.round(ms / 1000));
+  return {
+    upstream_connection_options: {
+      tcp_keepalive: {
+        ...(probes === null ? {} : { keepalive_probes: probes }),
+        keepalive_time: timeMs === null ? KEEPALIVE_S : seconds(timeMs),
+        ...(intervalMs === null ? {} : { keepalive_interval: seconds(intervalMs) }),
+      },
+    },
+  };
 }
 
 function httpOptions(pool: ConnectionPool | null, protocol: PortProtocol, tls: ClientTls | null = null) {

@@ -10,7 +10,7 @@ export interface DiscoveredRoutes {
   readonly hosts: readonly ResourceEntry[];
 }
 
-const VHDS = { config_source: { ads: {}, resource_api_version: 'V3' } } as const;
+export const VHDS = { config_source: { ads: {}, resource_api_version: 'V3' } } as const;
 
 /** For our proxies: such a host is taken for a request only when nobody knows a better one. */
 const FALLBACK = { filter_metadata: { remora: { on_demand: 'fallback' } } };
@@ -36,8 +36,8 @@ export function discoveredRoutes(
     }
     // Envoy removes and replaces virtual hosts by their own names, so these are the resources'.
     const make = () => resourceEntry(VirtualHost, { ...buildHost(plan), name: `${name}/${plan.name}` });
-    const { of, domains } = plan;
-    const key = of === null ? null : `${name} ${of.port.number} ${domains.join()} ${shapeOf(of.service)}`;
+    const { of, domains, bytes = '' } = plan;
+    const key = of === null ? null : `${name} ${of.port.number} ${domains.join()} ${bytes} ${shapeOf(of.service)}`;
     hosts.push(key === null ? make() : cache.get(key, make));
   }
   const config: RouteConfiguration = { ...routeConfig(name, rest), vhds: VHDS };

@@ -58,6 +58,15 @@ export class InboundIndex {
     }
   }
 
+  /** Services that are served at an address and port, by name, each with the number that the port has there. */
+  instancesAt(address: string, port: number) {
+    return (this.#byAddress.get(address) ?? [])
+      .flatMap(({ service, endpoint }) =>
+        [...endpoint.ports].flatMap(([number, at]) => (at === port ? [{ service, endpoint, number }] : [])),
+      )
+      .sort((a, b) => compareText(a.service.host, b.service.host));
+  }
+
   /** The ports that a pod is called at. Where several services have one, the first by name says what it speaks. */
   portsAt(addresses: readonly string[]): readonly AppPort[] {
     const ports = new Map<number, AppPort>();

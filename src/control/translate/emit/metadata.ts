@@ -26,3 +26,8 @@ export function istioConfig(object: string): JsonObject {
 export function istioService(service: Pick<MeshService, 'host' | 'name' | 'namespace'>): JsonObject {
   return { host: service.host, name: service.name, namespace: service.namespace };
 }
+
+/** For our proxies: where what is called at the addresses of a virtual host, and is no HTTP, goes. */
+export function bytesTo(bytes_cluster: string) {
+  return { filter_metadata: { remora: { bytes_cluster } } } as const;
+}

@@ -171,7 +171,7 @@ const RAW = { transport_protocol: 'raw_buffer' } as const;
 
 /**
  * The filter chains of a port (Istio: core/filterchain_options.go). `plain`: what HTTP inspection finds in clear text.
- * `declared-http`: HTTP is what was said, and what comes in clear text may be something else.
+ * `declared-http`: HTTP is what was said, and what comes may be something else.
  */
 export function chainKinds(
   mode: MtlsMode,
@@ -204,9 +204,13 @@ export function chainKinds(
     ];
   }
   if (speaks === 'declared-http') {
-    if (strict) return [{ match: TLS, speaks: 'http', mutual: true }];
+    const mutual: ChainKind[] = [
+      { match: { ...TLS, application_protocols: HTTP_ALPN }, speaks: 'http', mutual: true },
+      { match: { ...TLS, application_protocols: TCP_ALPN }, speaks: 'tcp', mutual: true },
+    ];
+    if (strict) return [...mutual, { match: TLS, speaks: 'http', mutual: true }];
     return [
-      { match: { ...TLS, application_protocols: MESH_ALPN }, speaks: 'http', mutual: true },
+      ...mutual,
       { match: { ...RAW, application_protocols: [...plain] }, speaks: 'http', mutual: false },
       { match: RAW, speaks: 'tcp', mutual: false },
     ];

@@ -22,6 +22,9 @@ export function statName(cluster: string): string {
   return `${cluster};`;
 }
 
+/** Route configuration of addresses that no listener is for. */
+export const INSTANCES = 'instances';
+
 /** Route configuration of the explicit proxy's listener, and the listener itself. */
 export const HTTP_PROXY = 'http_proxy';
 

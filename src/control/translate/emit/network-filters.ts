@@ -81,8 +81,10 @@ export const DETECTED = { filter_metadata: { remora: { protocol_detection: 'auto
 
 /**
  * Of a chain for what turns out not to be the HTTP that an object declares: it is named in a warning (pains row 23).
- * `holds_clients`: only a server that speaks first turns out so.
+ * `holds_clients`: in clear text only a server that speaks first turns out so. `address_routes`: route configuration
+ * whose virtual hosts say where it goes, by the address that was called.
  */
-export function declaredHttp(declared_by: string, holds_clients: boolean) {
-  return { filter_metadata: { remora: { declared: 'http', declared_by, holds_clients } } } as const;
+export function declaredHttp(declared_by: string, holds_clients: boolean, address_routes = '') {
+  const routes = address_routes === '' ? {} : { address_routes };
+  return { filter_metadata: { remora: { declared: 'http', declared_by, holds_clients, ...routes } } } as const;
 }

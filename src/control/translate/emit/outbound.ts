@@ -5,7 +5,7 @@ import { compareText, hostMatches, isAddress } from '../names.ts';
 import { DEFAULT_LOGS } from './access-log.ts';
 import { type CapturePorts, type Families, type OutboundPolicy, wildcards } from './capture.ts';
 import { addressesOf, socket } from './endpoint.ts';
-import { domainHost, outboundCluster, withPort } from './names.ts';
+import { domainHost, INSTANCES, outboundCluster, withPort } from './names.ts';
 import {
   DETECTED,
   declaredHttp,
@@ -274,7 +274,7 @@ export function outboundListener(plan: OutboundPlan, logs: readonly AccessLog[] 
   const other: FilterChain = {
     name: rest,
     filters: [tcpFilter(rest, logs)],
-    ...(plan.declaredBy === '' ? {} : { metadata: declaredHttp(plan.declaredBy, false) }),
+    ...(plan.declaredBy === '' ? {} : { metadata: declaredHttp(plan.declaredBy, false, routes) }),
   };
   const filters = [...(names.length > 0 ? [TLS_INSPECTOR] : []), ...(routes === '' ? [] : [HTTP_INSPECTOR])];
   return {
@@ -296,6 +296,7 @@ export function virtualOutbound(
   families: Families,
   { outbound }: CapturePorts,
   policy: OutboundPolicy,
+  ranges: readonly string[],
   logs: readonly AccessLog[] = DEFAULT_LOGS,
 ): Listener {
   const [first = '', ...more] = wildcards(families);
@@ -309,11 +310,26 @@ export function virtualOutbound(
     use_original_dst: true,
     filter_chains: [
       blackHoleChain('virtualOutbound-blackhole', outbound, logs),
+      ...(ranges.length > 0 ? [instancesChain(ranges, logs)] : []),
       {
         name: 'virtualOutbound-catchall-tcp',
         filters: [tcpFilter(policy === 'ALLOW_ANY' ? PASSTHROUGH : BLACK_HOLE, logs)],
       },
     ],
+  };
+}
+
+/** Called by addresses of these ranges: the control server knows which service or host has them. */
+function instancesChain(ranges: readonly string[], logs: readonly AccessLog[]): FilterChain {
+  const prefix_ranges = ranges.map((range) => {
+    const [address_prefix = '', bits] = range.split('/');
+    return { address_prefix, prefix_len: Number(bits) };
+  });
+  return {
+    name: 'virtualOutbound-instances',
+    filter_chain_match: { prefix_ranges },
+    filters: [tcpFilter(PASSTHROUGH, logs)],
+    metadata: { filter_metadata: { remora: { address_routes: INSTANCES } } },
   };
 }
 

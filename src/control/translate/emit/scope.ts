@@ -143,7 +143,7 @@ export class Scope {
 
   /** What clusters depend on besides their service and its policy. */
   get kind(): string {
-    return `${this.http2} ${this.captured !== null} ${this.trustDomain}`;
+    return `${this.http2} ${this.detects} ${this.captured !== null} ${this.trustDomain}`;
   }
 
   /** Visible services, by host. */

@@ -49,12 +49,16 @@ type Entries = ReadonlyMap<string, ResourceEntry>;
 export const NO_ENTRIES: Entries = new Map();
 
 /** The snapshot with the version that its resources give it. */
-export function snapshotOf(resources: ReadonlyMap<string, Resources>, onDemand: boolean): ProxySnapshot {
+export function snapshotOf(
+  resources: ReadonlyMap<string, Resources>,
+  onDemand: boolean,
+  instance: ProxySnapshot['instance'] | null = null,
+): ProxySnapshot {
   const more = [VIRTUAL_HOST, NAME_TABLE, SECRET].filter((type) => resources.has(type));
   const version = [CLUSTER, ENDPOINT, LISTENER, ROUTE, ...more]
     .map((type) => versionOf(resources.get(type) ?? NO_ENTRIES))
     .join('.');
-  return { version, resources, ...(onDemand ? { onDemand } : {}) };
+  return { version, resources, ...(onDemand ? { onDemand } : {}), ...(instance == null ? {} : { instance }) };
 }
 
 /** Clusters with those of the proxy itself, which are the same for most. */
@@ -78,4 +82,12 @@ export function put(map: Map<string, ResourceEntry>, entry: ResourceEntry): void
 export interface EmitNote {
   readonly proxy: string;
   readonly message: string;
+}
+
+/** The same but for its endpoints. */
+export function withEndpoints(
+  { resources, onDemand = false, instance }: ProxySnapshot,
+  endpoints: Resources,
+): ProxySnapshot {
+  return snapshotOf(new Map(resources).set(ENDPOINT, endpoints), onDemand, instance);
 }

@@ -11,6 +11,7 @@ import type { MeshService } from '../../mesh/service.ts';
 import { DEFAULT_SETTINGS, type MeshSettings } from '../../mesh/settings.ts';
 import type { TrafficPolicyRule } from '../../mesh/traffic-policy.ts';
 import {
+  type Instance,
   type ProxySnapshot,
   type ResourceEntry,
   type Resources,
@@ -39,6 +40,7 @@ import { gatewayRouteConfig, serverGroups, tlsGroups } from './gateway.ts';
 import { gatewaySecretResources, gatewayTlsListener } from './gateway-tls.ts';
 import { Ids } from './ids.ts';
 import { type AppPort, InboundIndex, isHttpPort, virtualInbound } from './inbound.ts';
+import { instanceOf, instanceRanges, instanceRoutes } from './instance.ts';
 import { KeptMaps } from './kept-maps.ts';
 import { type DecodedFacts, type InboundPort, laptopFacts } from './laptop.ts';
 import { gatewayAddress, gatewayListener, httpProxyListener, inboundListener, inboundRoutes } from './listener.ts';
@@ -49,8 +51,10 @@ import { type OutboundPlans, outboundListener, outboundPlans, virtualOutbound } 
 import { BLACK_HOLE, PASSTHROUGH } from './outside.ts';
 import { endpointsEntry, populated, reasonFor, serviceLimit } from './presence.ts';
 import { placeOf } from './proximity.ts';
+import { proxyKey } from './proxy-key.ts';
 import { type EmitNode, protocolFor, relevantLabels, Scope, speaksHttp2 } from './scope.ts';
-import { type EmitNote, type Hosts, type Outbound, type Own, put, type Shared, snapshotOf, withOwn } from './shared.ts';
+import type { EmitNote, Hosts, Outbound, Own, Shared } from './shared.ts';
+import { put, snapshotOf, withEndpoints, withOwn } from './shared.ts';
 import { detectedRoutes, type HostPlan, httpProxyHosts, portHosts, wholeRoutes } from './virtual-host.ts';
 
 /** What a proxy had before, so that what did not change stays the same object. */
@@ -77,7 +81,6 @@ export class MeshEmitter {
   #logs = DEFAULT_LOGS;
   #labels: ReadonlySet<string> = new Set();
   #moves = 0;
-  readonly #keys = new WeakMap<EmitNode, string>();
   readonly #ids = new Ids();
   readonly #shapes = new WeakMap<MeshService, string>();
   readonly #scopes = new Map<string, Shared>();
@@ -108,12 +111,14 @@ export class MeshEmitter {
   /** The same object again while neither the mesh nor the node changed. */
   emit(mesh: Mesh, node: EmitNode): ProxySnapshot {
     if (mesh !== this.#mesh) this.#begin(mesh);
-    const key = this.#keyOf(node);
+    const key = proxyKey(node);
     const before = this.#proxies.peek(key);
     if (before?.mesh === mesh) return before.snapshot;
     const facts = captureFacts(node);
     const shared = this.#shared(mesh, node, facts);
-    const made = snapshotOf(this.#resources(shared, node, facts, key), shared.scope.onDemand);
+    const { scope } = shared;
+    const instance = instanceRanges(scope).length > 0 ? (asked: string) => this.#instanceFor(key, asked) : null;
+    const made = snapshotOf(this.#resources(shared, node, facts, key), scope.onDemand, instance);
     // The same in all parts is the same as a whole.
     const same = before?.snapshot.version === made.version && before.snapshot.onDemand === made.onDemand;
     const snapshot = same ? before.snapshot : made;
@@ -121,14 +126,12 @@ export class MeshEmitter {
     return snapshot;
   }
 
-  #keyOf(node: EmitNode): string {
-    let key = this.#keys.get(node);
-    if (key === undefined) {
-      const { REMORA = null, DNS_CAPTURE = null, DNS_AUTO_ALLOCATE = null } = node.metadata ?? {};
-      key = JSON.stringify([node.key, REMORA, DNS_CAPTURE, DNS_AUTO_ALLOCATE]);
-      this.#keys.set(node, key);
-    }
-    return key;
+  /** By what is in force when it is asked for: the proxy may keep an older snapshot that says the same. */
+  #instanceFor(key: string, asked: string): Instance | null {
+    const shared = this.#proxies.peek(key)?.shared;
+    if (shared === undefined) return null;
+    this.#inbound ??= new InboundIndex(shared.scope.mesh);
+    return instanceOf(asked, shared.scope, this.#inbound);
   }
 
   /**
@@ -150,10 +153,7 @@ export class MeshEmitter {
       const endpoints = maps.get(old) ?? replaceEntries(old, entries);
       maps.set(old, endpoints);
       this.#maps.set('EDS', key, endpoints);
-      const next =
-        endpoints === old
-          ? snapshot
-          : snapshotOf(new Map(snapshot.resources).set(ENDPOINT, endpoints), shared.scope.onDemand);
+      const next = endpoints === old ? snapshot : withEndpoints(snapshot, endpoints);
       this.#proxies.set(key, { mesh: after, shared, snapshot: next });
     }
   }
@@ -437,11 +437,13 @@ export class MeshEmitter {
     const plans: OutboundPlans = outboundPlans(scope, families, scope.outbound);
     const listeners = new Map<string, ResourceEntry>();
     const routes = new Map<string, ResourceEntry>();
-    const virtual = `virtual ${families} ${scope.ports.outbound} ${scope.outbound}`;
+    const ranges = instanceRanges(scope);
+    if (ranges.length > 0) put(routes, instanceRoutes());
+    const virtual = `virtual ${families} ${scope.ports.outbound} ${scope.outbound} ${ranges}`;
     put(
       listeners,
       this.#build(this.#listeners, virtual, Listener, () =>
-        virtualOutbound(families, scope.ports, scope.outbound, this.#logs),
+        virtualOutbound(families, scope.ports, scope.outbound, ranges, this.#logs),
       ),
     );
     for (const plan of plans.listeners) {

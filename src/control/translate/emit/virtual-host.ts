@@ -1,7 +1,8 @@
 import type { Route, RouteConfiguration, VirtualHost } from '../../../xds/proto/gen/envoy/config/route/v3.ts';
 import type { MeshService, ServicePort } from '../../mesh/service.ts';
 import { hostMatches } from '../names.ts';
-import { withPort } from './names.ts';
+import { bytesTo } from './metadata.ts';
+import { outboundCluster, withPort } from './names.ts';
 import type { DetectedService, PortOfService } from './outbound.ts';
 import { blockedHost, outsideHost, passthroughHost } from './outside.ts';
 import { serviceRoute, tableRoutes } from './route.ts';
@@ -17,6 +18,8 @@ export interface HostPlan {
   readonly domains: readonly string[];
   /** All that its routes come from; null where that is more than one service. */
   readonly of: PortOfService | null;
+  /** Cluster for what is called at its addresses and is no HTTP; absent: that goes to where it was going. */
+  readonly bytes?: string;
   routes(): Route[];
   /** Hosts that no other is for. */
   readonly rest?: VirtualHost;
@@ -44,7 +47,12 @@ export function httpProxyHosts(scope: Scope): HostPlan[] {
 /** Hosts of captured HTTP on a port: names may be written with the port or without. */
 export function portHosts(scope: Scope, port: number, there: readonly PortOfService[]): HostPlan[] {
   const domains = new Domains(scope);
-  const hosts = there.map((one) => serviceHost(scope, one, domains.ofService(one.service, one.port, true)));
+  const hosts = there.map((one) => {
+    const host = serviceHost(scope, one, domains.ofService(one.service, one.port, true));
+    // Charts call ports http that are not (pains row 23): by its address the service is known all the same.
+    const own = scope.detects && one.service.addresses.length > 0;
+    return own ? { ...host, bytes: outboundCluster(port, '', one.service.host) } : host;
+  });
   if (port === 80) hosts.push(...ruledHosts(scope, domains));
   hosts.push(restHost(scope.outbound === 'ALLOW_ANY' ? passthroughHost() : blockedHost(), domains));
   return hosts.filter(({ domains }) => domains.length > 0);
@@ -61,7 +69,10 @@ export function wholeRoutes(name: string, hosts: readonly HostPlan[]): RouteConf
 }
 
 export function buildHost(plan: HostPlan): VirtualHost {
-  return plan.rest ?? { name: plan.name, domains: [...plan.domains], routes: plan.routes() };
+  const { rest, name, domains, bytes } = plan;
+  if (rest !== undefined) return rest;
+  const host = { name, domains: [...domains], routes: plan.routes() };
+  return bytes === undefined ? host : { ...host, metadata: bytesTo(bytes) };
 }
 
 export function routeConfig(name: string, virtual_hosts: VirtualHost[]): RouteConfiguration {

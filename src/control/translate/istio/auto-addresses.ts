@@ -4,6 +4,7 @@ import type { MeshService } from '../../mesh/service.ts';
 export const AUTO_ALLOCATE_LABEL = 'networking.istio.io/enable-autoallocate-ip';
 
 /** Istio's: 240.240.0.0/16 is reserved (class E), and 2001:2::/48 for benchmarks (RFC 5180): neither leaves the pod. */
+export const AUTO_RANGES: readonly string[] = ['240.240.0.0/16', '2001:2::/48'];
 const SLOTS = 256 * 254;
 const PRIME = 65_011;
 const OCTET = 255;
@@ -30,6 +31,11 @@ export class AutoAddresses {
     const fourth = (slot + 1) % OCTET;
     return [`240.240.${third}.${fourth}`, `2001:2::f0f0:${((third << 8) | fourth).toString(16)}`];
   }
+}
+
+/** Whether it may be one of them. */
+export function isAutoAddress(address: string): boolean {
+  return address.startsWith('240.240.') || address.startsWith('2001:2::');
 }
 
 /** Whether a host can have one: a name, which is resolved by somebody, and has none yet. */

@@ -1,3 +1,4 @@
+import type { KeepAlive } from '../../mesh/settings.ts';
 import type {
   ClientTls,
   ConnectionPool,
@@ -11,7 +12,12 @@ import { type Finding, objectName } from '../../source/collection.ts';
 import { findingAt, placeOf } from '../../source/finding.ts';
 import type { Decoded } from '../decoded.ts';
 import { compareAge, compareHosts, exportedTo, fullHost } from '../names.ts';
-import type { PortTrafficPolicySpec, SubsetSpec, TrafficPolicySpec } from './fields/destination-rule.ts';
+import type {
+  PortTrafficPolicySpec,
+  SubsetSpec,
+  TcpKeepaliveSpec,
+  TrafficPolicySpec,
+} from './fields/destination-rule.ts';
 
 type DestinationRule = Decoded<'DestinationRule'>;
 
@@ -168,12 +174,19 @@ function connectionPool(spec: TrafficPolicySpec['connectionPool']): ConnectionPo
     maxConnections: limit(tcp?.maxConnections),
     connectTimeoutMs: tcp?.connectTimeout ?? null,
     tcpIdleTimeoutMs: tcp?.idleTimeout ?? null,
+    keepAlive: keepAlive(tcp?.tcpKeepalive),
     maxPendingRequests: limit(http?.http1MaxPendingRequests),
     maxRequests: limit(http?.http2MaxRequests),
     maxRequestsPerConnection: limit(http?.maxRequestsPerConnection),
     maxRetries: limit(http?.maxRetries),
     httpIdleTimeoutMs: http?.idleTimeout ?? null,
   };
+}
+
+/** Times and numbers of 0 are the system's, as in Istio. */
+export function keepAlive(spec: TcpKeepaliveSpec | undefined): KeepAlive | null {
+  if (spec === undefined) return null;
+  return { probes: limit(spec.probes), timeMs: limit(spec.time), intervalMs: limit(spec.interval) };
 }
 
 /** These are plain integers in the proto: 0 is "not given". */

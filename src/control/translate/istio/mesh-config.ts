@@ -5,7 +5,10 @@ import { findingAt } from '../../source/finding.ts';
 import { isRecord, type Path, type Sink, show } from '../../source/schema/type.ts';
 import type { Decoded } from '../decoded.ts';
 import type { ConfigMapValue } from '../kubernetes/fields.ts';
+import { checkExportTo } from './check.ts';
+import { keepAlive } from './destination-rule.ts';
 import { type MeshConfigValue, meshConfig } from './fields/mesh-config.ts';
+import { readProxyConfig } from './proxy-config.ts';
 import { checkRetryOn } from './retry-on.ts';
 import { ruleRetries } from './virtual-service.ts';
 
@@ -70,6 +73,12 @@ function settingsOf(config: MeshConfigValue, sink: Sink): MeshSettings {
   if (retries !== undefined) {
     checkRetryOn(retries.retryOn ?? '', [...AT, 'defaultHttpRetryPolicy', 'retryOn'], sink);
   }
+  for (const field of [
+    'defaultServiceExportTo',
+    'defaultVirtualServiceExportTo',
+    'defaultDestinationRuleExportTo',
+  ] as const)
+    checkExportTo(config[field], [...AT, field], sink);
   return {
     outbound: config.outboundTrafficPolicy?.mode ?? DEFAULT_SETTINGS.outbound,
     accessLog: accessLogOf(config, sink),
@@ -78,7 +87,25 @@ function settingsOf(config: MeshConfigValue, sink: Sink): MeshSettings {
     autoMtls: config.enableAutoMtls ?? DEFAULT_SETTINGS.autoMtls,
     rootNamespace: config.rootNamespace || DEFAULT_SETTINGS.rootNamespace,
     retries: retries === undefined ? DEFAULT_SETTINGS.retries : ruleRetries({ retries }),
+    keepAlive: keepAlive(config.tcpKeepalive),
+    exportTo: {
+      services: config.defaultServiceExportTo ?? [],
+      virtualServices: config.defaultVirtualServiceExportTo ?? [],
+      destinationRules: config.defaultDestinationRuleExportTo ?? [],
+    },
+    proxyConfig: proxyConfigOf(config, sink),
   };
+}
+
+/** Checked as in an annotation of a pod; as written, since injection alone makes something of it. */
+function proxyConfigOf({ defaultConfig = null }: MeshConfigValue, sink: Sink): MeshSettings['proxyConfig'] {
+  if (defaultConfig === null) return null;
+  const at = (path: string): Path => [...AT, 'defaultConfig', ...(path === '' ? [] : [path])];
+  readProxyConfig(defaultConfig, {
+    error: (path, message) => sink.error('wrong-value', at(path), message),
+    warning: (path, message) => sink.warning('no-effect', at(path), message),
+  });
+  return isRecord(defaultConfig) ? defaultConfig : null;
 }
 
 /** Istio's, for JSON without a format (pilot/pkg/model/telemetry_logging.go). */

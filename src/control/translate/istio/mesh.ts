@@ -14,6 +14,7 @@ import { serviceHost } from '../kubernetes/service.ts';
 import { compareAge, compareText, DOMAIN, hostMatches, visibleTo } from '../names.ts';
 import { MtlsPolicies } from '../peer-authentication.ts';
 import { AUTO_ALLOCATE_LABEL, AutoAddresses, wantsAddress } from './auto-addresses.ts';
+import { ExportedObjects } from './default-exports.ts';
 import { delegatedRules, delegateOf } from './delegate.ts';
 import { trafficPolicies } from './destination-rule.ts';
 import { gatewayServers } from './gateway.ts';
@@ -47,13 +48,15 @@ export interface Translation {
  */
 export function translate(objects: readonly Decoded[], previous?: Translation): Translation {
   const memo = new Memo(previous?.memo);
-  const by = new ByKind(objects);
   const findings: Finding[] = [];
+  const configMaps = new ByKind(objects.filter(({ kind }) => kind === 'ConfigMap')).all('ConfigMap');
+  const configured = memo.get('settings', configMaps, () => meshSettings(configMaps));
+  const { settings } = configured;
+  const exported = memo.get('exports', [settings], () => new ExportedObjects(settings.exportTo));
+  const by = new ByKind(exported.of(objects));
   const authentications = memo.get('authentications', by.all('PeerAuthentication'), () =>
     peerAuthentications(by.all('PeerAuthentication')),
   );
-  const configured = memo.get('settings', by.all('ConfigMap'), () => meshSettings(by.all('ConfigMap')));
-  const { settings } = configured;
   const { rootNamespace } = settings;
   const mtls = memo.get(
     'mtls',

@@ -8,7 +8,8 @@ import { portProtocol } from '../protocol.ts';
 type Service = Decoded<'Service'>;
 
 /** Istio's annotation for Services, which have no field for it. */
-const EXPORT_TO = 'networking.istio.io/exportTo';
+/** Who sees a Service, with commas. */
+export const EXPORT_TO = 'networking.istio.io/exportTo';
 /** Istio's, before Kubernetes had its field. */
 const DISTRIBUTION = 'networking.istio.io/traffic-distribution';
 const NEAR: Readonly<Record<string, 'zone' | 'node'>> = {

@@ -18,7 +18,11 @@ afterEach(async () => {
   for (const close of closing.splice(0).reverse()) await close();
 });
 
-function setUp(state: ConfigState = { objects: [], findings: [] }, logger?: Logger) {
+function setUp(
+  state: ConfigState = { objects: [], findings: [] },
+  logger?: Logger,
+  proxyConfig: () => Record<string, unknown> | null = () => null,
+) {
   const certificates = mkdtempSync(join(tmpdir(), 'remora-webhook-'));
   const clock = manualClock();
   const server = new WebhookServer({
@@ -27,6 +31,7 @@ function setUp(state: ConfigState = { objects: [], findings: [] }, logger?: Logg
     certificates,
     settings: defaultSettings('1'),
     state: () => state,
+    proxyConfig,
     clock,
     log: logger ?? silentLogger(clock),
   });
@@ -98,6 +103,21 @@ test('pods are injected over HTTPS, and config is validated', async () => {
   };
   const validated = JSON.parse((await post(server.port, '/validate', review(broken))).body);
   expect(validated.response).toMatchObject({ allowed: false, status: { message: expect.stringContaining('hosts') } });
+});
+
+test('the mesh’s config of the moment is for new pods', async () => {
+  let mesh: Record<string, unknown> | null = null;
+  const { server, write } = setUp(undefined, undefined, () => mesh);
+  write(first.cert, first.key);
+  await server.start();
+  const patch = async (): Promise<string> => {
+    const { response } = JSON.parse((await post(server.port, '/inject', review(POD))).body);
+    return Buffer.from(response.patch, 'base64').toString();
+  };
+  expect(await patch()).not.toContain('--termination-grace-period-s=9');
+  mesh = { terminationDrainDuration: '9s', proxyMetadata: { OWN: 'mesh' } };
+  expect(await patch()).toContain('--termination-grace-period-s=9');
+  expect(await patch()).toContain('{"name":"OWN","value":"mesh"}');
 });
 
 test('a namespace whose labels are known is asked', async () => {

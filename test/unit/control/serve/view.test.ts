@@ -4,7 +4,12 @@ import { deltaWire } from '../../../../src/control/serve/delta.ts';
 import { proxyNode } from '../../../../src/control/serve/node.ts';
 import { PushBudget } from '../../../../src/control/serve/push-budget.ts';
 import { Session } from '../../../../src/control/serve/session.ts';
-import { type ProxySnapshot, type ResourceEntry, resourceEntry } from '../../../../src/control/serve/snapshot.ts';
+import {
+  type Instance,
+  type ProxySnapshot,
+  type ResourceEntry,
+  resourceEntry,
+} from '../../../../src/control/serve/snapshot.ts';
 import {
   CLUSTER,
   ENDPOINT,
@@ -14,10 +19,20 @@ import {
   VIRTUAL_HOST,
 } from '../../../../src/control/serve/type-urls.ts';
 import { decode, Problems } from '../../../../src/xds/proto/codec.ts';
+import { Cluster } from '../../../../src/xds/proto/gen/envoy/config/cluster/v3.ts';
 import { VirtualHost } from '../../../../src/xds/proto/gen/envoy/config/route/v3.ts';
 import { DeltaDiscoveryResponse, type Resource } from '../../../../src/xds/proto/gen/envoy/service/discovery/v3.ts';
 import { manualClock } from '../../../support/clock.ts';
 import { edsCluster, endpoints, httpListener, routesTo, TestSource } from '../../../support/control-plane.ts';
+
+function staticCluster(name: string, port_value: number): Cluster {
+  const address = { socket_address: { address: '10.0.0.7', port_value } };
+  return {
+    name,
+    type: 'STATIC',
+    load_assignment: { cluster_name: name, endpoints: [{ lb_endpoints: [{ endpoint: { address } }] }] },
+  };
+}
 
 /** `web/a`: host a, and by another name. */
 function host(name: string, cluster: string, ...domains: string[]): ResourceEntry {
@@ -29,7 +44,18 @@ class OnDemandSource extends TestSource {
   onDemand = true;
   override snapshotFor(node: Parameters<TestSource['snapshotFor']>[0]): ProxySnapshot {
     const snapshot = super.snapshotFor(node);
-    return this.onDemand ? { ...snapshot, onDemand: true } : snapshot;
+    const instance = (asked: string): Instance | null => this.#instances.get(asked) ?? null;
+    return this.onDemand ? { ...snapshot, onDemand: true, instance } : snapshot;
+  }
+  readonly #instances = new Map<string, Instance>();
+
+  /** `port` is that of the instance's one endpoint; 0: it is gone. */
+  instance(asked: string, port: number): void {
+    const cluster = { ...staticCluster(asked, port) };
+    const routes = [{ match: { prefix: '/' }, route: { cluster: asked } }];
+    const host = resourceEntry(VirtualHost, { name: asked, domains: [asked.slice(asked.indexOf('/') + 1)], routes });
+    if (port === 0) this.#instances.delete(asked);
+    else this.#instances.set(asked, { host, clusters: [resourceEntry(Cluster, cluster)] });
   }
 }
 
@@ -124,6 +150,31 @@ it('says what there is not, and sends it when it appears', () => {
   request(VIRTUAL_HOST, ['web/new', 'web/x.b.example']);
   expect(settle()).toEqual(['CDS b', 'EDS b', 'VHDS web/b(web/x.b.example) ?web/new(web/new)']);
   expect(change(host('new', 'c'))).toEqual(['CDS c', 'EDS c', 'VHDS web/new(web/new)']);
+});
+
+// pains.md row 25
+it('sends an instance to whoever asks for its address, with its cluster, as long as it is there', () => {
+  const { source, start, request, settle, ...more } = rig(true);
+  start();
+  // The client follows every cluster to its endpoints, which this one has in itself.
+  const own = (said: string[]): string[] => said.filter((line) => !line.startsWith('EDS'));
+  const change = (entry: ResourceEntry): string[] => own(more.change(entry));
+  const asked = 'web/10.0.0.7:80';
+  request(VIRTUAL_HOST, [asked, 'web/10.0.0.8:80']);
+  expect(settle()).toEqual([`VHDS ?${asked}(${asked}) ?web/10.0.0.8:80(web/10.0.0.8:80)`]);
+  // A pod that comes or goes is a change of endpoints at the least.
+  source.instance(asked, 80);
+  expect(change(endpoints('c', 2))).toEqual([`CDS ${asked}`, `VHDS ${asked}(${asked})`]);
+  // What changes of others is nothing to it.
+  expect(change(endpoints('c', 3))).toEqual([]);
+  source.instance(asked, 81);
+  expect(change(endpoints('c', 4))).toEqual([`CDS ${asked}`]);
+  source.instance(asked, 0);
+  expect(change(endpoints('c', 5))).toEqual([`VHDS -${asked}`, `CDS -${asked}`]);
+  source.instance(asked, 80);
+  change(endpoints('c', 6));
+  request(VIRTUAL_HOST, [], [asked]);
+  expect(own(settle())).toEqual([`VHDS -${asked}`, `CDS -${asked}`]);
 });
 
 it('sends hosts again when their routes are new to the client', () => {

@@ -38,6 +38,7 @@ describe('the identity on disk', () => {
   it.each([
     ['cut', (text: string) => text.slice(0, 60)],
     ['of another format', (text: string) => text.replace('"format":1', '"format":2')],
+    ['too large', (text: string) => text.replace('"answer":[', `"answer":["${'x'.repeat(1024 * 1024)}",`)],
     ['without its key', (text: string) => text.replace('BEGIN', 'NO')],
   ])('is not used, and not shown, when it is %s', (_, spoil) => {
     const { file, path, lines } = setup();

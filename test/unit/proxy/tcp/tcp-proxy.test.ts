@@ -19,7 +19,7 @@ function picks(clusters: TcpProxyConfig['clusters'], times = 1000): Record<strin
   const proxy = new TcpProxy(config, '', env as unknown as TcpEnvironment);
   const counts: Record<string, number> = {};
   for (let i = 0; i < times; i++) {
-    const name = proxy.pickCluster();
+    const name = proxy.pickCluster({ host: '10.0.0.1', port: 80 });
     counts[name] = (counts[name] ?? 0) + 1;
   }
   return counts;

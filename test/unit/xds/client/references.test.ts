@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
 import type { RouteSource, ScopedRoutes } from '../../../../src/model/http-connection-manager.ts';
 import type { Listener } from '../../../../src/model/listener.ts';
-import { listenerReferences } from '../../../../src/xds/client/references.ts';
+import type { RouteConfig } from '../../../../src/model/route.ts';
+import { clustersOf, listenerReferences } from '../../../../src/xds/client/references.ts';
 
 function listener(...routes: (RouteSource | ScopedRoutes)[]): Listener {
   const filterChains = routes.map((one) => ({ filter: { kind: 'http', http: { routes: one } } }));
@@ -15,6 +16,14 @@ const inline = (cluster: string): RouteSource =>
       virtualHosts: [{ routes: [{ action: { kind: 'forward', cluster: { kind: 'cluster', name: cluster } } }] }],
     },
   }) as unknown as RouteSource;
+
+test('bytes that go by address need the table of the addresses, and it the clusters for bytes', () => {
+  const tcp = { clusters: [{ name: 'rest', weight: 1 }], addressRoutes: '80' };
+  const one = { filterChains: [{ filter: { kind: 'tcp', tcp } }], defaultFilterChain: null } as unknown as Listener;
+  expect([...listenerReferences(one).routes]).toEqual(['80']);
+  const table = { virtualHosts: [{ routes: [], bytesTo: 'db' }] } as unknown as RouteConfig;
+  expect([...clustersOf(table)]).toEqual(['db']);
+});
 
 test('a listener waits for the routes and clusters of all its tables, those of scopes too', () => {
   const scopes = [

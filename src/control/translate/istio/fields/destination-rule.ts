@@ -18,7 +18,6 @@ import { portSelector } from './virtual-service.ts';
 const HASH = 'consistent hashing comes with traffic policy; requests are balanced by least request instead';
 const LOCALITY = 'localities are not weighted or ordered yet; every endpoint is used alike';
 const WARMUP = 'a new endpoint gets its full share at once';
-const KEEPALIVE = 'the platform decides about keep-alive probes';
 const HTTP2 = 'upstream connections are HTTP/1.1 until the HTTP/2 engine is there';
 const CREDENTIAL = 'Secrets are not handed to proxies yet: mount the files and name them';
 const TUNNEL = 'tunnels are not built yet, and without one the traffic would go straight to the host';
@@ -97,15 +96,16 @@ export const loadBalancer = message('LoadBalancerSettings', {
   warmup: reported(warmup, WARMUP),
 });
 
-const tcpKeepalive = message('ConnectionPoolSettings.TCPSettings.TcpKeepalive', {
-  probes: reported(uint32, KEEPALIVE),
-  time: reported(duration, KEEPALIVE),
-  interval: reported(duration, KEEPALIVE),
+export const tcpKeepalive = message('ConnectionPoolSettings.TCPSettings.TcpKeepalive', {
+  probes: effective(uint32),
+  time: effective(duration),
+  interval: effective(duration),
 });
+export type TcpKeepaliveSpec = Read<typeof tcpKeepalive>;
 export const tcpSettings = message('ConnectionPoolSettings.TCPSettings', {
   maxConnections: effective(int32),
   connectTimeout: effective(duration),
-  tcpKeepalive: reported(tcpKeepalive, KEEPALIVE),
+  tcpKeepalive: effective(tcpKeepalive),
   maxConnectionDuration: reported(duration, 'a connection lives until it is idle or closed'),
   idleTimeout: effective(duration),
 });

@@ -1,6 +1,7 @@
 import { list, message } from '../../../source/schema/message.ts';
 import { bool, boolValue, duration, enumeration, int32, string } from '../../../source/schema/scalar.ts';
 import { effective, type Read, reported, type Type } from '../../../source/schema/type.ts';
+import { tcpKeepalive } from './destination-rule.ts';
 import { httpRetry } from './virtual-service.ts';
 
 /** What is inside of a field without effect is not looked at. */
@@ -30,7 +31,7 @@ export const meshConfig = message('MeshConfig', {
   connectTimeout: effective(duration),
   hboneIdleTimeout: none(duration, 'there is no ambient mode'),
   protocolDetectionTimeout: none(duration, 'it is not needed: whoever speaks first says what a connection is'),
-  tcpKeepalive: none(anything('TcpKeepalive'), 'connections are kept alive after 180 s of silence'),
+  tcpKeepalive: effective(tcpKeepalive),
   ingressClass: none(string, INGRESS),
   ingressService: none(string, INGRESS),
   ingressControllerMode: none(anything('IngressControllerMode'), INGRESS),
@@ -41,7 +42,8 @@ export const meshConfig = message('MeshConfig', {
   accessLogEncoding: effective(enumeration('AccessLogEncoding', { TEXT: 'effective', JSON: 'effective' })),
   enableEnvoyAccessLogService: none(bool, 'access logs are written, not sent'),
   disableEnvoyListenerLog: none(bool, 'listeners write no log of their own'),
-  defaultConfig: none(anything('ProxyConfig'), INJECTION),
+  // Its own fields are read by `proxy-config.ts`.
+  defaultConfig: effective(anything('ProxyConfig')),
   outboundTrafficPolicy: effective(outboundTrafficPolicy),
   inboundTrafficPolicy: none(anything('InboundTrafficPolicy'), 'the app is called at the address that was called'),
   configSources: none(list(anything('ConfigSource')), 'sources are flags of the control server: --files, --kubeconfig'),
@@ -49,9 +51,9 @@ export const meshConfig = message('MeshConfig', {
   trustDomain: effective(string),
   trustDomainAliases: none(list(string), 'one trust domain is known yet: calls of others are refused under STRICT'),
   caCertificates: none(list(anything('CertificateData')), AUTHORITY),
-  defaultServiceExportTo: none(list(string), EXPORT),
-  defaultVirtualServiceExportTo: none(list(string), EXPORT),
-  defaultDestinationRuleExportTo: none(list(string), EXPORT),
+  defaultServiceExportTo: effective(list(string)),
+  defaultVirtualServiceExportTo: effective(list(string)),
+  defaultDestinationRuleExportTo: effective(list(string)),
   rootNamespace: effective(string),
   localityLbSetting: none(anything('LocalityLoadBalancerSetting'), LOCALITY),
   zoneAwareLbSetting: none(anything('ZoneAwareLoadBalancerSetting'), LOCALITY),

@@ -51,7 +51,7 @@ test('a proxy says where its rules lead, and nonsense is not believed', () => {
 
 test('and listens there, with no way round in circles', () => {
   const ports = { outbound: 16001, inbound: 16006 };
-  const outbound = virtualOutbound('46', ports, 'ALLOW_ANY');
+  const outbound = virtualOutbound('46', ports, 'ALLOW_ANY', []);
   expect(outbound.address).toEqual({ socket_address: { address: '0.0.0.0', port_value: 16001 } });
   expect(outbound.additional_addresses).toEqual([
     { address: { socket_address: { address: '::', port_value: 16001 } } },

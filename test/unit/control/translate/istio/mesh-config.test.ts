@@ -41,6 +41,11 @@ describe('MeshConfig', () => {
           'dnsRefreshRate: 5s',
           'defaultHttpRetryPolicy: { attempts: 4, retryOn: "5xx,503", perTryTimeout: 2s }',
           'trustDomain: cluster.local',
+          'tcpKeepalive: { probes: 3, time: 60s }',
+          'defaultServiceExportTo: ["."]',
+          'defaultVirtualServiceExportTo: ["*"]',
+          'defaultDestinationRuleExportTo: [a, b]',
+          'defaultConfig: { holdApplicationUntilProxyStarts: false, proxyMetadata: { ISTIO_META_DNS_CAPTURE: "true" } }',
         ].join('\n'),
       ),
     );
@@ -53,6 +58,9 @@ describe('MeshConfig', () => {
       autoMtls: false,
       rootNamespace: 'mesh-root',
       retries: { attempts: 4, retryOn: '5xx,503', perTryTimeoutMs: 2000, backoffMs: 0, ignorePreviousHosts: true },
+      keepAlive: { probes: 3, timeMs: 60_000, intervalMs: null },
+      exportTo: { services: ['.'], virtualServices: ['*'], destinationRules: ['a', 'b'] },
+      proxyConfig: { holdApplicationUntilProxyStarts: false, proxyMetadata: { ISTIO_META_DNS_CAPTURE: 'true' } },
     });
   });
 
@@ -90,6 +98,51 @@ describe('MeshConfig', () => {
       'error 0.yaml:1 ConfigMap istio-system/istio data.mesh.connectTimout: unknown field "connectTimout": did you mean "connectTimeout"?',
       'error 0.yaml:1 ConfigMap istio-system/istio data.mesh.outboundTrafficPolicy.mode: expected one of REGISTRY_ONLY, ALLOW_ANY, got "DENY"',
     ]);
+  });
+
+  it('checks what it says of objects and of pods, as they say it themselves', () => {
+    const { findings } = read(
+      configMap(
+        'defaultServiceExportTo: ["*", shop]\ndefaultConfig: { terminationDrainDuration: soon, concurrency: 2, holdApp: true }',
+      ),
+    );
+    const at = '0.yaml:1 ConfigMap istio-system/istio data.mesh';
+    expect(findings).toEqual([
+      `error ${at}.defaultServiceExportTo[0]: "*" excludes every other value`,
+      `error ${at}.defaultConfig.terminationDrainDuration: must be a duration in seconds, such as 45s, got "soon"`,
+      `warning ${at}.defaultConfig.concurrency: has no effect: the number of the proxy’s workers is the mesh’s: leave it out`,
+      `error ${at}.defaultConfig.holdApp: is no field of ProxyConfig`,
+    ]);
+  });
+
+  it('says who sees services, VirtualServices and DestinationRules that do not say it', () => {
+    const object = (kind: string, name: string, spec: object, annotations: object = {}): string =>
+      JSON.stringify({
+        apiVersion: kind === 'Service' ? 'v1' : 'networking.istio.io/v1',
+        kind,
+        metadata: { name, namespace: 'shop', annotations },
+        spec,
+      });
+    const ports = [{ name: 'http', port: 80 }];
+    const entry = { hosts: ['x.example.com'], ports: [{ number: 80, name: 'http', protocol: 'HTTP' }] };
+    const route = [{ route: [{ destination: { host: 'web' } }] }];
+    const exportsBy = (mesh: string) => {
+      const texts = [
+        object('Service', 'web', { clusterIP: '10.96.0.1', ports }),
+        object('Service', 'open', { clusterIP: '10.96.0.2', ports }, { 'networking.istio.io/exportTo': '*' }),
+        object('ServiceEntry', 'x', { ...entry, resolution: 'DNS' }),
+        object('VirtualService', 'web', { hosts: ['web'], http: route }),
+        object('VirtualService', 'open', { hosts: ['open'], http: route, exportTo: ['*'] }),
+        object('DestinationRule', 'web', { host: 'web', trafficPolicy: {} }),
+      ];
+      const objects = [...texts, configMap(mesh)].flatMap((text, i) => readObjects(text, `${i}.yaml`).objects);
+      const { mesh: made } = examine({ objects, findings: [] });
+      return [...made.services.values(), ...made.routes, ...made.policies].map(({ exportTo }) => exportTo.join());
+    };
+    expect(exportsBy('connectTimeout: 1s')).toEqual(['*', '*', '*', '*', '*', '*']);
+    expect(exportsBy('defaultServiceExportTo: ["."]')).toEqual(['*', 'shop', 'shop', '*', '*', '*']);
+    const lists = 'defaultVirtualServiceExportTo: [edge, "."]\ndefaultDestinationRuleExportTo: ["~"]';
+    expect(exportsBy(lists).slice(3).sort()).toEqual(['', '*', 'edge,shop']);
   });
 
   it('is the oldest of several, and no business of other ConfigMaps', () => {

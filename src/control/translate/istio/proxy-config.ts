@@ -1,10 +1,10 @@
-import { parse } from 'yaml';
-import { messageOf } from '../../base/errors.ts';
-import { didYouMean } from '../source/schema/suggest.ts';
-import { isRecord, show } from '../source/schema/type.ts';
-import { INTERCEPTION_MODES, type InterceptionMode } from './settings.ts';
+import { didYouMean } from '../../source/schema/suggest.ts';
+import { isRecord, show } from '../../source/schema/type.ts';
 
-/** What `proxy.istio.io/config` (Istio's mesh ProxyConfig as YAML) changes about an injected pod. */
+export const INTERCEPTION_MODES = ['REDIRECT', 'TPROXY', 'NONE'] as const;
+export type InterceptionMode = (typeof INTERCEPTION_MODES)[number];
+
+/** What Istio's ProxyConfig, of the mesh (`defaultConfig`) or a pod (`proxy.istio.io/config`), changes about injection. */
 export interface ProxyConfig {
   readonly discoveryAddress?: string;
   readonly interceptionMode?: InterceptionMode;
@@ -12,6 +12,8 @@ export interface ProxyConfig {
   readonly proxyAdminPort?: number;
   readonly statusPort?: number;
   readonly drainDurationS?: number;
+  /** From SIGTERM to the end, where that is sooner than the pod's. */
+  readonly terminationDrainDurationS?: number;
   readonly proxyMetadata: Readonly<Record<string, string>>;
 }
 
@@ -35,13 +37,13 @@ const READERS: Readonly<Record<string, Reader>> = {
   proxyAdminPort: (value) => port(value),
   statusPort: (value) => port(value),
   drainDuration: (value) => seconds(value),
+  terminationDrainDuration: (value) => seconds(value),
   proxyMetadata: (value) => environment(value),
 };
 
 /** Accepted without effect, with what to do instead. */
 const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
   concurrency: 'the number of the proxy’s workers is the mesh’s: leave it out',
-  terminationDrainDuration: 'the proxy drains until terminationGracePeriodSeconds of the pod: set that',
   tracing: 'use a Telemetry object',
   meshId: 'the mesh has one id: give it to the control server',
   image: 'use sidecar.istio.io/proxyImage',
@@ -76,26 +78,27 @@ const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
   proxyStatsMatcher: 'all statistics are kept',
 };
 
-/** Reads the annotation. What is wrong goes to the sink; what is right is returned all the same. */
-export function readProxyConfig(text: string, sink: ConfigSink): ProxyConfig {
-  let raw: unknown;
-  try {
-    raw = parse(text, { maxAliasCount: 0 });
-  } catch (error) {
-    sink.error('', `is not YAML: ${messageOf(error).split('\n', 1)[0]}`);
-    return { proxyMetadata: {} };
-  }
-  if (raw === null) return { proxyMetadata: {} };
+/** Where nothing is said. */
+export const NO_PROXY_CONFIG: ProxyConfig = { proxyMetadata: {} };
+
+/** What a pod says, over what the mesh says: proxyMetadata by name, all else field by field (Istio: MergeProxyConfig). */
+export function mergeProxyConfig(mesh: ProxyConfig, own: ProxyConfig): ProxyConfig {
+  return { ...mesh, ...own, proxyMetadata: { ...mesh.proxyMetadata, ...own.proxyMetadata } };
+}
+
+/** What is wrong goes to the sink; what is right is returned all the same. */
+export function readProxyConfig(raw: unknown, sink: ConfigSink): ProxyConfig {
+  if (raw === null) return NO_PROXY_CONFIG;
   if (!isRecord(raw)) {
     sink.error('', `must be an object of ProxyConfig’s fields, got ${show(raw)}`);
-    return { proxyMetadata: {} };
+    return NO_PROXY_CONFIG;
   }
   const read: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(raw)) {
     const reader = Object.hasOwn(READERS, name) ? READERS[name] : undefined;
     if (reader !== undefined) {
       const result = reader(value);
-      if ('value' in result) read[name === 'drainDuration' ? 'drainDurationS' : name] = result.value;
+      if ('value' in result) read[name.endsWith('Duration') ? `${name}S` : name] = result.value;
       else sink.error(name, isRecord(value) ? result.wrong : `${result.wrong}, got ${show(value)}`);
     } else if (Object.hasOwn(WITHOUT_EFFECT, name)) {
       sink.warning(name, `has no effect: ${WITHOUT_EFFECT[name]}`);
