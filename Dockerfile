@@ -47,5 +47,5 @@ WORKDIR /app
 ENV NODE_ENV=production
 # The flags are those of src/cli/process.ts, which says why.
 ENTRYPOINT ["node", "--no-concurrent-recompilation", "--min-semi-space-size=4", "--max-semi-space-size=4", \
-  "--max-inlined-bytecode-size-cumulative=3000", "--no-async-context-frame", "/app/dist/remora.js"]
+  "--no-async-context-frame", "/app/dist/remora.js"]
 CMD ["--help"]

@@ -1,11 +1,28 @@
 // What ships: the CLI as one entry with chunks that load when they are asked for (gRPC, metrics exposition),
 // and each demo service by itself.
-import { rmSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { build } from 'esbuild';
 
 rmSync('dist', { recursive: true, force: true });
 
+/** commander starts programs of others, which we have none of: node:child_process is loaded by whom it is for. */
+const lazyChildProcess = {
+  name: 'lazy-child-process',
+  setup(build) {
+    build.onLoad({ filter: /commander\/lib\/command\.js$/ }, ({ path }) => {
+      const text = readFileSync(path, 'utf8');
+      const eager = "const childProcess = require('node:child_process');";
+      if (!text.includes(eager)) throw new Error(`${path} has no ${eager}`);
+      return {
+        contents: text.replace(eager, '').replaceAll('childProcess.', "require('node:child_process')."),
+        loader: 'js',
+      };
+    });
+  },
+};
+
 const common = {
+  plugins: [lazyChildProcess],
   bundle: true,
   platform: 'node',
   target: 'node24',
@@ -35,7 +52,8 @@ await build({
 // as a function that is given these two.
 await build({
   ...common,
-  banner: {},
+  banner: { js: '(function(require,bundleUrl){' },
+  footer: { js: '})' },
   entryPoints: { proxy: 'src/cli/proxy-bundle.ts' },
   format: 'cjs',
   define: { 'import.meta.url': 'bundleUrl' },

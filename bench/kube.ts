@@ -108,6 +108,8 @@ async function measure(
     p50: quantile(all, 0.5),
     p99: quantile(all, 0.99),
     max: Math.max(...all),
+    /** In order: what is slow at first only is not what is slow now and then. */
+    all,
     bytesPerChange: (report?.bytes ?? 0) / count,
     responsesPerChange: (report?.responses ?? 0) / count,
     cpuMsPerChange: (cpuMicros(pid) - cpu) / 1000 / count,

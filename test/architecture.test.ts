@@ -353,8 +353,6 @@ const MODULES: readonly BannedModule[] = [
   },
 ];
 const MODULE_WAIVERS: Waivers = {
-  'src/xds/resources/*: node:net': 'isIP alone: no sockets',
-  'src/xds/bootstrap/*: node:net': 'isIP alone: no sockets',
   'src/control/injector/*: node:net': 'isIP alone: no sockets',
   'src/control/source/schema/scalar.ts: node:net': 'isIP alone: no sockets',
 };

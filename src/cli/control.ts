@@ -12,7 +12,7 @@ import { WEBHOOK_CONFIGURATION } from './install/webhooks.ts';
 import { sweepInstances } from './instance.ts';
 import { type KubeFlags, kubeAccess } from './kube-access.ts';
 import { makeInstancesFolder, ownStateFolder, publishMesh } from './mesh-state.ts';
-import { collectOften } from './process.ts';
+import { collectOften, compileBeside } from './process.ts';
 import { logLevel, parseAddress } from './proxy.ts';
 import { VERSION } from './version.ts';
 
@@ -138,6 +138,7 @@ function meshConfigOf({ namespace, inCluster }: ControlFlags, kube: Awaited<Retu
 }
 
 async function runControl(flags: ControlFlags): Promise<void> {
+  compileBeside();
   const kube = await kubeAccess(flags);
   if (flags.files.length === 0 && kube === null) {
     throw new ConfigError(

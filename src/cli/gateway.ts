@@ -10,7 +10,7 @@ import { Proxy } from '../proxy/runtime/server.ts';
 import { readBootstrap } from '../xds/bootstrap/bootstrap.ts';
 import { EXPLAIN, proxyBootstrap } from '../xds/bootstrap/proxy-bootstrap.ts';
 import { checkPaths } from './config-files.ts';
-import { collectStart, onStop, trimMemory } from './process.ts';
+import { collectStart, inlineMore, onStop, trimMemory } from './process.ts';
 import { collectLabel, collectPort, logLevel, parseAddress } from './proxy.ts';
 import { VERSION } from './version.ts';
 
@@ -82,6 +82,7 @@ async function runGateway(flags: GatewayFlags): Promise<void> {
     await control.close();
     throw withMapHint(error);
   }
+  inlineMore(systemClock);
   collectStart(systemClock);
   lines.release();
   if (proxy.adminAddress !== undefined) process.stdout.write(`admin http://${formatAddress(proxy.adminAddress)}\n`);

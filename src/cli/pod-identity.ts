@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
-import { isIP } from 'node:net';
 import { ConfigError, errorCode, messageOf } from '../base/errors.ts';
+import { isIP } from '../base/ip.ts';
 
 /** What a proxy in a pod knows of it by the downward API, as injection arranges it with Istio's names. */
 export interface PodIdentity {

@@ -28,8 +28,8 @@ export function precompiled(name: string, base: string): Precompiled | null {
 export function loadBundle(name: string, base: string, cachedData?: Buffer): Precompiled {
   const url = new URL(`${name}.cjs`, base);
   const filename = fileURLToPath(url);
-  // It is ASCII: a byte a character, here and in V8's heap.
-  const text = `(function(require,bundleUrl){${readFileSync(filename, 'latin1')}\n})`;
+  // A function's expression; ASCII: a byte a character, here and in V8's heap.
+  const text = readFileSync(filename, 'latin1');
   const script = new vm.Script(text, cachedData === undefined ? { filename } : { filename, cachedData });
   return { script, run: () => script.runInThisContext()(createRequire(url), url.href) };
 }

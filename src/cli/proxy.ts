@@ -1,9 +1,8 @@
 import { readFileSync } from 'node:fs';
-import { flushCompileCache } from 'node:module';
-import { isIP } from 'node:net';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { systemClock, TurnClock } from '../base/clock.ts';
 import { ConfigError, errorCode, messageOf } from '../base/errors.ts';
+import { isIP } from '../base/ip.ts';
 import { LOG_LEVELS, type LogLevel, LogRoot } from '../base/log.ts';
 import { systemRandom } from '../base/random.ts';
 import type { SocketAddress } from '../model/address.ts';
@@ -17,7 +16,7 @@ import { proxyBootstrap } from '../xds/bootstrap/proxy-bootstrap.ts';
 import { concurrencyOf, MAX_CONCURRENCY } from './concurrency.ts';
 import { type IdentityFlags, identityMetadata, identitySettings, secureTarget } from './identity.ts';
 import { type PodIdentity, podIdentity } from './pod-identity.ts';
-import { collectStart, onStop, trimMemory } from './process.ts';
+import { collectStart, inlineMore, onStop, trimMemory } from './process.ts';
 import { supervisorChannel } from './supervisor-channel.ts';
 import { VERSION } from './version.ts';
 
@@ -185,9 +184,8 @@ async function runProxy(flags: ProxyFlags): Promise<void> {
     process.on('disconnect', quit);
   }
   await proxy.start();
+  inlineMore(systemClock);
   collectStart(systemClock);
-  // Node writes it at a clean exit only, which a killed proxy never has.
-  flushCompileCache();
 }
 
 /** The supervisor above this process; null when a person or a kubelet started it. */

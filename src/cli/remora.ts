@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --no-concurrent-recompilation --min-semi-space-size=4 --max-semi-space-size=4 --max-inlined-bytecode-size-cumulative=3000 --no-async-context-frame
+#!/usr/bin/env -S node --no-concurrent-recompilation --min-semi-space-size=4 --max-semi-space-size=4 --no-async-context-frame
 import { precompiled } from './precompiled.ts';
 import { PROXY_VERBS, type Verbs } from './verbs.ts';
 

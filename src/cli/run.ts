@@ -16,7 +16,7 @@ import { EXPLAIN, proxyBootstrap } from '../xds/bootstrap/proxy-bootstrap.ts';
 import { identityMetadata, identitySettings } from './identity.ts';
 import { announce, findServicePort } from './instance.ts';
 import { readMesh } from './mesh-state.ts';
-import { collectStart, trimMemory } from './process.ts';
+import { collectStart, inlineMore, trimMemory } from './process.ts';
 import { logLevel } from './proxy.ts';
 import { VERSION } from './version.ts';
 
@@ -69,6 +69,7 @@ async function runProgram(command: string[], flags: RunFlags): Promise<void> {
   const identity = identityOf(flags, mesh);
   const proxy = sidecar(flags, pod, mesh.control, servicePort, appPort, identity, log);
   await proxy.start();
+  inlineMore(systemClock);
   collectStart(systemClock);
   const inbound = proxy.addressOf(`inbound|${servicePort}`);
   const outbound = proxy.addressOf('http_proxy');

@@ -42,7 +42,7 @@ test('the image builds from a clone, is not root, and runs the proxy', { timeout
   expect(code, text).toBe(0);
   const [config, megabytes, version, validation, disk] = text.trim().split('\n').slice(-5);
   expect(config).toBe(
-    '1337:1337 [node --no-concurrent-recompilation --min-semi-space-size=4 --max-semi-space-size=4 --max-inlined-bytecode-size-cumulative=3000 --no-async-context-frame /app/dist/remora.js] [--help]',
+    '1337:1337 [node --no-concurrent-recompilation --min-semi-space-size=4 --max-semi-space-size=4 --no-async-context-frame /app/dist/remora.js] [--help]',
   );
   expect(Number(megabytes)).toBeLessThan(450);
   expect(version).toBe(JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')).version);

@@ -124,10 +124,11 @@ export class MeshSnapshotSource implements SnapshotSource {
     if (moved === null) return false;
     const { translation, services } = moved;
     this.#translation = translation;
-    const scope = changeScope(previous.mesh, translation.mesh, this.#emitter.captures);
+    const byHost = services.map((service) => [service.host, service] as const);
+    const scope = changeScope(previous.mesh, translation.mesh, this.#emitter.captures, byHost);
     if (scope !== 'config') this.#emitter.moveEndpoints(previous.mesh, translation.mesh, services);
     if (this.#good === previous.mesh) this.#good = translation.mesh;
-    this.#tell(scope, identitiesMoved(previous.mesh, translation.mesh));
+    this.#tell(scope, identitiesMoved(previous.mesh, byHost));
     return true;
   }
 
@@ -146,7 +147,7 @@ export class MeshSnapshotSource implements SnapshotSource {
     const scope = changeScope(before, this.mesh, this.#emitter.captures);
     // What changes nothing is in force everywhere already.
     if (scope !== null) this.#epoch++;
-    this.#tell(scope, written || identitiesMoved(before, this.mesh));
+    this.#tell(scope, written || identitiesMoved(before, this.mesh.services));
   }
 
   /** Endpoints do not wait for the weights that they shift; but what somebody wrote, or who answers, goes out as one. */

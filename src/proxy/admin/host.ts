@@ -1,4 +1,4 @@
-import { isIP } from 'node:net';
+import { isIP } from '../../base/ip.ts';
 
 /**
  * Which Host headers are answered. `local`: an IP address, `localhost`, and `names`: a page that a browser loaded

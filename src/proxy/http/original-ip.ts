@@ -1,4 +1,4 @@
-import { isIP, isIPv4 } from 'node:net';
+import { isIP, isIPv4 } from '../../base/ip.ts';
 import type { OriginalIpDetection } from '../../model/http-connection-manager.ts';
 import type { RequestHead } from '../../protocol/http/message.ts';
 

@@ -1,6 +1,7 @@
-import net, { isIP, type Server } from 'node:net';
+import net, { type Server } from 'node:net';
 import { loadCLibrary } from '../../base/c-library.ts';
 import { RemoraError } from '../../base/errors.ts';
+import { isIP } from '../../base/ip.ts';
 import type { ListenAddress } from '../io/listen-sockets.ts';
 
 /** A socket that is bound, and that this thread does not accept on. (Node's TCP handle) */

@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs';
-import { setFlagsFromString } from 'node:v8';
 import type { Clock, TimerHandle } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Random } from '../../base/random.ts';
@@ -291,7 +290,7 @@ export function processProbes(): OverloadProbes {
     },
     collectGarbage() {
       if (gc === null) {
-        setFlagsFromString('--expose-gc');
+        process.getBuiltinModule('node:v8').setFlagsFromString('--expose-gc');
         // Loaded when it is needed first.
         gc = process.getBuiltinModule('node:vm').runInNewContext('gc') as () => void;
       }

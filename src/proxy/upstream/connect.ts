@@ -1,4 +1,5 @@
-import { connect, isIPv6, type OnReadOpts, type Socket } from 'node:net';
+import { connect, type OnReadOpts, type Socket } from 'node:net';
+import { isIPv6 } from '../../base/ip.ts';
 import type { SocketAddress } from '../../model/address.ts';
 import type { UpstreamCluster } from './cluster.ts';
 import type { UpstreamEndpoint } from './endpoint.ts';

@@ -1,4 +1,4 @@
-import { isIP } from 'node:net';
+import { isIP } from '../../base/ip.ts';
 import type { SocketAddress } from '../../model/address.ts';
 import type { PickContext } from './lb/balancer.ts';
 

@@ -1,7 +1,6 @@
-import { lookup } from 'node:dns';
-import { isIP, isIPv4 } from 'node:net';
 import type { Clock } from '../../base/clock.ts';
 import { errorCode, messageOf } from '../../base/errors.ts';
+import { isIP, isIPv4 } from '../../base/ip.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Random } from '../../base/random.ts';
 import { type TimerWheel, WheelTimer } from '../../base/timer-wheel.ts';
@@ -15,7 +14,8 @@ export type Resolver = (name: string) => Promise<readonly string[]>;
 /** The system's resolver (getaddrinfo): it knows /etc/hosts, search domains and nsswitch, as other programs do. */
 export const systemResolver: Resolver = (name) =>
   new Promise((resolve, reject) => {
-    lookup(name, { all: true, order: 'verbatim' }, (error, addresses) => {
+    // Loaded by the first name: most sidecars are given addresses.
+    process.getBuiltinModule('node:dns').lookup(name, { all: true, order: 'verbatim' }, (error, addresses) => {
       if (error !== null) reject(error);
       else resolve(addresses.map((entry) => entry.address));
     });

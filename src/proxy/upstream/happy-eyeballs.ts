@@ -1,5 +1,6 @@
 import type { LookupAddress } from 'node:dns';
-import { isIPv6, type NetConnectOpts, type Socket } from 'node:net';
+import type { NetConnectOpts, Socket } from 'node:net';
+import { isIPv6 } from '../../base/ip.ts';
 import { formatAddress, type SocketAddress } from '../../model/address.ts';
 
 /** Between the begin of an attempt and that of the next one, Envoy's (RFC 8305, 5: Connection Attempt Delay). */

@@ -1,7 +1,8 @@
-import { isIP, type NetConnectOpts, type OnReadOpts, Socket } from 'node:net';
+import { type NetConnectOpts, type OnReadOpts, Socket } from 'node:net';
 import type { DuplexOptions } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { errorCode } from '../../base/errors.ts';
+import { isIP } from '../../base/ip.ts';
 import type { TransportSocketMatch, UpstreamTlsConfig } from '../../model/tls.ts';
 import type { TlsInfo } from '../telemetry/tls-info.ts';
 import type { Certificate } from '../tls/certificate-info.ts';

@@ -1,5 +1,5 @@
-import { isIP } from 'node:net';
 import { stringify } from 'yaml';
+import { isIP } from '../../base/ip.ts';
 import type { JsonObject } from '../proto/codec.ts';
 import { formatNodeId } from './node.ts';
 

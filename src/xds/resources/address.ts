@@ -1,4 +1,4 @@
-import { isIP } from 'node:net';
+import { isIP } from '../../base/ip.ts';
 import type { CidrRange, SocketAddress } from '../../model/address.ts';
 import type * as core from '../proto/gen/envoy/config/core/v3.ts';
 import type { Decoding } from './decoding.ts';

@@ -1,4 +1,4 @@
-import { isIP } from 'node:net';
+import { isIP } from '../../base/ip.ts';
 import type { SocketAddress } from '../../model/address.ts';
 import type { Endpoint, LoadAssignment, LocalityEndpoints } from '../../model/endpoint.ts';
 import type * as wire from '../proto/gen/envoy/config/endpoint/v3.ts';

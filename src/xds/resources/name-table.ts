@@ -1,4 +1,4 @@
-import { isIP } from 'node:net';
+import { isIP } from '../../base/ip.ts';
 import type { NameEntry, NameTable } from '../../model/name-table.ts';
 import { Problems, typeUrl, unpack } from '../proto/codec.ts';
 import * as nds from '../proto/gen/istio/networking/nds/v1.ts';

@@ -54,7 +54,7 @@ mount="$(buildah mount "$container")"
 buildah inspect --format '{{.OCIv1.Config.User}} {{.OCIv1.Config.Entrypoint}} {{.OCIv1.Config.Cmd}}' "$container"
 echo
 du -sm "$mount" | cut -f1
-in_it() { buildah run --user 1337:1337 "$container" -- node --no-concurrent-recompilation --min-semi-space-size=4 --max-semi-space-size=4 --max-inlined-bytecode-size-cumulative=3000 --no-async-context-frame /app/dist/remora.js "$@"; }
+in_it() { buildah run --user 1337:1337 "$container" -- node --no-concurrent-recompilation --min-semi-space-size=4 --max-semi-space-size=4 --no-async-context-frame /app/dist/remora.js "$@"; }
 in_it --version
 in_it proxy -c /app/config/proxy/front-proxy.yaml --validate
 buildah run --user 1337:1337 "$container" -- sh -c 'touch /app/written 2>/dev/null && echo writable || echo read-only'

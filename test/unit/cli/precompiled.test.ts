@@ -12,7 +12,10 @@ const ran = (): unknown => (globalThis as { ran?: unknown }).ran;
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'remora-precompiled-'));
   base = pathToFileURL(join(folder, 'remora.js')).href;
-  writeFileSync(join(folder, 'x.cjs'), 'globalThis.ran = [require("node:path").sep, bundleUrl];');
+  writeFileSync(
+    join(folder, 'x.cjs'),
+    '(function (require, bundleUrl) { globalThis.ran = [require("node:path").sep, bundleUrl]; })',
+  );
   onTestFinished(() => {
     rmSync(folder, { recursive: true, force: true });
     delete (globalThis as { ran?: unknown }).ran;
@@ -34,7 +37,7 @@ describe('a precompiled bundle', () => {
 
   it('is none when the code is of another text', () => {
     compile();
-    writeFileSync(join(folder, 'x.cjs'), 'globalThis.ran = "another";');
+    writeFileSync(join(folder, 'x.cjs'), '(function () { globalThis.ran = "another"; })');
     expect(precompiled('x', base)).toBeNull();
     expect(ran()).toBeUndefined();
   });

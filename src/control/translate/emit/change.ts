@@ -4,12 +4,21 @@ import type { ChangeScope } from '../../serve/source.ts';
 import { hostMatches } from '../names.ts';
 import { isHeadless, isPopulated } from './scope.ts';
 
+/** By host. */
+type Services = Iterable<readonly [string, MeshService]>;
+
 /**
  * How far a change reaches: null is no change at all. Endpoints alone touch EDS alone, unless a destination became
  * empty or got its first endpoint, which shifts weights, or endpoints are a part of the cluster, as with DNS. Where
- * iptables redirect (`captures`) the addresses that there are decide what sidecars listen on.
+ * iptables redirect (`captures`) the addresses that there are decide what sidecars listen on. `moved`: the services that
+ * may differ, where that is known.
  */
-export function changeScope(before: Mesh, after: Mesh, captures = false): ChangeScope | null {
+export function changeScope(
+  before: Mesh,
+  after: Mesh,
+  captures = false,
+  moved: Services = after.services,
+): ChangeScope | null {
   if (before === after) return null;
   const parts = (mesh: Mesh) => [
     mesh.places,
@@ -28,7 +37,7 @@ export function changeScope(before: Mesh, after: Mesh, captures = false): Change
   if (!parts(after).every((part, i) => part === old[i])) return 'config';
   if (before.services.size !== after.services.size) return 'config';
   let scope: ChangeScope | null = null;
-  for (const [host, service] of after.services) {
+  for (const [host, service] of moved) {
     const previous = before.services.get(host);
     if (previous === service) continue;
     if (previous === undefined || service.resolution !== 'endpoints') return 'config';
@@ -56,9 +65,9 @@ export function shapeOf(service: MeshService): string {
   return JSON.stringify({ ...service, endpoints: service.endpoints.length === 0, identities: identities(service) });
 }
 
-/** Whether some service has answers by other identities: clients must know of them before they are called. */
-export function identitiesMoved(before: Mesh, after: Mesh): boolean {
-  for (const [host, service] of after.services) {
+/** Whether some service has answers by other identities after a change: clients must know of them before they are called. */
+export function identitiesMoved(before: Mesh, after: Services): boolean {
+  for (const [host, service] of after) {
     const previous = before.services.get(host);
     if (previous === service || previous === undefined) continue;
     if (String(identities(previous)) !== String(identities(service))) return true;

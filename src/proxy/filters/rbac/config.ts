@@ -1,4 +1,4 @@
-import { isIP } from 'node:net';
+import { isIP } from '../../../base/ip.ts';
 import type { CidrRange } from '../../../model/address.ts';
 import type { HeaderMatcher, StringMatcher } from '../../../model/matcher.ts';
 import type { Problems } from '../../../xds/proto/codec.ts';

@@ -1,4 +1,4 @@
-import { isIP } from 'node:net';
+import { isIP } from '../../../base/ip.ts';
 import type { AutoSni } from '../../../model/tls.ts';
 import type { RequestHead } from '../../../protocol/http/message.ts';
 import type { UpstreamCluster } from '../cluster.ts';

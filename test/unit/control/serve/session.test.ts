@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { silentLogger } from '../../../../src/base/log.ts';
 import { type AdsMode, deltaWire, sotwWire } from '../../../../src/control/serve/delta.ts';
 import { proxyNode } from '../../../../src/control/serve/node.ts';
@@ -364,6 +364,48 @@ describe('session, delta only', () => {
     const version = session.target.resources.get(ENDPOINT)?.get('a')?.version ?? '';
     request(ENDPOINT, { subscribe: ['a'], versions: { a: version } });
     expect(texts()).toEqual([]);
+  });
+
+  it('looks at endpoints alone when these are ACKed and nothing waited for them', () => {
+    const { start, source, session, take, answer, request } = rig('delta');
+    start();
+    source.put(endpoints('a', 2));
+    session.refresh('endpoints');
+    const [push] = take();
+    answer(push as Push);
+    // So that there is one snapshot to look at.
+    session.refresh('config');
+    expect(session.applied).toBe(session.target.version);
+    const looked = vi.spyOn(session.target.resources, 'get');
+    const lookedAt = (act: () => void): string[] => {
+      looked.mockClear();
+      act();
+      return [...new Set(looked.mock.calls.map(([url]) => shortName(url)))];
+    };
+    // Once more, so that what the ACK settles is not looked for either.
+    expect(lookedAt(() => answer(push as Push))).toEqual(['EDS']);
+    expect(lookedAt(() => request(ENDPOINT, { subscribe: ['b'] }))).toContain('LDS');
+    expect(lookedAt(() => request(CLUSTER))).toContain('LDS');
+  });
+
+  it('takes away endpoints whose last push is ACKed after their cluster went', () => {
+    const { start, source, session, texts, take, answer, settle } = rig('delta');
+    start();
+    source.put(edsCluster('b'), endpoints('b', 1), routesTo('web', 'b'));
+    session.refresh('config');
+    settle();
+    source.put(endpoints('a', 2));
+    session.refresh('endpoints');
+    const [push] = take();
+    expect(push?.text).toBe('EDS a');
+    source.remove(Cluster as never, 'a').remove(ClusterLoadAssignment as never, 'a');
+    session.refresh('config');
+    const [cluster] = take();
+    expect(cluster?.text).toBe('CDS -a');
+    answer(cluster as Push);
+    expect(texts()).toEqual([]);
+    answer(push as Push);
+    expect(texts()).toEqual(['EDS -a']);
   });
 
   it('says that a named resource is not there', () => {
