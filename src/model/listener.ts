@@ -143,4 +143,6 @@ export interface TcpProxy {
    * `clusters` are for all other addresses. (Ours: `remora.address_routes` in the chain's metadata.)
    */
   readonly addressRoutes?: string;
+  /** Filters that stand before it; absent: none. `config` is the own decoded type of a filter of that kind. */
+  readonly admission?: readonly { readonly kind: string; readonly config: unknown }[];
 }

@@ -147,12 +147,12 @@ describe('STRICT', () => {
   it('refuses who is not of the mesh, and takes who calls by name', async () => {
     expect(await curl('node', 'http://10.1.0.8:8080/')).toMatch(/ 000$/);
     expect(await curl('a', 'http://reviews:9080/', '--resolve', 'reviews:9080:10.96.0.10')).toMatch(/ 200$/);
-    await logged(new RegExp(`^${CALLER} inbound\\|8080\\|\\| 200 to 10\\.1\\.0\\.8:8080`, 'm'));
+    await logged(new RegExp(`^${CALLER} inbound\\|8080\\|\\|; 200 to 10\\.1\\.0\\.8:8080`, 'm'));
   });
 
   it('row 23: what is no HTTP on a port of HTTP goes to the service, whoever speaks first', async () => {
     expect(await app('a', 'greet', '10.96.0.10', '7003')).toBe('220 b 7003');
-    await logged(new RegExp(`^${CALLER} inbound\\|7003\\|\\| 0 to 10\\.1\\.0\\.8:7003`, 'm'));
+    await logged(new RegExp(`^${CALLER} inbound\\|7003\\|\\|; 0 to 10\\.1\\.0\\.8:7003`, 'm'));
     expect(await app('a', 'say', '10.96.0.10', '7003', '*1\r\n$4\r\nPING\r\n')).toContain('220 b 7003');
     expect(sidecars.get('a')!.stderr).toContain('Service default/reviews port 7003: declared http, but');
     expect(readFileSync(join(live, 'mesh', 'mesh.yaml'), 'utf8')).toContain('http-declared');
@@ -161,17 +161,18 @@ describe('STRICT', () => {
   it('row 25: an instance that is called by its own address is called as who it is, HTTP and bytes', async () => {
     expect(await curl('a', 'http://10.1.0.8:8080/by-address')).toMatch(/"url":"\/by-address".* 200$/s);
     expect(await app('a', 'greet', '10.1.0.8', '7001')).toBe('220 b 7001');
-    await logged(new RegExp(`^${CALLER} inbound\\|7001\\|\\| 0 to 10\\.1\\.0\\.8:7001`, 'm'));
+    await logged(new RegExp(`^${CALLER} inbound\\|7001\\|\\|; 0 to 10\\.1\\.0\\.8:7001`, 'm'));
     expect(await app('a', 'greet', '10.1.0.8', '7003')).toBe('220 b 7003');
     const lines = sidecars.get('a')!.stdout;
-    expect(lines).toContain('outbound|9080||reviews.default.svc.cluster.local|10.1.0.8:8080');
-    expect(lines).toContain('outbound|7001||reviews.default.svc.cluster.local|10.1.0.8:7001');
-    expect(lines).not.toContain('PassthroughCluster 200 to 10.1.0.8');
+    // By the statistics of its service.
+    expect(lines).toContain('outbound|9080||reviews.default.svc.cluster.local; 200 to 10.1.0.8:8080');
+    expect(lines).toContain('outbound|7001||reviews.default.svc.cluster.local; 0 to 10.1.0.8:7001');
+    expect(lines).not.toMatch(/PassthroughCluster;? \d+ to 10\.1\.0\.8/);
   });
 
   it('row 26: a port that a service does not declare is not the service’s: it goes where it was going', async () => {
     expect(await app('a', 'greet', '10.96.0.10', '7009')).toMatch(/^(closed|ECONNRESET|silence)$/);
-    await until('the log', () => /PassthroughCluster 0 to 10\.96\.0\.10:7009/.test(sidecars.get('a')!.stdout));
+    await until('the log', () => /PassthroughCluster;? 0 to 10\.96\.0\.10:7009/.test(sidecars.get('a')!.stdout));
     // And outside, to whom nobody gave a certificate.
     expect(await curl('a', 'http://203.0.113.9:7010/')).toMatch(/ (503|000)$/);
   });

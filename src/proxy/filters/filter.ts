@@ -148,6 +148,26 @@ export interface RouteData<R = unknown> {
   compile(plain: unknown, shared: SharedPlace): R;
 }
 
+/** Why a connection of bytes is not let pass. */
+export interface Denial {
+  /** Envoy's `CONNECTION_TERMINATION_DETAILS`. */
+  readonly details: string;
+  /** For people. */
+  readonly reason: string;
+}
+
+/** Asked once for each connection, before anything is dialled for it; null: it may pass. */
+export type Admit = (info: StreamInfo) => Denial | null;
+
+/** One kind of filter of connections, before their TCP proxy. Its config is plain data. */
+export interface NetworkFilterType<C = unknown> {
+  readonly kind: string;
+  /** Full proto name of the config. */
+  readonly configType: string;
+  decode(message: unknown, problems: Problems, warnings: Problems, path: string): C;
+  create(config: C, stats: Stats): Admit;
+}
+
 /**
  * One kind of filter, as `standard.ts` lists it. `decode` gets the unpacked message and reports what is
  * wrong or not supported into `problems`; what is accepted without effect goes to `warnings`.

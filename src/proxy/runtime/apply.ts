@@ -23,6 +23,7 @@ import { compileRouteTable, type RouteTable } from '../router/table.ts';
 import { TcpProxy } from '../tcp/tcp-proxy.ts';
 import type { AccessLogger } from '../telemetry/accesslog/logger.ts';
 import { fingerprint } from '../upstream/fingerprint.ts';
+import { admission } from './admission.ts';
 import { DEFAULT_DRAIN, type DrainSettings } from './drain.ts';
 import type { ProxyEnvironment } from './environment.ts';
 
@@ -317,7 +318,8 @@ export class SnapshotApplier {
 
   #tcpProxy(listener: ListenerConfig, chain: FilterChain | null, tcp: TcpProxyConfig, staged: Staged): TcpProxy {
     const key = fingerprint([listener.name, chain === null ? null : [chain.name, chain.match], tcp]);
-    const proxy = this.#tcpProxies.get(key) ?? new TcpProxy(tcp, chain?.name ?? '', this.#env);
+    const proxy =
+      this.#tcpProxies.get(key) ?? new TcpProxy(tcp, chain?.name ?? '', this.#env, admission(tcp, this.#env.stats));
     staged.tcpProxies.set(key, proxy);
     return proxy;
   }

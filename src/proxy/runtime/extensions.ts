@@ -1,5 +1,5 @@
 import { type DecodeContext, decodeContext } from '../../xds/resources/context.ts';
-import { HTTP_FILTER_TYPES } from '../filters/standard.ts';
+import { HTTP_FILTER_TYPES, NETWORK_FILTER_TYPES } from '../filters/standard.ts';
 import { compileFormat } from '../telemetry/accesslog/format.ts';
 import { BALANCER_TYPES } from '../upstream/lb/standard.ts';
 
@@ -7,6 +7,7 @@ import { BALANCER_TYPES } from '../upstream/lb/standard.ts';
 export function proxyDecodeContext(): DecodeContext {
   return decodeContext({
     httpFilters: HTTP_FILTER_TYPES,
+    networkFilters: NETWORK_FILTER_TYPES,
     balancers: BALANCER_TYPES,
     checkFormat: (text) => compileFormat(text).error ?? null,
   });

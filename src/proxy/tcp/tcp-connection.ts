@@ -10,7 +10,7 @@ import { connectTo } from '../upstream/connect.ts';
 import type { UpstreamEndpoint } from '../upstream/endpoint.ts';
 import { remoteAddressOf } from '../upstream/happy-eyeballs.ts';
 import { failureOf, readyEvent } from '../upstream/tls.ts';
-import type { TcpProxy } from './tcp-proxy.ts';
+import type { Admit, TcpProxy } from './tcp-proxy.ts';
 
 /** How long a server may take to read what a client left that has gone, where no idle_timeout says so. */
 const FLUSH_MS = 300_000;
@@ -22,6 +22,9 @@ export interface UpstreamProbe {
   /** No endpoint could be reached, or it went away. */
   onServerFailed(): void;
 }
+
+type Denial = NonNullable<ReturnType<Admit>>;
+const PASSES: Denial = { details: '', reason: '' };
 
 /** Its heads are those of every connection. */
 const NO_HTTP = new StreamInfo();
@@ -59,6 +62,8 @@ export class TcpConnection {
   #failure = '';
   #ended = false;
   #flushing = false;
+  /** What the filters before the proxy said; null: they were not asked yet. */
+  #denial: Denial | null = null;
   /** Nothing is dialled before the host of its address has come. */
   #awaitsHost = false;
   /** Of {@link AddressWaiter}: a connection is one. */
@@ -152,8 +157,24 @@ export class TcpConnection {
   // === connecting ===
 
   #reach(): void {
+    this.#denial ??= this.proxy.admit === null ? PASSES : (this.proxy.admit(this.info) ?? PASSES);
+    if (this.#denial !== PASSES) {
+      this.#deny(this.#denial);
+      return;
+    }
     this.#awaitsHost = this.proxy.awaits(this.info.connection.local, this);
     if (!this.#awaitsHost) this.#connect();
+  }
+
+  /** What is only dialled may still turn out to be HTTP, of which others decide. */
+  #deny({ details, reason }: Denial): void {
+    if (this.#probe !== null) {
+      this.#probe.onServerFailed();
+      return;
+    }
+    this.info.reason = reason;
+    this.proxy.env.log.debug(`tcp ${this.proxy.config.statPrefix}: ${reason}`);
+    this.#closeLocally(details);
   }
 
   hostAnswered(): void {

@@ -8,6 +8,7 @@ import type { TcpProxy as TcpProxyConfig } from '../../model/listener.ts';
 import type { AccessLogger } from '../telemetry/accesslog/logger.ts';
 import type { RequestMetrics } from '../telemetry/metrics/istio.ts';
 import type { StatStore } from '../telemetry/metrics/store.ts';
+import type { StreamInfo } from '../telemetry/stream-info.ts';
 import type { UpstreamCluster } from '../upstream/cluster.ts';
 import { TcpStats } from './stats.ts';
 
@@ -24,6 +25,9 @@ export interface AddressHosts {
   /** The cluster for bytes to the address; null: no host is for it in particular. */
   bytesTo(routes: string, address: string): string | null;
 }
+
+/** Asked before anything is dialled; null: the connection may pass. */
+export type Admit = (info: StreamInfo) => { readonly details: string; readonly reason: string } | null;
 
 /** What TCP proxying needs of the process. */
 export interface TcpEnvironment {
@@ -47,9 +51,12 @@ export class TcpProxy {
   readonly env: TcpEnvironment;
   readonly stats: TcpStats;
   readonly accessLog: AccessLogger | null;
+  /** null: everybody passes. */
+  readonly admit: Admit | null;
   readonly #totalWeight: number;
 
-  constructor(config: TcpProxyConfig, filterChain: string, env: TcpEnvironment) {
+  constructor(config: TcpProxyConfig, filterChain: string, env: TcpEnvironment, admit: Admit | null = null) {
+    this.admit = admit;
     this.config = config;
     this.filterChain = filterChain;
     this.env = env;

@@ -17,6 +17,13 @@ export interface HttpFilterDecoder {
   decodeRoute(message: unknown, problems: Problems, warnings: Problems, path: string): unknown;
 }
 
+/** Of a network filter before a TCP proxy. `NetworkFilterType` of proxy/filters satisfies it. */
+export interface NetworkFilterDecoder {
+  readonly kind: string;
+  readonly configType: string;
+  decode(message: unknown, problems: Problems, warnings: Problems, path: string): unknown;
+}
+
 /** What decoding needs to know of a load balancing policy. `BalancerType` of proxy/upstream/lb satisfies it. */
 export interface BalancerDecoder {
   readonly kind: string;
@@ -33,6 +40,7 @@ export interface DecodeContext {
   readonly httpFilters: Registry<HttpFilterDecoder>;
   /** The same filters by the type of their per-route config. */
   readonly routeFilters: Registry<HttpFilterDecoder>;
+  readonly networkFilters: Registry<NetworkFilterDecoder>;
   readonly balancers: Registry<BalancerDecoder>;
   readonly runtime: RuntimeMap;
   /** Says what is wrong with a format string (`%REQ(X)%`), or null. */
@@ -47,6 +55,7 @@ export interface DecodeContext {
 
 export interface ContextParts {
   readonly httpFilters?: Iterable<HttpFilterDecoder>;
+  readonly networkFilters?: Iterable<NetworkFilterDecoder>;
   readonly balancers?: Iterable<BalancerDecoder>;
   readonly runtime?: RuntimeMap;
   readonly checkFormat?: (text: string) => string | null;
@@ -66,6 +75,10 @@ export function decodeContext(parts: ContextParts): DecodeContext {
     routeFilters: new Registry(
       'per-route HTTP filter config',
       withRoutes.map((filter) => [filter.routeConfigType, filter]),
+    ),
+    networkFilters: new Registry(
+      'network filter',
+      [...(parts.networkFilters ?? [])].map((filter) => [filter.configType, filter]),
     ),
     balancers: new Registry(
       'load balancing policy',

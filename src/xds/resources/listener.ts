@@ -168,6 +168,7 @@ const WATCHERS = /\.filters\.network\.(mongo_proxy|mysql_proxy|postgres_proxy|zo
 function decodeNetworkFilters(filters: readonly wire.Filter[], path: string, s: Decoding): NetworkFilter {
   let terminal: NetworkFilter | undefined;
   let failed = false;
+  const admission: { readonly kind: string; readonly config: unknown }[] = [];
   for (const [i, filter] of filters.entries()) {
     const at = `${path}[${i}]`;
     if (terminal !== undefined) {
@@ -176,15 +177,26 @@ function decodeNetworkFilters(filters: readonly wire.Filter[], path: string, s: 
     }
     const decoded = decodeNetworkFilter(filter, at, s);
     if (decoded === 'failed') failed = true;
+    else if (decoded !== 'skipped' && 'config' in decoded) admission.push(decoded);
     else if (decoded !== 'skipped') terminal = decoded;
   }
   if (terminal === undefined && !failed) {
     s.error(path, 'the chain must end in an HTTP connection manager or a TCP proxy');
   }
-  return terminal ?? NOTHING;
+  if (admission.length === 0 || terminal === undefined) return terminal ?? NOTHING;
+  if (terminal.kind === 'tcp') return { ...terminal, tcp: { ...terminal.tcp, admission } };
+  s.error(
+    path,
+    `${admission[0]?.kind} before an HTTP connection manager is not supported: write it among its http_filters`,
+  );
+  return terminal;
 }
 
-function decodeNetworkFilter(filter: wire.Filter, path: string, s: Decoding): NetworkFilter | 'skipped' | 'failed' {
+function decodeNetworkFilter(
+  filter: wire.Filter,
+  path: string,
+  s: Decoding,
+): NetworkFilter | { readonly kind: string; readonly config: unknown } | 'skipped' | 'failed' {
   const at = `${path}.typed_config`;
   if (filter.typed_config === undefined) {
     if (filter.config_discovery === undefined) s.error(at, 'is needed: its "@type" says which filter it is');
@@ -199,6 +211,10 @@ function decodeNetworkFilter(filter: wire.Filter, path: string, s: Decoding): Ne
   if (opened.typeName === TcpProxy.typeName) {
     s.check(TcpProxy, opened.message, at);
     return { kind: 'tcp', tcp: decodeTcpProxy(opened.message as TcpProxy, at, s) };
+  }
+  const known = s.context.networkFilters.get(opened.typeName);
+  if (known !== undefined) {
+    return { kind: known.kind, config: known.decode(opened.message, s.problems, s.warnings, at) };
   }
   if (WATCHERS.test(opened.typeName)) {
     s.noEffect(at, `${opened.typeName} only keeps stats of what passes, and is skipped`);

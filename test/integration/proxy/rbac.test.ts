@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { proxy, upstream } from '../../support/proxy.ts';
+import { HTTP, httpChain, httpInspector, tcpChain } from '../../support/chains.ts';
+import { proxy, scripted, upstream } from '../../support/proxy.ts';
 
 const RBAC = 'type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC';
 const ROUTE = 'type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBACPerRoute';
@@ -133,4 +134,97 @@ test('the access log says what was decided', async () => {
     ['/a', { ...both, dry_shadow_engine_result: 'denied' }],
     ['/some', { ...both, dry_shadow_effective_policy_id: 'some', dry_shadow_engine_result: 'allowed' }],
   ]);
+});
+
+const STDOUT = 'type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog';
+const NETWORK = 'type.googleapis.com/envoy.extensions.filters.network.rbac.v3.RBAC';
+const from = (address_prefix: string) => ({
+  permissions: [ANY],
+  principals: [{ remote_ip: { address_prefix, prefix_len: 8 } }],
+});
+
+/** A chain of bytes behind the filter. */
+function guarded(port: number, rules: object, listener: object = {}) {
+  const filter = { name: 'rbac', typed_config: { '@type': NETWORK, stat_prefix: 'tcp.', ...rules } };
+  const inline_string = 'tcp - 0 %RESPONSE_FLAGS% %CONNECTION_TERMINATION_DETAILS% 0 0 %UPSTREAM_CLUSTER%\n';
+  const log = { '@type': STDOUT, log_format: { text_format_source: { inline_string } } };
+  const chain = tcpChain('db', {}, { access_log: [{ name: 'log', typed_config: log }] });
+  return proxy()
+    .cluster('db', port)
+    .listener({ filter_chains: [{ ...chain, filters: [filter, ...(chain['filters'] as object[])] }], ...listener });
+}
+
+test('a denied connection is ended before anything is dialled, whoever would speak first, and the log names the policy', async () => {
+  const db = await scripted();
+  const policies = { 'ns[shop]-policy[nobody]-rule[0]': from('127.0.0.0') };
+  const p = await guarded(db.port, { rules: { action: 'DENY', policies } }).start();
+  const client = await p.client();
+  await client.untilEnded();
+  const details = 'rbac_access_denied_matched_policy[ns[shop]-policy[nobody]-rule[0]]';
+  expect(await p.log(0)).toMatchObject({ flags: '-', details, upstream: '-' });
+  expect(db.connections).toHaveLength(0);
+  expect([p.stat('tcp.rbac.denied'), p.stat('tcp.rbac.allowed')]).toEqual([1, 0]);
+});
+
+test('where none allows it, none is named; in shadow it is only counted', async () => {
+  const db = await scripted();
+  const policies = { other: from('10.0.0.0') };
+  const p = await guarded(db.port, { rules: { policies } }).start();
+  await (await p.client()).untilEnded();
+  expect(await p.log(0)).toMatchObject({ details: 'rbac_access_denied_matched_policy[none]' });
+  const shadowed = await guarded(db.port, { shadow_rules: { policies }, shadow_rules_stat_prefix: 'dry_' }).start();
+  const client = await shadowed.client();
+  (await db.accept()).write('220');
+  await client.bytes(3);
+  expect(shadowed.stat('tcp.rbac.dry_shadow_denied')).toBe(1);
+});
+
+test('what may pass passes, and conditions on requests never hold for bytes', async () => {
+  const db = await scripted();
+  const policies = { near: from('127.0.0.0') };
+  const p = await guarded(db.port, { rules: { policies } }).start();
+  const client = await p.client();
+  client.write('hello');
+  expect(await (await db.accept()).bytes(5)).toBe('hello');
+  expect([p.stat('tcp.rbac.denied'), p.stat('tcp.rbac.allowed')]).toEqual([0, 1]);
+  const http = await guarded(db.port, { rules: { policies: { path: on('/') } } }).start();
+  await (await http.client()).untilEnded();
+  expect(http.stat('tcp.rbac.denied')).toBe(1);
+});
+
+test('where HTTP and bytes may come, nothing is dialled for bytes that are denied, and HTTP has its own rules', async () => {
+  const [web, db] = [await upstream((_, response) => response.end('yes')), await scripted()];
+  const policies = { all: from('127.0.0.0') };
+  const typed_config = { '@type': NETWORK, stat_prefix: 'tcp.', rules: { action: 'DENY', policies } };
+  const bytes = tcpChain('db');
+  const p = await proxy()
+    .cluster('web', web.port)
+    .cluster('db', db.port)
+    .listener({
+      metadata: { filter_metadata: { remora: { protocol_detection: 'auto' } } },
+      listener_filters: [httpInspector],
+      listener_filters_timeout: '0s',
+      filter_chains: [
+        httpChain('web', HTTP),
+        { ...bytes, filters: [{ name: 'rbac', typed_config }, ...(bytes['filters'] as object[])] },
+      ],
+    })
+    .start();
+  const client = await p.client();
+  client.get('/');
+  expect((await client.response()).body).toBe('yes');
+  const other = await p.client();
+  other.write('\x00\x01');
+  await other.untilEnded();
+  expect(db.connections).toHaveLength(0);
+});
+
+test('before an HTTP connection manager it is refused: HTTP has a filter of its own', async () => {
+  const typed_config = { '@type': NETWORK, stat_prefix: 'tcp.', rules: {} };
+  const chain = httpChain('web');
+  const filters = [{ name: 'rbac', typed_config }, ...(chain['filters'] as object[])];
+  const p = proxy()
+    .cluster('web', 1)
+    .listener({ filter_chains: [{ ...chain, filters }] });
+  await expect(p.start()).rejects.toThrow('rbac before an HTTP connection manager is not supported');
 });

@@ -5,6 +5,7 @@ import type { Problems } from '../../../xds/proto/codec.ts';
 import type * as core from '../../../xds/proto/gen/envoy/config/core/v3.ts';
 import type * as wire from '../../../xds/proto/gen/envoy/config/rbac/v3.ts';
 import type { RBAC } from '../../../xds/proto/gen/envoy/extensions/filters/http/rbac/v3.ts';
+import type { RBAC as NetworkRBAC } from '../../../xds/proto/gen/envoy/extensions/filters/network/rbac/v3.ts';
 import type { PathMatcher } from '../../../xds/proto/gen/envoy/type/matcher/v3.ts';
 import { decodeHeaderMatcher, decodeStringMatcher } from '../wire.ts';
 
@@ -16,6 +17,12 @@ export interface RbacConfig {
   readonly rulesStatPrefix: string;
   readonly shadowRulesStatPrefix: string;
   readonly trackPerRuleStats: boolean;
+}
+
+/** envoy.extensions.filters.network.rbac.v3.RBAC, resolved. */
+export interface NetworkRbacConfig {
+  readonly rbac: RbacConfig;
+  readonly statPrefix: string;
 }
 
 /** envoy.config.rbac.v3.RBAC */
@@ -66,6 +73,16 @@ export function decodeRbac(rbac: RBAC, problems: Problems, warnings: Problems, p
     shadowRulesStatPrefix: rbac.shadow_rules_stat_prefix ?? '',
     trackPerRuleStats: rbac.track_per_rule_stats ?? false,
   };
+}
+
+export function decodeNetworkRbac(
+  message: unknown,
+  problems: Problems,
+  warnings: Problems,
+  path: string,
+): NetworkRbacConfig {
+  const { stat_prefix: statPrefix = '', enforcement_type: _, ...rbac } = message as NetworkRBAC;
+  return { rbac: decodeRbac(rbac, problems, warnings, path), statPrefix };
 }
 
 function decodeRules(
