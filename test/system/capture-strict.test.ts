@@ -164,8 +164,8 @@ describe('STRICT', () => {
     await logged(new RegExp(`^${CALLER} inbound\\|7001\\|\\|; 0 to 10\\.1\\.0\\.8:7001`, 'm'));
     expect(await app('a', 'greet', '10.1.0.8', '7003')).toBe('220 b 7003');
     const lines = sidecars.get('a')!.stdout;
-    // By the statistics of its service.
-    expect(lines).toContain('outbound|9080||reviews.default.svc.cluster.local; 200 to 10.1.0.8:8080');
+    // By the statistics of its service; bytes all, since no listener has the port of an instance.
+    expect(lines).toContain('outbound|9080||reviews.default.svc.cluster.local; 0 to 10.1.0.8:8080');
     expect(lines).toContain('outbound|7001||reviews.default.svc.cluster.local; 0 to 10.1.0.8:7001');
     expect(lines).not.toMatch(/PassthroughCluster;? \d+ to 10\.1\.0\.8/);
   });
