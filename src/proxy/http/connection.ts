@@ -430,6 +430,6 @@ export class HttpConnection implements MessageEvents<RequestHead>, StreamConnect
     const { config, env } = this.#manager;
     env.wheel.disarm(this.#headTimer);
     env.wheel.arm(this.#idleTimer, config.delayedCloseTimeoutMs || 1);
-    if (this.#sawEnd) this.#socket.destroySoon();
+    if (this.#sawEnd) this.output.destroySoon();
   }
 }
