@@ -12,7 +12,7 @@ import { WEBHOOK_CONFIGURATION } from './install/webhooks.ts';
 import { sweepInstances } from './instance.ts';
 import { type KubeFlags, kubeAccess } from './kube-access.ts';
 import { makeInstancesFolder, ownStateFolder, publishMesh } from './mesh-state.ts';
-import { collectOften, compileBeside } from './process.ts';
+import { collectOften, compileBeside, inlineMore } from './process.ts';
 import { logLevel, parseAddress } from './proxy.ts';
 import { VERSION } from './version.ts';
 
@@ -149,6 +149,7 @@ async function runControl(flags: ControlFlags): Promise<void> {
   // gRPC, the codec and the translators are heavy: only this verb loads them.
   const { ControlServer } = await import('../control/runtime/server.ts');
   // After the import: V8 takes no compiled code once a flag has changed.
+  inlineMore(systemClock);
   collectOften();
   const log = new LogRoot(systemClock, (line) => process.stderr.write(line), logLevel(flags.logLevel)).logger();
   const instances = makeInstancesFolder(flags.instances);
