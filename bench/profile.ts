@@ -1,7 +1,7 @@
 /**
- * Where Remora's time goes: `node bench/profile.ts [--seconds S] [--top N] [--bundle FILE] [--features] [--startup] [--out FILE]`.
- * Runs the small scenario, or that with features, and prints the functions with the most time of their own, by place in
- * the sources; * `--startup` profiles from start to first answer instead. FILE opens in Chrome's DevTools.
+ * Where Remora's time goes: `node bench/profile.ts [--seconds S] [--top N] [--bundle FILE] [--features] [--tls] [--handshakes]
+ * [--startup] [--out FILE]`. Runs the small scenario, or that with features, with TLS on both hops, or with a handshake for
+ * each request, and prints the functions with the most time of their own, by place in the sources; `--startup` profiles from start to first answer instead. FILE opens in Chrome's DevTools.
  */
 import { copyFileSync, existsSync, globSync, readFileSync } from 'node:fs';
 import { type SourceMap as Map_, SourceMap } from 'node:module';
@@ -9,9 +9,10 @@ import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { SMALL } from './load/small.ts';
+import { HANDSHAKES, TLS } from './load/tls.ts';
 import { remora } from './rivals/remora.ts';
 import { firstAnswer, pause } from './support/ask.ts';
-import { autocannon, findWrk } from './support/load.ts';
+import { type Ask, autocannon, findWrk } from './support/load.ts';
 import { withProxy } from './support/measure.ts';
 import { startOrigin } from './support/origin.ts';
 import { runToEnd, stop, temporaryFolder } from './support/processes.ts';
@@ -43,15 +44,18 @@ await runToEnd(async () => {
       bundle: { type: 'string', default: BUNDLE },
       startup: { type: 'boolean', default: false },
       features: { type: 'boolean', default: false },
+      tls: { type: 'boolean', default: false },
+      handshakes: { type: 'boolean', default: false },
       out: { type: 'string' },
     },
   });
   const file = join(temporaryFolder(), 'profile.cpuprofile');
   const bundle = resolve(values.bundle);
-  const origin = await startOrigin(SMALL.bodyBytes);
+  const ask: Ask = values.handshakes ? HANDSHAKES.ask : values.tls ? TLS.ask : {};
+  const origin = await startOrigin(SMALL.bodyBytes, false, ask.tls);
   const title = values.startup
     ? await profileStart(bundle, origin.port, file)
-    : await profileLoad(bundle, origin.port, file, Number(values.seconds), values.features);
+    : await profileLoad(bundle, origin.port, file, Number(values.seconds), values.features, ask);
   await stop(origin.child);
   process.stdout.write(`${title}\n${summary(JSON.parse(readFileSync(file, 'utf8')), Number(values.top))}\n`);
   if (values.out !== undefined) copyFileSync(file, values.out);
@@ -63,16 +67,18 @@ async function profileLoad(
   file: string,
   seconds: number,
   features: boolean,
+  ask: Ask,
 ): Promise<string> {
   const preload = fileURLToPath(new URL('./support/profiler.ts', import.meta.url));
   const peer = remora({ bundle, flags: ['--import', preload] });
   const load = findWrk() ?? autocannon;
-  const site = { backend, features };
+  const site = { backend, features, tls: ask.tls === true };
+  const connections = ask.close === true ? HANDSHAKES.connections : SMALL.connections;
   return withProxy({ ...peer, env: { REMORA_BENCH_PROFILE: file } }, site, async (child, { port }) => {
-    await firstAnswer(port, child);
-    await load.run(port, SMALL.connections, 2);
+    await firstAnswer(port, child, undefined, undefined, site.tls);
+    await load.run(port, connections, 2, ask);
     child.signal('SIGUSR2');
-    const result = await load.run(port, SMALL.connections, seconds);
+    const result = await load.run(port, connections, seconds, ask);
     child.signal('SIGUSR2');
     while (!existsSync(file) && child.running) await pause(50);
     await pause(500);

@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 
 /** A response as it stood on the wire. */
 export interface WireResponse {
@@ -23,9 +24,12 @@ export class RawClient {
   closed = false;
   error: NodeJS.ErrnoException | null = null;
   readonly #wakers: (() => void)[] = [];
+  readonly #transport: Socket;
 
-  constructor(socket: Socket) {
+  /** `transport`: the TCP socket below one of TLS. */
+  constructor(socket: Socket, transport: Socket = socket) {
     this.socket = socket;
+    this.#transport = transport;
     socket.on('data', (chunk) => {
       this.received += chunk.toString('latin1');
       this.#wake();
@@ -52,7 +56,7 @@ export class RawClient {
     this.socket.end(text, 'latin1');
   }
   reset(): void {
-    this.socket.resetAndDestroy();
+    this.#transport.resetAndDestroy();
   }
 
   /** A GET without a body, with these header lines. */
@@ -165,12 +169,13 @@ function wireResponse(parsed: ParsedHead, body: string, trailers: string): WireR
   return { ...parsed, body, trailers };
 }
 
-/** Connects to a port of loopback. */
-export async function rawClient(port: number): Promise<RawClient> {
-  const socket = connect({ host: '127.0.0.1', port, noDelay: true, allowHalfOpen: true });
+/** Connects to a port of loopback; `secured`: by TLS, whatever the certificate. */
+export async function rawClient(port: number, secured = false): Promise<RawClient> {
+  const transport = connect({ host: '127.0.0.1', port, noDelay: true, allowHalfOpen: true });
+  const socket = secured ? connectTls({ socket: transport, rejectUnauthorized: false }) : transport;
   await new Promise<void>((resolve, reject) => {
-    socket.once('connect', resolve);
+    socket.once(secured ? 'secureConnect' : 'connect', resolve);
     socket.once('error', reject);
   });
-  return new RawClient(socket);
+  return new RawClient(socket, transport);
 }

@@ -10,6 +10,7 @@ import { Proxy } from '../../src/proxy/runtime/server.ts';
 import type { StatStore } from '../../src/proxy/telemetry/metrics/store.ts';
 import { type Bootstrap, readBootstrap } from '../../src/xds/bootstrap/bootstrap.ts';
 import { describeProblems } from '../../src/xds/bootstrap/document.ts';
+import { key, pem } from './certs/index.ts';
 import { type RawClient, rawClient } from './client.ts';
 import { type Answer, type HttpUpstream, httpUpstream, type RawUpstream, rawUpstream } from './upstream.ts';
 
@@ -54,7 +55,7 @@ export class TestProxy {
 
   /** A new connection to the listener. */
   async client(): Promise<RawClient> {
-    const client = await rawClient(this.port);
+    const client = await rawClient(this.port, secured);
     cleanups.push(() => {
       client.socket.destroy();
     });
@@ -301,12 +302,12 @@ export class ProxyBuilder {
           {
             name: 'main',
             address: { socket_address: { address: '127.0.0.1', port_value: 0 } },
-            filter_chains: [{ filters: [filter], ...this.#chain }],
+            filter_chains: [{ filters: [filter], ...(secured ? DOWNSTREAM : {}), ...this.#chain }],
             ...this.#listener,
           },
           ...this.#more,
         ],
-        clusters: this.#clusters,
+        clusters: secured ? this.#clusters.map((cluster) => ({ ...UPSTREAM, ...cluster })) : this.#clusters,
         secrets: this.#secrets,
       },
       ...this.#bootstrap,
@@ -347,6 +348,22 @@ export function transportSocket(message: 'DownstreamTlsContext' | 'UpstreamTlsCo
   return { name: 'envoy.transport_sockets.tls', typed_config: { '@type': type, ...context } };
 }
 
+/** Everything that is made from now on speaks TLS where nothing else is said: clients, proxies on both sides, upstreams. */
+export function speakTls(): void {
+  secured = true;
+}
+let secured = false;
+const DOWNSTREAM: Json = {
+  transport_socket: transportSocket('DownstreamTlsContext', {
+    common_tls_context: {
+      tls_certificates: [
+        { certificate_chain: { inline_string: pem('server') }, private_key: { inline_string: key('server') } },
+      ],
+    },
+  }),
+};
+const UPSTREAM: Json = { transport_socket: transportSocket('UpstreamTlsContext', {}) };
+
 /** Begins a proxy. It, its clients and its upstreams end with the test, and must leave nothing open. */
 export function proxy(): ProxyBuilder {
   return new ProxyBuilder();
@@ -354,14 +371,14 @@ export function proxy(): ProxyBuilder {
 
 /** A recording HTTP upstream that ends with the test. */
 export async function upstream(answer?: Answer): Promise<HttpUpstream> {
-  const made = await httpUpstream(answer);
+  const made = await httpUpstream(answer, secured);
   cleanups.unshift(() => made.close());
   return made;
 }
 
 /** A scripted upstream that ends with the test. */
 export async function scripted(): Promise<RawUpstream> {
-  const made = await rawUpstream();
+  const made = await rawUpstream(secured);
   cleanups.unshift(() => made.close());
   return made;
 }

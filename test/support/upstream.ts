@@ -4,7 +4,10 @@ import {
   type IncomingMessage,
   type ServerResponse,
 } from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { createServer as createTlsServer } from 'node:tls';
+import { key, pem } from './certs/index.ts';
 
 /** Waits for what another part of a test pushes; order is kept. */
 class Queue<T> {
@@ -86,7 +89,9 @@ export class RawConnection {
   }
   /** Sends RST. */
   reset(): void {
-    this.socket.resetAndDestroy();
+    // TLS: the socket below.
+    const { _parent: transport } = this.socket as Socket & { _parent?: Socket | null };
+    (transport ?? this.socket).resetAndDestroy();
   }
   async untilEnded(): Promise<void> {
     while (!this.ended) await this.#event();
@@ -103,18 +108,22 @@ export class RawConnection {
   }
 }
 
-/** A TCP server that says only what the test says. */
+const CERTIFICATE = { cert: pem('server'), key: key('server') };
+
+/** A TCP server, or one of TLS, that says only what the test says. */
 export class RawUpstream {
   readonly server: Server;
   readonly connections: RawConnection[] = [];
   readonly #accepted = new Queue<RawConnection>();
 
-  constructor() {
-    this.server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+  constructor(secured: boolean) {
+    const options = { allowHalfOpen: true, noDelay: true };
+    const accepted = (socket: Socket): void => {
       const connection = new RawConnection(socket);
       this.connections.push(connection);
       this.#accepted.push(connection);
-    });
+    };
+    this.server = secured ? createTlsServer({ ...options, ...CERTIFICATE }, accepted) : createServer(options, accepted);
   }
   get port(): number {
     return (this.server.address() as AddressInfo).port;
@@ -133,8 +142,8 @@ export class RawUpstream {
   }
 }
 
-export async function rawUpstream(): Promise<RawUpstream> {
-  const upstream = new RawUpstream();
+export async function rawUpstream(secured = false): Promise<RawUpstream> {
+  const upstream = new RawUpstream(secured);
   await listen(upstream.server);
   return upstream;
 }
@@ -161,10 +170,13 @@ export interface HttpUpstream {
   close(): Promise<void>;
 }
 
-export async function httpUpstream(answer: Answer = (_request, response) => response.end('ok')): Promise<HttpUpstream> {
+export async function httpUpstream(
+  answer: Answer = (_request, response) => response.end('ok'),
+  secured = false,
+): Promise<HttpUpstream> {
   const ids = new Map<Socket, number>();
   const requests: RecordedRequest[] = [];
-  const server = createHttpServer({ keepAliveTimeout: 0 }, (request: IncomingMessage, response) => {
+  const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
     const chunks: Buffer[] = [];
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
     request.on('error', () => {});
@@ -181,8 +193,11 @@ export async function httpUpstream(answer: Answer = (_request, response) => resp
       requests.push(recorded);
       upstream.answer(recorded, response);
     });
-  });
-  server.on('connection', (socket) => ids.set(socket, ids.size));
+  };
+  const server = secured
+    ? createHttpsServer({ keepAliveTimeout: 0, ...CERTIFICATE }, onRequest)
+    : createHttpServer({ keepAliveTimeout: 0 }, onRequest);
+  server.on(secured ? 'secureConnection' : 'connection', (socket: Socket) => ids.set(socket, ids.size));
   await listen(server);
   const upstream = {
     port: (server.address() as AddressInfo).port,

@@ -9,7 +9,7 @@ import { type Caller, callerUnseen } from './caller.ts';
 import { bootstrapOf, explainSnapshot, idleProxy } from './idle-proxy.ts';
 
 /** How long a control server may take to give a whole config. */
-const CONTROL_MS = 5000;
+const CONTROL_MS = 15_000;
 /** Failed attempts after which nobody is expected there. */
 const HOPELESS = 2;
 const LOOK_MS = 10;

@@ -8,6 +8,7 @@ import type { ParseError } from '../../protocol/http1/framing.ts';
 import { RequestParser } from '../../protocol/http1/parser.ts';
 import { Output } from '../io/output.ts';
 import { keep, readFrom } from '../io/reads.ts';
+import { resetSocket } from '../io/reset.ts';
 import { ResponseFlag } from '../telemetry/response-flags.ts';
 import type { ConnectionInfo } from '../telemetry/stream-info.ts';
 import type { ConnectionManager } from './connection-manager.ts';
@@ -263,7 +264,7 @@ export class HttpConnection implements MessageEvents<RequestHead>, StreamConnect
   abort(reset: boolean): void {
     this.#closing = true;
     this.output.flush();
-    if (reset) this.#socket.resetAndDestroy();
+    if (reset) resetSocket(this.#socket);
     else this.#socket.destroy();
   }
 
@@ -430,6 +431,6 @@ export class HttpConnection implements MessageEvents<RequestHead>, StreamConnect
     const { config, env } = this.#manager;
     env.wheel.disarm(this.#headTimer);
     env.wheel.arm(this.#idleTimer, config.delayedCloseTimeoutMs || 1);
-    if (this.#sawEnd) this.#socket.destroySoon();
+    if (this.#sawEnd) this.output.destroySoon();
   }
 }

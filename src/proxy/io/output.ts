@@ -44,6 +44,7 @@ export class Output {
       return;
     }
     const socket = this.#socket;
+    this.#direct.hold();
     const bytes = ownBytes(start === 0 && end === chunk.length ? chunk : chunk.subarray(start, end));
     if (text === '') {
       socket.write(bytes, this.#onWritten);
@@ -68,7 +69,10 @@ export class Output {
     const text = this.#text;
     if (text !== '') {
       this.#text = '';
-      if (!this.#direct.write(text)) this.#socket.write(text, 'latin1');
+      if (!this.#direct.write(text)) {
+        this.#direct.hold();
+        this.#socket.write(text, 'latin1');
+      }
     }
     return !this.#socket.writableNeedDrain;
   }
@@ -76,6 +80,12 @@ export class Output {
   /** Sends what has gathered, then ends our side of the connection. */
   end(): void {
     this.flush();
-    this.#socket.end();
+    this.#direct.end();
+  }
+
+  /** As {@link end}; and the connection is cut once all is sent. */
+  destroySoon(): void {
+    this.flush();
+    this.#direct.destroySoon();
   }
 }

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net';
 import { errorCode } from '../../base/errors.ts';
 import { WheelTimer } from '../../base/timer-wheel.ts';
 import { formatAddress } from '../../model/address.ts';
+import { resetSocket } from '../io/reset.ts';
 import type { TcpSeries } from '../telemetry/metrics/istio.ts';
 import { ResponseFlag } from '../telemetry/response-flags.ts';
 import { type ConnectionInfo, StreamInfo } from '../telemetry/stream-info.ts';
@@ -462,7 +463,7 @@ export class TcpConnection {
       }
       if (info.upstreamCloseType === 'RemoteReset') {
         info.downstreamCloseType = 'LocalReset';
-        this.#downstream.resetAndDestroy();
+        resetSocket(this.#downstream);
       } else this.#downstream.destroySoon();
       return;
     }

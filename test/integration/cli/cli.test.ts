@@ -123,6 +123,7 @@ describe('remora control', () => {
     ]);
     expect(status.stdout).toMatch(/^(no proxy is connected|PROXY)/);
     expect(status.stdout).toContain('no mistakes in the config');
+    expect(explained.stderr).toBe('');
     expect(explained.stdout).toMatch(/\n→ ratings at 127\.0\.0\.1:31003 \(1 healthy endpoint\)\n$/);
     expect(own.stdout).toContain('config: the mesh on this machine');
     const before = control.stderr;

@@ -1,9 +1,11 @@
 import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { PassThrough } from 'node:stream';
+import { connect as connectTls, createServer as createTlsServer, type TLSSocket } from 'node:tls';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Output } from '../../../../src/proxy/io/output.ts';
 import { DirectWrites } from '../../../../src/proxy/io/writes.ts';
+import { key, pem } from '../../../support/certs/index.ts';
 
 describe('direct writes', () => {
   const server = createServer({ allowHalfOpen: true });
@@ -100,5 +102,136 @@ describe('direct writes', () => {
     send();
     await closed;
     expect(near.errored).toMatchObject({ code: expect.stringMatching(/^(ECONNRESET|EPIPE)$/) });
+  });
+});
+
+describe('direct writes of TLS', () => {
+  const server = createTlsServer({ cert: pem('server'), key: key('server'), allowHalfOpen: true });
+  let near: TLSSocket;
+  let far: TLSSocket;
+  /** What the far side got, and whether it ended as TLS ends. */
+  let received: string;
+  let ended: Promise<unknown>;
+
+  beforeEach(async () => {
+    if (!server.listening) {
+      server.listen(0, '127.0.0.1');
+      await once(server, 'listening');
+    }
+    const accepted = once(server, 'secureConnection') as Promise<[TLSSocket]>;
+    far = connectTls({
+      port: (server.address() as { port: number }).port,
+      host: '127.0.0.1',
+      rejectUnauthorized: false,
+    });
+    [[near]] = await Promise.all([accepted, once(far, 'secureConnect')]);
+    near.on('error', () => {});
+    far.on('error', () => {});
+    received = '';
+    far.on('data', (chunk: Buffer) => {
+      received += chunk.toString('latin1');
+    });
+    ended = once(far, 'end');
+  });
+  afterEach(() => {
+    near.destroy();
+    far.destroy();
+    server.close();
+  });
+
+  const arrived = async (length: number): Promise<void> => {
+    while (received.length < length) await once(far, 'data');
+  };
+
+  test('a text goes out without the stream, the next one when it has', async () => {
+    const direct = new DirectWrites(near);
+    expect(direct.write('one')).toBe(true);
+    expect(near.writableLength).toBe(0);
+    // The process would end if this one were written too.
+    expect(direct.write('two')).toBe(false);
+    await arrived(3);
+    await new Promise(setImmediate);
+    expect(direct.write('three')).toBe(true);
+    await arrived(8);
+    expect(received).toBe('onethree');
+  });
+
+  test('what comes while one goes out keeps its place, and so does the end', async () => {
+    const output = new Output(near);
+    const big = Buffer.alloc(20_000, 'b');
+    for (let i = 0; i < 3; i++) {
+      output.text(`text ${i} `);
+      output.flush();
+      output.body(big, 0, big.length);
+      output.text('tail ');
+      output.flush();
+    }
+    output.end();
+    await ended;
+    const one = `${big.toString()}tail `;
+    expect(received === `text 0 ${one}text 1 ${one}text 2 ${one}`).toBe(true);
+  });
+
+  test.each(['end', 'destroySoon'] as const)('%s waits for the one that goes out', async (method) => {
+    const output = new Output(near);
+    output.text('last');
+    output[method]();
+    // A connection that was only cut would be an error of the other side.
+    await ended;
+    expect(received).toBe('last');
+    expect(far.errored).toBeNull();
+    if (method === 'end') far.end();
+    if (!near.destroyed) await once(near, 'close');
+  });
+
+  test('a peer that does not read bounds what is written, and gets all of it', async () => {
+    const output = new Output(near);
+    far.pause();
+    let written = '';
+    for (let i = 0; output.flush(); i++) {
+      const text = String.fromCharCode(97 + (i % 26)).repeat(30_000);
+      written += text;
+      output.text(text);
+      output.flush();
+      await new Promise(setImmediate);
+    }
+    expect(near.writableNeedDrain).toBe(true);
+    const drained = once(near, 'drain');
+    far.resume();
+    await drained;
+    output.text('more');
+    output.end();
+    await ended;
+    expect(received === `${written}more`).toBe(true);
+  });
+
+  test('a peer that is gone is an error of the socket', async () => {
+    const output = new Output(near);
+    const closed = new Promise((resolve) => near.once('close', resolve));
+    far.destroy();
+    const send = (): void => {
+      if (near.destroyed) return;
+      output.text('x');
+      output.flush();
+      output.text('y');
+      output.flush();
+      setImmediate(send);
+    };
+    send();
+    await closed;
+    expect(near.errored).toMatchObject({ code: expect.stringMatching(/^(ECONNRESET|EPIPE)$/) });
+  });
+
+  test('nothing comes of a write that is on its way when the socket is destroyed', async () => {
+    const output = new Output(near);
+    output.text('one');
+    output.flush();
+    output.text('two');
+    output.flush();
+    output.end();
+    const closed = once(near, 'close');
+    near.destroy();
+    await closed;
+    expect(near.errored).toBeNull();
   });
 });
