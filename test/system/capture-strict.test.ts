@@ -4,6 +4,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { pods } from './support/pods.ts';
 import { output, Program, scratch, until } from './support/process.ts';
 
 const ROOT = process.cwd();
@@ -66,12 +67,7 @@ function pod(name: string, podIP: string): string {
 }
 
 const sidecars = new Map<string, Program>();
-const within = (namespace: string, ...args: readonly string[]): [string, string[]] => [
-  'ip',
-  ['netns', 'exec', `${id}-${namespace}`, ...args],
-];
-const run = async (namespace: string, ...args: readonly string[]): Promise<string> =>
-  (await output(...within(namespace, ...args))).text.trim();
+const { within, run } = pods(id);
 const app = (namespace: string, ...args: readonly string[]): Promise<string> => run(namespace, NODE, APP, ...args);
 const curl = (namespace: string, url: string, ...more: readonly string[]): Promise<string> =>
   run(namespace, 'curl', '-sS', '-m', '8', '-w', ' %{http_code}', ...more, url);

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { proxyBootstrap } from '../../src/xds/bootstrap/proxy-bootstrap.ts';
 import { ENVOY } from './support/peers.ts';
+import { pods } from './support/pods.ts';
 import { output, Program, scratch, until } from './support/process.ts';
 
 const ROOT = process.cwd();
@@ -106,12 +107,7 @@ describe.each(PEERS)('capture by $name', ({ name, mode, user, command }) => {
   const live = join(scratch, id);
   const sidecars = new Map<string, Program>();
 
-  const within = (namespace: string, ...args: readonly string[]): [string, string[]] => [
-    'ip',
-    ['netns', 'exec', `${id}-${namespace}`, ...args],
-  ];
-  const run = async (namespace: string, ...args: readonly string[]): Promise<string> =>
-    (await output(...within(namespace, ...args))).text.trim();
+  const { within, run } = pods(id);
 
   beforeAll(async () => {
     const made = await output('bash', [PODS, 'up', id, mode]);

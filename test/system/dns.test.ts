@@ -1,6 +1,7 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { pods } from './support/pods.ts';
 import { output, Program, scratch, until } from './support/process.ts';
 
 const ROOT = process.cwd();
@@ -72,12 +73,8 @@ describe('DNS of a captured pod', () => {
   let server: Program;
   let sidecar: Program;
 
-  const within = (namespace: string, ...args: readonly string[]): [string, string[]] => [
-    'ip',
-    ['netns', 'exec', `${id}-${namespace}`, ...args],
-  ];
-  const pod = async (...args: readonly string[]): Promise<string> =>
-    (await output(...within('pod', ...args))).text.trim();
+  const { within, run } = pods(id);
+  const pod = (...args: readonly string[]): Promise<string> => run('pod', ...args);
   const ip = async (...args: readonly string[]): Promise<void> => {
     const { code, text } = await output('ip', args);
     if (code !== 0) throw new Error(`ip ${args.join(' ')}: ${text}`);
