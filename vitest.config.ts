@@ -1,5 +1,8 @@
 import { defineConfig } from 'vitest/config';
 
+/** Tests of parts, but for those that count what their process has or does, and so want one of their own. */
+const PARTS = 'test/unit/**/!(allocations|clock).test.ts';
+
 export default defineConfig({
   test: {
     // Against tests that hang, and nothing else: no test may depend on how fast the machine is.
@@ -10,14 +13,14 @@ export default defineConfig({
     maxWorkers: 2,
     reporters: ['default'],
     projects: [
-      // Parts alone leave nothing behind, so that their files may share what was loaded: a minute less.
-      { extends: true, test: { name: 'parts', include: ['test/unit/**/*.test.ts'], isolate: false } },
+      // They leave nothing behind, so that their files may share what was loaded: a minute less.
+      { extends: true, test: { name: 'parts', include: [PARTS], isolate: false } },
       {
         extends: true,
         test: {
           name: 'whole',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/unit/**', 'test/system/**', 'node_modules/**'],
+          exclude: [PARTS, 'test/system/**', 'node_modules/**'],
         },
       },
     ],
