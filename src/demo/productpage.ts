@@ -53,7 +53,7 @@ export async function startProductpage(options: ProductpageOptions = {}): Promis
     ratings: `${options.ratings ?? 'http://ratings:9080'}/ratings/`,
   };
   const ask = (service: keyof typeof urls, id: number, headers: ForwardedHeaders) =>
-    get(urls[service] + id, headers, TIMEOUT_MS, options.timeLimit);
+    get(urls[service] + id, headers, options.callTimeoutMs ?? TIMEOUT_MS, options.timeLimit);
 
   async function front(request: ServiceRequest): Promise<Answer> {
     const user = sessions.read(request.headers.cookie);

@@ -17,6 +17,8 @@ export interface ServiceOptions {
   readonly slowMs?: number;
   /** Signs sessions; a random one when not given. Productpage only. */
   readonly sessionKey?: string;
+  /** How long a call of another service may take. Productpage only. */
+  readonly callTimeoutMs?: number;
 }
 
 export interface RunningService {
@@ -172,6 +174,7 @@ function optionsFromEnv(env: NodeJS.ProcessEnv): ServiceOptions {
     ...(env.POD_NAME ? { pod: env.POD_NAME } : {}),
     ...(env.CLUSTER_NAME ? { cluster: env.CLUSTER_NAME } : {}),
     ...(env.SESSION_KEY ? { sessionKey: env.SESSION_KEY } : {}),
+    ...(env.CALL_TIMEOUT_MS ? { callTimeoutMs: integer(env, 'CALL_TIMEOUT_MS', 0, 1, 600_000) } : {}),
   };
 }
 

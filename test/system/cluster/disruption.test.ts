@@ -28,6 +28,8 @@ const RATE = Number(process.env.REMORA_RATE ?? 200);
 /** How long pods are deleted at random; the issue asks for 300. */
 const CHAOS_SECONDS = Number(process.env.REMORA_CHAOS_SECONDS ?? 60);
 const CHAOS_RATE = 50;
+/** An answer that takes longer is lost. */
+const PATIENCE_MS = 60_000;
 
 let url = '';
 
@@ -39,6 +41,8 @@ beforeAll(
       await bringUp();
       await installRemora();
       await installBookinfo();
+      // What is lost is looked for, and not how slow a machine may be: productpage gives its calls 3 s by itself.
+      await kubectl(`set env deployment/productpage-v1 CALL_TIMEOUT_MS=${PATIENCE_MS}`);
       await kubectl('scale deployment/productpage-v1 --replicas=2');
       await kubectl('scale deployment/details-v1 --replicas=3');
       await rolledOut('default', 'productpage-v1', 'details-v1');
@@ -50,14 +54,14 @@ beforeAll(
 
 /** Code that has not run yet is slow, above all on two cores. */
 async function warmedUp(): Promise<void> {
-  const load = new OpenLoop({ url, rate: RATE / 2 });
+  const load = new OpenLoop({ url, rate: RATE / 2, timeoutMs: PATIENCE_MS });
   await pause(5000);
   await load.stop();
 }
 
 /** Does `act` while requests come at `rate`: an error that says all that is known, unless each of them was answered. */
 async function underLoad(what: string, rate: number, act: (load: OpenLoop) => Promise<string>): Promise<void> {
-  const load = new OpenLoop({ url, rate });
+  const load = new OpenLoop({ url, rate, timeoutMs: PATIENCE_MS });
   const logs = new PodLogs();
   let done = '';
   let cause: unknown;
