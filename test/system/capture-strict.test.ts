@@ -54,9 +54,21 @@ ${JSON.stringify({
   endpoints: [{ addresses: ['10.1.0.8'], targetRef: { kind: 'Pod', name: 'b', namespace: 'default' } }],
 })}
 ---
+apiVersion: v1
+kind: Service
+metadata: { name: hidden, namespace: other }
+spec: { clusterIP: 10.96.0.99, ports: [{ name: tcp, port: 7999 }] }
+---
 ${pod('a', '10.1.0.7')}
 ---
 ${pod('b', '10.1.0.8')}
+`;
+
+const SCOPE = `
+apiVersion: networking.istio.io/v1
+kind: Sidecar
+metadata: { name: default, namespace: default }
+spec: { egress: [{ hosts: [./*] }] }
 `;
 
 function pod(name: string, podIP: string): string {
@@ -171,5 +183,17 @@ describe('STRICT', () => {
     await until('the log', () => /PassthroughCluster;? 0 to 10\.96\.0\.10:7009/.test(sidecars.get('a')!.stdout));
     // And outside, to whom nobody gave a certificate.
     expect(await curl('a', 'http://203.0.113.9:7010/')).toMatch(/ (503|000)$/);
+  });
+
+  it('row 25 within a Sidecar: instances of the services that it names', async () => {
+    const listeners = (): Promise<string> => run('a', 'curl', '-s', 'http://127.0.0.1:15000/listeners');
+    expect(await listeners()).toContain('10.96.0.99_7999');
+    writeFileSync(join(live, 'mesh', 'scope.yaml'), SCOPE);
+    await until('the scope', async () => !(await listeners()).includes('10.96.0.99_7999'));
+    const before = sidecars.get('a')!.stdout.length;
+    expect(await curl('a', 'http://10.1.0.8:8080/scoped')).toMatch(/"url":"\/scoped".* 200$/s);
+    expect(await app('a', 'greet', '10.1.0.8', '7001')).toBe('220 b 7001');
+    await until('the log', () => sidecars.get('a')!.stdout.slice(before).includes('; 0 to 10.1.0.8:7001'));
+    expect(sidecars.get('a')!.stdout.slice(before)).not.toContain('PassthroughCluster');
   });
 });

@@ -318,9 +318,11 @@ export class Session {
   /** Asks for the virtual hosts that are meant by what the client asked for; returns what nothing is meant by. */
   #resolve(state: TypeState): string[] {
     const index = hostIndex(resourcesOf(this.#config, VIRTUAL_HOST));
+    const view = this.#view.resources(this.#config, VIRTUAL_HOST);
     const unresolved: string[] = [];
     for (const asked of this.#askedHosts) {
-      const name = index.find(asked);
+      // An instance is named by what was asked for.
+      const name = index.find(asked) ?? (view.has(asked) ? asked : null);
       if (name === null) unresolved.push(asked);
       // The client's view has the host already, since it follows what is asked for.
       else state.asked.add(name);

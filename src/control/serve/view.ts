@@ -8,7 +8,7 @@ import {
   resourcesOf,
 } from './snapshot.ts';
 import type { TypeState } from './type-state.ts';
-import { CLUSTER, ENDPOINT, LISTENER, ROUTE, VIRTUAL_HOST } from './type-urls.ts';
+import { CLUSTER, LISTENER, ROUTE, VIRTUAL_HOST } from './type-urls.ts';
 
 const NONE: Resources = new Map();
 /** What may be an instance: `<route configuration>/<address>:<port>`, or without the port. */
@@ -23,8 +23,8 @@ interface Hosts {
   readonly aliases: ReadonlyMap<string, readonly string[]>;
   /** Clusters of the instances among them; null: none was asked for, so it does not matter which there are. */
   readonly instances: Resources | null;
-  /** What the instances were found in. */
-  readonly endpoints: Resources;
+  /** What the instances were found by: their endpoints, and the policies of their services. */
+  readonly snapshot: ProxySnapshot;
 }
 
 /** The clusters of one snapshot that a client is to have. */
@@ -36,12 +36,13 @@ interface Clusters {
 /**
  * What of a snapshot is for one client. Of virtual hosts it is those of the route configurations that it names, and
  * those that it asks for by host; on demand these alone, and of the clusters only what its listeners, its routes and
- * these hosts name. Maps stay the same objects while their content does.
+ * these hosts name. Instances come on top, for whoever asks. Maps stay the same objects while their content does.
  */
 export class ClientView {
   readonly #types: ReadonlyMap<string, TypeState>;
   #hosts: Hosts | null = null;
   #clusters: Clusters | null = null;
+  #withInstances: Clusters | null = null;
 
   constructor(types: ReadonlyMap<string, TypeState>) {
     this.#types = types;
@@ -49,8 +50,8 @@ export class ClientView {
 
   resources(snapshot: ProxySnapshot, url: string): Resources {
     if (url === VIRTUAL_HOST) return this.#hostsOf(snapshot).resources;
-    if (url === CLUSTER && snapshot.onDemand === true) return this.#clustersOf(snapshot);
-    return resourcesOf(snapshot, url);
+    if (url !== CLUSTER) return resourcesOf(snapshot, url);
+    return snapshot.onDemand === true ? this.#clustersOf(snapshot) : this.#allClustersOf(snapshot);
   }
 
   /** By virtual host, what the client asked for it by. */
@@ -63,15 +64,25 @@ export class ClientView {
     const state = this.#types.get(VIRTUAL_HOST);
     const revision = state?.revision ?? 0;
     const before = this.#hosts;
-    const endpoints = resourcesOf(snapshot, ENDPOINT);
-    const moved = before !== null && before.instances !== null && before.endpoints !== endpoints;
+    const moved = before !== null && before.instances !== null && before.snapshot !== snapshot;
     if (before?.all === all && before.revision === revision && !moved) return before;
     const hosts =
       state === undefined
-        ? { all, revision, resources: NONE, aliases: new Map(), instances: null, endpoints }
+        ? { all, revision, resources: NONE, aliases: new Map(), instances: null, snapshot }
         : ((moved ? null : follow(before, all, revision)) ?? select(state, all, snapshot, before));
     this.#hosts = hosts;
     return hosts;
+  }
+
+  #allClustersOf(snapshot: ProxySnapshot): Resources {
+    const all = resourcesOf(snapshot, CLUSTER);
+    const { instances } = this.#hostsOf(snapshot);
+    if (instances === null || instances.size === 0) return all;
+    const before = this.#withInstances;
+    if (before?.parts[0] === all && before.parts[1] === instances) return before.resources;
+    const resources = sameOr(before?.resources, new Map([...instances, ...all]));
+    this.#withInstances = { parts: [all, instances], resources };
+    return resources;
   }
 
   #clustersOf(snapshot: ProxySnapshot): Resources {
@@ -112,7 +123,6 @@ function follow(before: Hosts | null, all: Resources, revision: number): Hosts |
 
 function select(state: TypeState, all: Resources, snapshot: ProxySnapshot, before: Hosts | null): Hosts {
   const onDemand = snapshot.onDemand === true;
-  const endpoints = resourcesOf(snapshot, ENDPOINT);
   const instances = new Map<string, ResourceEntry>();
   let asksInstances = false;
   const index = hostIndex(all);
@@ -138,11 +148,12 @@ function select(state: TypeState, all: Resources, snapshot: ProxySnapshot, befor
   const { revision } = state;
   if (!onDemand) {
     const whole = (routes: string): boolean => state.wildcard || state.names.has(routes);
-    if ([...index.routes].every(whole)) return { all, revision, resources: all, aliases, instances: null, endpoints };
+    if (!asksInstances && [...index.routes].every(whole))
+      return { all, revision, resources: all, aliases, instances: null, snapshot };
     for (const [name, entry] of all) if (whole(routesOf(name))) resources.set(name, entry);
   }
   const clusters = asksInstances ? sameOr(before?.instances ?? undefined, instances) : null;
-  return { all, revision, resources: sameOr(before?.resources, resources), aliases, instances: clusters, endpoints };
+  return { all, revision, resources: sameOr(before?.resources, resources), aliases, instances: clusters, snapshot };
 }
 
 const named = new WeakMap<Resources, ReadonlySet<string>>();

@@ -22,7 +22,7 @@ const FALLBACK = { filter_metadata: { remora: { on_demand: 'fallback' } } };
 export function discoveredRoutes(
   name: string,
   plans: readonly HostPlan[],
-  onDemand: boolean,
+  asks: boolean,
   cache: Generations<ResourceEntry>,
   shapeOf: (service: MeshService) => string,
 ): DiscoveredRoutes {
@@ -31,7 +31,7 @@ export function discoveredRoutes(
   for (const plan of plans) {
     if (plan.domains.includes('*')) {
       const host = buildHost(plan);
-      rest.push(onDemand ? { ...host, metadata: FALLBACK } : host);
+      rest.push(asks ? { ...host, metadata: FALLBACK } : host);
       continue;
     }
     // Envoy removes and replaces virtual hosts by their own names, so these are the resources'.

@@ -12,7 +12,8 @@ export interface Egress {
 
 /**
  * Of the Sidecars of a mesh the most specific one counts: with a selector before one for all of the namespace, and that
- * before the root namespace's; of the same rank the oldest. One without egress has that of the next.
+ * before the root namespace's; of the same rank the oldest. One without egress has that of the next (as its documentation
+ * says); one without a policy for unknown hosts has the mesh's (`ConvertToSidecarScope` of Istio's pilot/pkg/model/sidecar.go).
  */
 export function egressFor(mesh: Mesh, namespace: string, labels: ReadonlyMap<string, string>): Egress {
   const selected = ({ selector }: SidecarScope): boolean =>
@@ -25,7 +26,7 @@ export function egressFor(mesh: Mesh, namespace: string, labels: ReadonlyMap<str
     .toSorted((a, b) => rank(a) - rank(b));
   return {
     hosts: scopes.find(({ egress }) => egress !== null)?.egress ?? null,
-    outbound: scopes.find(({ outbound }) => outbound !== null)?.outbound ?? null,
+    outbound: scopes[0]?.outbound ?? null,
   };
 }
 

@@ -22,8 +22,8 @@ const PRIVATE: readonly string[] = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/
  * What proxies ask about before they call it; of other addresses nobody knows anything. Only those whose calls are
  * captured and who ask for hosts; where unknown hosts are refused, so are addresses.
  */
-export function instanceRanges({ captured, onDemand, outbound, allocates }: Scope): readonly string[] {
-  if (captured === null || !onDemand || outbound !== 'ALLOW_ANY') return [];
+export function instanceRanges({ captured, asks, outbound, allocates }: Scope): readonly string[] {
+  if (captured === null || !asks || outbound !== 'ALLOW_ANY') return [];
   return allocates ? [...PRIVATE, ...AUTO_RANGES] : PRIVATE;
 }
 

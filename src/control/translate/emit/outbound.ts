@@ -33,8 +33,8 @@ export interface OutboundPlan {
   readonly ranges: readonly { readonly range: string; readonly cluster: string }[];
   /** Whether HTTP/2 is HTTP. */
   readonly http2: boolean;
-  /** Its routes' hosts come when they are asked for. */
-  readonly onDemand: boolean;
+  /** What its routes lack is asked for. */
+  readonly asks: boolean;
   /** Where everything else goes. */
   readonly rest: string;
   /** Who says that it is HTTP, where its routes are of what was declared; '' nobody. */
@@ -100,13 +100,13 @@ class Planner {
   readonly #http2: boolean;
   readonly #detects: boolean;
   readonly #reserved: ReadonlySet<number>;
-  readonly #onDemand: boolean;
+  readonly #asks: boolean;
 
-  constructor({ http2, detects, onDemand, ports }: Scope) {
+  constructor({ http2, detects, asks, ports }: Scope) {
     this.#http2 = http2;
     this.#detects = detects;
     this.#reserved = new Set([ports.outbound, ports.inbound]);
-    this.#onDemand = onDemand;
+    this.#asks = asks;
   }
 
   add(service: MeshService, port: ServicePort): void {
@@ -165,7 +165,7 @@ class Planner {
           names: each(names),
           ranges: eachRange(ranges),
           http2: this.#http2,
-          onDemand: this.#onDemand && http !== null,
+          asks: this.#asks && http !== null,
           rest,
           declaredBy: http === null || !this.#detects ? '' : declarers(port, http),
         },
@@ -205,7 +205,7 @@ class Planner {
       names: [],
       ranges: [],
       http2: this.#http2,
-      onDemand: false,
+      asks: false,
       rest: cluster,
       declaredBy: '',
     });
@@ -269,7 +269,7 @@ export function outboundListener(plan: OutboundPlan, logs: readonly AccessLog[] 
   if (routes !== '') {
     const manager = { stat_prefix: `outbound_${name}`, rds: rds(routes) };
     const match = { transport_protocol: 'raw_buffer', application_protocols: httpProtocols(plan.http2) };
-    chains.push({ name, filter_chain_match: match, filters: [httpFilter(manager, plan.onDemand, logs)] });
+    chains.push({ name, filter_chain_match: match, filters: [httpFilter(manager, plan.asks, logs)] });
   }
   const other: FilterChain = {
     name: rest,

@@ -85,6 +85,8 @@ export class Scope {
   readonly virtualHosts: boolean;
   /** They are sent when they are asked for. */
   readonly onDemand: boolean;
+  /** What is not here is asked for before it is called: hosts on demand, or at the least addresses that were called. */
+  readonly asks: boolean;
   /** Hosts that a Sidecar lets its workloads call; null: all. */
   readonly #egress: readonly EgressHost[] | null;
   /** Whose identities endpoints have, for proxies that speak mutual TLS; '' for those that do not. */
@@ -126,6 +128,8 @@ export class Scope {
     this.virtualHosts = virtualHosts;
     // What a Sidecar scopes is sent whole: it is what the workload is said to use.
     this.onDemand = onDemand && egress.hosts === null;
+    // Addresses of what it may call are not: they are many, and most are called by their service's alone.
+    this.asks = this.onDemand || (onDemand && captured !== null && this.outbound === 'ALLOW_ANY');
     this.trustDomain = trustDomain;
     this.allocates = allocates;
     this.place = place;

@@ -475,7 +475,7 @@ export class MeshEmitter {
     }
     let routes = discovered.get(name);
     if (routes === undefined) {
-      routes = discoveredRoutes(name, plans(), scope.onDemand, this.#hosts, (service) => this.#shapeOf(service));
+      routes = discoveredRoutes(name, plans(), scope.asks, this.#hosts, (service) => this.#shapeOf(service));
       discovered.set(name, routes);
     }
     return routes.config;

@@ -45,7 +45,7 @@ class OnDemandSource extends TestSource {
   override snapshotFor(node: Parameters<TestSource['snapshotFor']>[0]): ProxySnapshot {
     const snapshot = super.snapshotFor(node);
     const instance = (asked: string): Instance | null => this.#instances.get(asked) ?? null;
-    return this.onDemand ? { ...snapshot, onDemand: true, instance } : snapshot;
+    return { ...snapshot, instance, ...(this.onDemand ? { onDemand: true } : {}) };
   }
   readonly #instances = new Map<string, Instance>();
 
@@ -173,8 +173,30 @@ it('sends an instance to whoever asks for its address, with its cluster, as long
   expect(change(endpoints('c', 5))).toEqual([`VHDS -${asked}`, `CDS -${asked}`]);
   source.instance(asked, 80);
   change(endpoints('c', 6));
+  // Who asks again is told again, and not that it is absent.
+  request(VIRTUAL_HOST, [asked]);
+  expect(own(settle())).toEqual([`VHDS ${asked}(${asked})`]);
   request(VIRTUAL_HOST, [], [asked]);
   expect(own(settle())).toEqual([`VHDS -${asked}`, `CDS -${asked}`]);
+});
+
+it('sends an instance on top of all hosts and clusters to a client that has them all', () => {
+  const { source, start, request, ...more } = rig(false);
+  // The client follows every cluster to its endpoints, which this one has in itself.
+  const own = (said: string[]): string[] => said.filter((line) => !line.startsWith('EDS'));
+  const settle = (): string[] => own(more.settle());
+  const change = (entry: ResourceEntry): string[] => own(more.change(entry));
+  const asked = 'web/10.0.0.7:80';
+  source.instance(asked, 80);
+  expect(start()).toEqual(['CDS a b c rest', 'EDS a b c rest', 'LDS in', 'RDS web', 'VHDS web/a web/b']);
+  request(VIRTUAL_HOST, [asked, 'web/10.0.0.8:80']);
+  expect(settle()).toEqual([`CDS ${asked}`, `VHDS ${asked}(${asked}) ?web/10.0.0.8:80(web/10.0.0.8:80)`]);
+  expect(change(host('a', 'c'))).toEqual(['VHDS web/a']);
+  // A policy may change without its endpoints.
+  source.instance(asked, 81);
+  expect(change(host('b', 'a', '*.b.example'))).toEqual([`CDS ${asked}`, 'VHDS web/b']);
+  request(VIRTUAL_HOST, [], [asked]);
+  expect(settle()).toEqual([`VHDS -${asked}`, `CDS -${asked}`]);
 });
 
 it('sends hosts again when their routes are new to the client', () => {
