@@ -13,6 +13,7 @@ import {
   gatewayName,
   hostMatches,
   labelsMatch,
+  visibleTo,
 } from '../translate/names.ts';
 import { tlsConflicts } from './mutual-tls.ts';
 import { shadowedRoutes } from './shadow.ts';
@@ -73,10 +74,15 @@ class Analysis {
       );
     }
     this.#gatewaysOf(service);
-    if ((value.gateways ?? ['mesh']).includes('mesh') || value.gateways?.length === 0) {
+    if (isForMesh(service)) {
       for (const [i, text] of hosts.entries()) {
         const host = fullHost(text, object.namespace);
-        if (this.#callable(host)) continue;
+        if (this.#callable(host)) {
+          const apart = this.#apart(value.exportTo, object.namespace, this.#service(host));
+          if (apart !== null)
+            this.#add(service, 'warning', 'not-exported', ['spec', 'hosts', i], `${apart}: it has no effect`);
+          continue;
+        }
         this.#add(
           service,
           'warning',
@@ -104,6 +110,16 @@ class Analysis {
       const message = `${host} is no service of the mesh: requests fail with 503${this.#meant(host)}`;
       this.#add(service, 'error', 'unknown-host', [...path, 'host'], message);
       return;
+    }
+    const apart = this.#apart(service.value.exportTo, service.object.namespace, target);
+    if (apart !== null) {
+      this.#add(service, 'error', 'not-exported', [...path, 'host'], `${apart}: requests fail with 503`);
+      return;
+    }
+    const { namespace } = service.object;
+    if (isForMesh(service) && !visibleTo(target.exportTo, namespace)) {
+      const message = `${host} (${target.written.object}) is exported to ${whom(target.exportTo)}: requests from namespace ${namespace} fail with 503`;
+      this.#add(service, 'warning', 'not-exported', [...path, 'host'], message);
     }
     const number = port?.number;
     if (number !== undefined && !target.ports.some((one) => one.number === number)) {
@@ -178,7 +194,7 @@ class Analysis {
     const owners = new Map<string, Decoded<'VirtualService'>[]>();
     for (const service of this.all('VirtualService').toSorted((a, b) => compareAge(a.object, b.object))) {
       const { object, value } = service;
-      if (value.gateways?.length && !value.gateways.includes('mesh')) continue;
+      if (!isForMesh(service)) continue;
       for (const [i, text] of (value.hosts ?? []).entries()) {
         const host = fullHost(text, object.namespace);
         const others = owners.get(host) ?? [];
@@ -202,6 +218,12 @@ class Analysis {
         ? 'matches no service of the mesh'
         : `is no service of the mesh${this.#meant(host)}`;
       this.#add(rule, 'warning', 'unknown-host', ['spec', 'host'], `${host} ${what}`);
+      return;
+    }
+    const { exportTo } = rule.value;
+    const apart = covered.map((service) => this.#apart(exportTo, rule.object.namespace, service));
+    if (apart[0] != null && apart.every((one) => one !== null)) {
+      this.#add(rule, 'warning', 'not-exported', ['spec', 'host'], `${apart[0]}: it has no effect`);
       return;
     }
     this.findings.push(...tlsConflicts(rule, covered, this.#mesh));
@@ -272,6 +294,15 @@ class Analysis {
     return this.#mesh.services.get(host) ?? this.#wildcards.find((service) => hostMatches(service.host, host));
   }
 
+  /** Why no proxy has both the rule and the service; null: some may. */
+  #apart(exportTo: readonly string[] | undefined, namespace: string, service: MeshService | undefined): string | null {
+    const sees = exportedTo(exportTo, namespace);
+    if (service === undefined || sees.length === 0 || service.exportTo.includes('*')) return null;
+    if (service.exportTo.some((space) => visibleTo(sees, space))) return null;
+    const seen = `${service.host} (${service.written.object}) is exported to ${whom(service.exportTo)}`;
+    return `${seen}${sees.includes('*') ? '' : `, and this to ${whom(sees)}`}, so no proxy has both`;
+  }
+
   /** A host, or a wildcard that covers at least one. */
   #callable(host: string): boolean {
     if (this.#service(host) !== undefined) return true;
@@ -288,6 +319,16 @@ class Analysis {
   #add({ object }: Decoded, severity: Finding['severity'], code: string, path: Path, message: string): void {
     this.findings.push(findingAt(object, severity, code, path, message));
   }
+}
+
+/** Whether sidecars go by it. */
+function isForMesh({ value }: Decoded<'VirtualService'>): boolean {
+  return value.gateways === undefined || value.gateways.length === 0 || value.gateways.includes('mesh');
+}
+
+function whom(spaces: readonly string[]): string {
+  if (spaces.length === 0) return 'nobody';
+  return `${spaces.length === 1 ? 'namespace' : 'namespaces'} ${spaces.join(', ')} alone`;
 }
 
 function seenTogether(a: Decoded<'VirtualService'>, b: Decoded<'VirtualService'>): boolean {

@@ -1,5 +1,6 @@
 import type { ConfigState } from '../source/collection.ts';
 import { DecodedStore } from '../translate/decode.ts';
+import { ExportedObjects } from '../translate/istio/default-exports.ts';
 import { translate } from '../translate/istio/mesh.ts';
 import type { TranslatedConfig } from '../translate/translator.ts';
 import { analyze } from './analyze.ts';
@@ -8,9 +9,11 @@ import { analyze } from './analyze.ts';
 export function examine(state: ConfigState): TranslatedConfig {
   const decoded = new DecodedStore().update(state.objects);
   const translation = translate(decoded.objects);
-  const across = analyze(decoded.objects, translation.mesh);
+  const { mesh } = translation;
+  // Who sees an object that does not say it is the mesh's to say.
+  const across = analyze(new ExportedObjects(mesh.settings.exportTo).of(decoded.objects), mesh);
   return {
-    mesh: translation.mesh,
+    mesh,
     findings: [...state.findings, ...decoded.findings, ...translation.findings, ...across],
   };
 }

@@ -1,3 +1,4 @@
+import type { ProxyConfig } from './proxy-config.ts';
 import type { RuleRetries } from './route-rule.ts';
 
 /** What holds for all of the mesh where nothing nearer says otherwise (Istio's MeshConfig). */
@@ -18,8 +19,8 @@ export interface MeshSettings {
   readonly keepAlive: KeepAlive | null;
   /** Who sees objects that do not say it themselves. */
   readonly exportTo: DefaultExports;
-  /** Istio's mesh-wide ProxyConfig as it was written, which injection reads; null: none. */
-  readonly proxyConfig: Readonly<Record<string, unknown>> | null;
+  /** For injected pods (MeshConfig's defaultConfig); null: none is written. */
+  readonly proxyConfig: ProxyConfig | null;
 }
 
 /** SO_KEEPALIVE of connections (Istio's TcpKeepalive); null: not given. */

@@ -17,9 +17,9 @@ import {
   readReview,
   writeReview,
 } from '../injector/webhook.ts';
-import type { MeshSettings } from '../mesh/settings.ts';
+import type { ProxyConfig } from '../mesh/proxy-config.ts';
 import type { ConfigState } from '../source/collection.ts';
-import { mergeProxyConfig, readProxyConfig } from '../translate/istio/proxy-config.ts';
+import { mergeProxyConfig } from '../translate/istio/proxy-config.ts';
 
 export interface WebhookOptions {
   readonly host: string;
@@ -29,8 +29,8 @@ export interface WebhookOptions {
   /** Asked for once, at the start. */
   readonly material?: () => Watch<ServerPair>;
   readonly settings: InjectionSettings;
-  /** MeshConfig's defaultConfig as it is written now; absent: there is none. */
-  readonly proxyConfig?: () => MeshSettings['proxyConfig'];
+  /** MeshConfig's defaultConfig as it is now, the same object until it changes; absent: there is none. */
+  readonly proxyConfig?: () => ProxyConfig | null;
   readonly state: () => ConfigState;
   readonly clock: Clock;
   readonly log: Logger;
@@ -59,6 +59,8 @@ export class WebhookServer {
   #complaint = '';
   #closed = false;
   #unsubscribe: (() => void) | null = null;
+  /** Settings of injection with the mesh's config in them, as long as that is the same. */
+  #merged: { readonly config: ProxyConfig; readonly settings: InjectionSettings } | null = null;
 
   constructor(options: WebhookOptions) {
     this.#options = options;
@@ -183,13 +185,14 @@ export class WebhookServer {
     return admitPod(request, this.#settings(), known?.labels ?? null);
   };
 
-  /** With what the mesh's config says now; it was checked when it was read. */
+  /** With what the mesh's config says now. */
   #settings(): InjectionSettings {
     const { settings, proxyConfig } = this.#options;
     const config = proxyConfig?.() ?? null;
     if (config === null) return settings;
-    const own = readProxyConfig(config, { error: () => {}, warning: () => {} });
-    return { ...settings, proxyConfig: mergeProxyConfig(settings.proxyConfig, own) };
+    if (this.#merged?.config !== config)
+      this.#merged = { config, settings: { ...settings, proxyConfig: mergeProxyConfig(settings.proxyConfig, config) } };
+    return this.#merged.settings;
   }
 
   readonly #validate = (request: AdmissionRequest): AdmissionResponse => admitObject(request, this.#options.state());

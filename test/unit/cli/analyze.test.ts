@@ -52,4 +52,54 @@ spec:
       /^mesh\.yaml:6: error: VirtualService default\/reviews spec\.htpp: .*"http".* \[unknown-field\]\n/,
     );
   });
+
+  describe('who sees what', () => {
+    const at = (kind: string, name: string, namespace: string, spec: object): string =>
+      `---\n${JSON.stringify({ apiVersion: 'networking.istio.io/v1', kind, metadata: { name, namespace }, spec })}\n`;
+    const config = (mesh: string): string =>
+      `---\n${JSON.stringify({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'istio', namespace: 'istio-system' }, data: { mesh } })}\n`;
+    const host = 'reviews.default.svc.cluster.local';
+    const route = [{ route: [{ destination: { host } }] }];
+    const routes = (name: string, more: object = {}): string =>
+      at('VirtualService', name, 'shop', { hosts: [host], http: route, ...more });
+    const codes = (text: string): string[] =>
+      examine(readText(text, 'mesh.yaml')).findings.map(
+        ({ code, object, severity }) => `${severity} ${code} ${object}`,
+      );
+
+    it('two VirtualServices of one host meet where somebody sees both, by the mesh’s default as well', () => {
+      const two = `${SERVICE}${routes('a')}${at('VirtualService', 'b', 'ops', { hosts: [host], http: route })}`;
+      expect(codes(two)).toContain('warning shared-host VirtualService shop/a');
+      expect(codes(two + config('defaultVirtualServiceExportTo: ["."]'))).toEqual([]);
+      // What an object says counts before that.
+      const loud = `${SERVICE}${routes('a', { exportTo: ['*'] })}${at('VirtualService', 'b', 'ops', { hosts: [host], http: route })}`;
+      expect(codes(loud + config('defaultVirtualServiceExportTo: ["."]'))).toContain(
+        'warning shared-host VirtualService shop/a',
+      );
+    });
+
+    it('a destination that callers do not see', () => {
+      const own = config('defaultServiceExportTo: ["."]');
+      expect(codes(SERVICE + routes('a'))).toEqual([]);
+      expect(analyzed(SERVICE + routes('a') + own)).toBe(
+        `mesh.yaml:6: warning: VirtualService shop/a spec.http[0].route[0].destination.host: ${host} (Service default/reviews) is exported to namespace default alone: requests from namespace shop fail with 503 [not-exported]\n` +
+          '0 errors, 1 warning in 3 objects in mesh.yaml\n',
+      );
+      const both = `${own.trimEnd()}`.replace('[\\".\\"]', '[\\".\\"]\\ndefaultVirtualServiceExportTo: [\\".\\"]');
+      expect(analyzed(`${SERVICE}${routes('a')}${both}\n`)).toContain(
+        `error: VirtualService shop/a spec.http[0].route[0].destination.host: ${host} (Service default/reviews) is exported to namespace default alone, and this to namespace shop alone, so no proxy has both: requests fail with 503 [not-exported]`,
+      );
+    });
+
+    it('a policy that nobody who calls the service has', () => {
+      const policy = at('DestinationRule', 'a', 'shop', { host, exportTo: ['shop', 'ops'], trafficPolicy: {} });
+      expect(codes(SERVICE + policy)).toEqual([]);
+      expect(codes(SERVICE + policy + config('defaultServiceExportTo: ["."]'))).toEqual([
+        'warning not-exported DestinationRule shop/a',
+      ]);
+      expect(analyzed(SERVICE + policy + config('defaultServiceExportTo: ["~"]'))).toContain(
+        `${host} (Service default/reviews) is exported to nobody, and this to namespaces ops, shop alone, so no proxy has both: it has no effect`,
+      );
+    });
+  });
 });

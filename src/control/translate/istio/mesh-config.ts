@@ -97,15 +97,14 @@ function settingsOf(config: MeshConfigValue, sink: Sink): MeshSettings {
   };
 }
 
-/** Checked as in an annotation of a pod; as written, since injection alone makes something of it. */
+/** Read as in an annotation of a pod. */
 function proxyConfigOf({ defaultConfig = null }: MeshConfigValue, sink: Sink): MeshSettings['proxyConfig'] {
   if (defaultConfig === null) return null;
   const at = (path: string): Path => [...AT, 'defaultConfig', ...(path === '' ? [] : [path])];
-  readProxyConfig(defaultConfig, {
+  return readProxyConfig(defaultConfig, {
     error: (path, message) => sink.error('wrong-value', at(path), message),
     warning: (path, message) => sink.warning('no-effect', at(path), message),
   });
-  return isRecord(defaultConfig) ? defaultConfig : null;
 }
 
 /** Istio's, for JSON without a format (pilot/pkg/model/telemetry_logging.go). */

@@ -1,21 +1,10 @@
+import type { InterceptionMode, ProxyConfig } from '../../mesh/proxy-config.ts';
 import { didYouMean } from '../../source/schema/suggest.ts';
 import { isRecord, show } from '../../source/schema/type.ts';
 
-export const INTERCEPTION_MODES = ['REDIRECT', 'TPROXY', 'NONE'] as const;
-export type InterceptionMode = (typeof INTERCEPTION_MODES)[number];
+export type { InterceptionMode, ProxyConfig };
 
-/** What Istio's ProxyConfig, of the mesh (`defaultConfig`) or a pod (`proxy.istio.io/config`), changes about injection. */
-export interface ProxyConfig {
-  readonly discoveryAddress?: string;
-  readonly interceptionMode?: InterceptionMode;
-  readonly holdApplicationUntilProxyStarts?: boolean;
-  readonly proxyAdminPort?: number;
-  readonly statusPort?: number;
-  readonly drainDurationS?: number;
-  /** From SIGTERM to the end, where that is sooner than the pod's. */
-  readonly terminationDrainDurationS?: number;
-  readonly proxyMetadata: Readonly<Record<string, string>>;
-}
+export const INTERCEPTION_MODES: readonly InterceptionMode[] = ['REDIRECT', 'TPROXY', 'NONE'];
 
 /** Where the reader puts what is wrong, with the path inside the config. */
 export interface ConfigSink {

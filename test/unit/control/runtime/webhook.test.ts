@@ -7,6 +7,7 @@ import { afterEach, expect, test } from 'vitest';
 import { type Logger, LogRoot, silentLogger } from '../../../../src/base/log.ts';
 import { Watch } from '../../../../src/base/watch.ts';
 import { defaultSettings } from '../../../../src/control/injector/settings.ts';
+import type { ProxyConfig } from '../../../../src/control/mesh/proxy-config.ts';
 import { WebhookServer } from '../../../../src/control/runtime/webhook.ts';
 import type { ConfigState } from '../../../../src/control/source/collection.ts';
 import { readObjects } from '../../../../src/control/source/files/yaml.ts';
@@ -21,7 +22,7 @@ afterEach(async () => {
 function setUp(
   state: ConfigState = { objects: [], findings: [] },
   logger?: Logger,
-  proxyConfig: () => Record<string, unknown> | null = () => null,
+  proxyConfig: () => ProxyConfig | null = () => null,
 ) {
   const certificates = mkdtempSync(join(tmpdir(), 'remora-webhook-'));
   const clock = manualClock();
@@ -106,7 +107,7 @@ test('pods are injected over HTTPS, and config is validated', async () => {
 });
 
 test('the mesh’s config of the moment is for new pods', async () => {
-  let mesh: Record<string, unknown> | null = null;
+  let mesh: ProxyConfig | null = null;
   const { server, write } = setUp(undefined, undefined, () => mesh);
   write(first.cert, first.key);
   await server.start();
@@ -115,9 +116,13 @@ test('the mesh’s config of the moment is for new pods', async () => {
     return Buffer.from(response.patch, 'base64').toString();
   };
   expect(await patch()).not.toContain('--termination-grace-period-s=9');
-  mesh = { terminationDrainDuration: '9s', proxyMetadata: { OWN: 'mesh' } };
+  mesh = { terminationDrainDurationS: 9, proxyMetadata: { OWN: 'mesh' } };
   expect(await patch()).toContain('--termination-grace-period-s=9');
   expect(await patch()).toContain('{"name":"OWN","value":"mesh"}');
+  mesh = { proxyMetadata: { OWN: 'changed' } };
+  expect(await patch()).toContain('{"name":"OWN","value":"changed"}');
+  mesh = null;
+  expect(await patch()).not.toContain('"OWN"');
 });
 
 test('a namespace whose labels are known is asked', async () => {
