@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { proxyDecodeContext } from '../../../src/proxy/runtime/extensions.ts';
@@ -39,6 +40,11 @@ function client() {
     decoders: decodersOf(standardResourceTypes, proxyDecodeContext()),
     node: { id: 'sidecar~10.0.0.7~web-1.shop~shop.svc.cluster.local', metadata: { NAMESPACE: 'shop' } },
   });
+}
+
+/** By SIGSTOP (proc(5): `T` in the third field of stat). */
+function isStopped(pid: number): boolean {
+  return /\) T /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
 }
 
 function slice(addresses: readonly string[], port = 8080): string {
@@ -134,8 +140,13 @@ describe('a real API server', () => {
     const { config } = client();
     await until('the endpoints', () => ports(config, CLUSTER).length === 2);
     api.freeze(true);
-    await new Promise((resolve) => setTimeout(resolve, 3000));
+    // Its connections are open, so nothing but its silence says so. Whoever comes meanwhile gets what is known.
+    await until('the API server to stand still', () => isStopped(api.pids[1]!));
     expect(await ready()).toBe(true);
+    const other = client();
+    await until('what is known', () => ports(other.config, CLUSTER).length === 2);
+    await other.config.close();
+    expect(isStopped(api.pids[1]!)).toBe(true);
     api.freeze(false);
     await api.apply(slice(['10.0.0.1']));
     await until('the change', () => ports(config, CLUSTER).join() === '8080');
