@@ -1,5 +1,6 @@
+import { isUtf8 } from 'node:buffer';
 import { readFileSync } from 'node:fs';
-import { text as textOf } from 'node:stream/consumers';
+import { buffer } from 'node:stream/consumers';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { ConfigError, errorCode, messageOf } from '../base/errors.ts';
 import { injectManifest } from '../control/injector/manifest.ts';
@@ -46,7 +47,7 @@ export function injectCommand(): Command {
 
 async function runInject(flags: InjectFlags): Promise<void> {
   const file = flags.filename === '-' ? 'stdin' : flags.filename;
-  const text = flags.filename === '-' ? await textOf(process.stdin) : readManifest(flags.filename);
+  const text = flags.filename === '-' ? utf8(await buffer(process.stdin), 'stdin') : readManifest(flags.filename);
   const result = injectManifest(text, { settings: settingsOf(flags), namespace: flags.namespace, file });
   const errors = result.findings.filter(({ severity }) => severity === 'error');
   for (const finding of result.findings)
@@ -54,17 +55,31 @@ async function runInject(flags: InjectFlags): Promise<void> {
   for (const { object, reason } of result.skipped) process.stderr.write(`remora: not injected: ${object}: ${reason}\n`);
   if (errors.length > 0) throw new ConfigError('nothing was injected', errors.map(formatFinding));
   if (result.injected.length + result.skipped.length === 0)
-    process.stderr.write(`remora: ${file} has no workload: nothing is injected\n`);
+    process.stderr.write(`remora: ${file} has no workload${othersOf(result.others)}: nothing is injected\n`);
   process.stdout.write(result.text);
+}
+
+function othersOf(kinds: readonly string[]): string {
+  return kinds.length === 0 ? '' : ` (it has ${kinds.join(', ')})`;
 }
 
 function readManifest(path: string): string {
   try {
-    return readFileSync(path, 'utf8');
+    return utf8(readFileSync(path), path);
   } catch (error) {
-    const why = errorCode(error) === 'ENOENT' ? 'no such file' : messageOf(error);
-    throw new ConfigError(`cannot read ${path}: ${why}`, [], error);
+    if (error instanceof ConfigError) throw error;
+    const reasons: Readonly<Record<string, string>> = {
+      ENOENT: 'no such file',
+      EISDIR: 'it is a folder: name a file, or - for stdin',
+    };
+    throw new ConfigError(`cannot read ${path}: ${reasons[errorCode(error) ?? ''] ?? messageOf(error)}`, [], error);
   }
+}
+
+function utf8(bytes: Buffer, from: string): string {
+  // What is not UTF-8 would come out changed.
+  if (!isUtf8(bytes)) throw new ConfigError(`${from} is not UTF-8 text`);
+  return bytes.toString();
 }
 
 /** The defaults of this build, with what a file says over them. */

@@ -29,6 +29,9 @@ export function webhookManifests(values: Values): Json[] {
   }));
   const own = { key: 'istio.io/rev', operator: 'In', values: [values.revision] } as const;
   const notOurs: Requirement = { key: 'remora.dev/inject', operator: 'NotIn', values: ['false', 'disabled'] };
+  const notIstio: Requirement = { key: 'istio-injection', operator: 'NotIn', values: ['disabled'] };
+  // Istio's: a pod's label does not overrule its namespace's.
+  const unsaid: Requirement[] = ['istio-injection', 'istio.io/rev'].map((key) => ({ key, operator: 'DoesNotExist' }));
   const pods = (name: string, namespace: readonly Requirement[], pod: readonly Requirement[]): Json => ({
     name: `${name}.inject.remora.dev`,
     ...called(values, '/inject'),
@@ -52,9 +55,9 @@ export function webhookManifests(values: Values): Json[] {
           [own, { key: 'istio-injection', operator: 'DoesNotExist' }, notOurs],
           [...notRefused, { key: 'istio.io/rev', operator: 'DoesNotExist' }],
         ),
-        pods('pod', [], [{ key: 'sidecar.istio.io/inject', operator: 'In', values: ['true'] }]),
-        pods('remora-pod', [], [{ key: 'remora.dev/inject', operator: 'In', values: ['true'] }]),
-        pods('revision-pod', [], [own, ...notRefused]),
+        pods('pod', [...unsaid, notOurs], [{ key: 'sidecar.istio.io/inject', operator: 'In', values: ['true'] }]),
+        pods('remora-pod', [notOurs], [{ key: 'remora.dev/inject', operator: 'In', values: ['true'] }]),
+        pods('revision-pod', [notIstio, notOurs], [own, ...notRefused]),
       ],
     },
     {

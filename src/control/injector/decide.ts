@@ -22,22 +22,33 @@ export interface Subject {
   readonly otherwise: boolean;
 }
 
-const POD_INJECT = ['remora.dev/inject', 'sidecar.istio.io/inject'] as const;
+/** Labels and annotations of pods, the first before the second. */
+export const POD_INJECT = ['remora.dev/inject', 'sidecar.istio.io/inject'] as const;
 const REVISION = 'istio.io/rev';
 
 /**
- * Whether a pod gets a sidecar. What makes it impossible comes first, then what the pod says (labels before
- * annotations), then its namespace.
+ * Whether a pod gets a sidecar. What makes it impossible comes first; then who says no, the pod (labels before
+ * annotations) or its namespace; then who says yes: a pod does not overrule its namespace, as with the selectors of
+ * Istio's webhooks. Only our own label does, where the namespace's word is for Istio.
  */
 export function decide(subject: Subject): Decision {
-  const { namespace, labels, annotations, containers, revision } = subject;
+  const { namespace, containers, annotations } = subject;
   if (subject.hostNetwork)
     return no('hostNetwork is true: the pod shares its node’s network, and the rules would capture the whole node');
   if (IGNORED_NAMESPACES.includes(namespace)) return no(`nothing is injected in namespace ${namespace}`);
   if ('sidecar.istio.io/status' in annotations) return no('it was injected before (sidecar.istio.io/status)');
   for (const name of [PROXY_NAME, 'istio-proxy'])
     if (containers.includes(name)) return no(`it has a container ${name} already`);
+  const pod = fromPod(subject);
+  if (pod !== null && !('inject' in pod && pod.inject)) return pod;
+  const space = fromNamespace(subject);
+  if (pod === null) return space ?? otherwise(subject);
+  if (space === null || ('inject' in space && space.inject) || overrules(subject)) return pod;
+  return space;
+}
 
+/** null: it says nothing. */
+function fromPod({ labels, annotations, revision }: Subject): Decision | null {
   for (const [field, given] of [
     ['metadata.labels', labels],
     ['metadata.annotations', annotations],
@@ -58,12 +69,18 @@ export function decide(subject: Subject): Decision {
     }
   }
   const podRevision = labels[REVISION];
-  if (podRevision !== undefined)
-    return podRevision === revision ? { inject: true } : no(otherRevision('its', podRevision, revision));
-  return fromNamespace(subject);
+  if (podRevision === undefined) return null;
+  return podRevision === revision ? { inject: true } : no(otherRevision('its', podRevision, revision));
 }
 
-function fromNamespace({ namespace, namespaceLabels, revision, otherwise }: Subject): Decision {
+/** The pod has our own label, and its namespace does not. */
+function overrules({ labels, annotations, namespaceLabels }: Subject): boolean {
+  const [ours] = POD_INJECT;
+  return truth(labels[ours] ?? annotations[ours] ?? '') === true && namespaceLabels?.[ours] === undefined;
+}
+
+/** null: it says nothing. */
+function fromNamespace({ namespace, namespaceLabels, labels: pod, revision }: Subject): Decision | null {
   const labels = namespaceLabels ?? {};
   const ours = labels['remora.dev/inject'];
   if (ours === 'true' || ours === 'enabled') return { inject: true };
@@ -72,11 +89,15 @@ function fromNamespace({ namespace, namespaceLabels, revision, otherwise }: Subj
   const istio = labels['istio-injection'];
   if (istio === 'enabled') return { inject: true };
   if (istio !== undefined) return no(`namespace ${namespace} has istio-injection=${istio}`);
-  const namespaceRevision = labels[REVISION];
-  if (namespaceRevision !== undefined)
-    return namespaceRevision === revision
-      ? { inject: true }
-      : no(otherRevision(`namespace ${namespace}’s`, namespaceRevision, revision));
+  // A pod's own revision is nearer.
+  const namespaceRevision = pod[REVISION] === undefined ? labels[REVISION] : undefined;
+  if (namespaceRevision === undefined) return null;
+  return namespaceRevision === revision
+    ? { inject: true }
+    : no(otherRevision(`namespace ${namespace}’s`, namespaceRevision, revision));
+}
+
+function otherwise({ namespace, otherwise }: Subject): Decision {
   return otherwise ? { inject: true } : no(`neither the pod nor namespace ${namespace} asks for injection`);
 }
 

@@ -1,7 +1,9 @@
 import { Document, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument, visit } from 'yaml';
 import { messageOf } from '../../base/errors.ts';
-import type { Finding } from '../source/collection.ts';
-import { isRecord } from '../source/schema/type.ts';
+import type { Finding, Severity } from '../source/collection.ts';
+import { nearest } from '../source/schema/suggest.ts';
+import { isRecord, show } from '../source/schema/type.ts';
+import { POD_INJECT } from './decide.ts';
 import { type Injection, injectPod } from './inject-pod.ts';
 import { applyPatch, type PatchOperation, type PatchPath, pointerParts } from './json-patch.ts';
 import type { InjectionSettings } from './settings.ts';
@@ -13,6 +15,8 @@ export interface InjectedManifest {
   readonly injected: readonly string[];
   /** Workloads left as they were, and why. */
   readonly skipped: readonly { readonly object: string; readonly reason: string }[];
+  /** Kinds of what is no workload. */
+  readonly others: readonly string[];
   /** Errors (then nothing was injected anywhere) and warnings, with file and line. */
   readonly findings: readonly Finding[];
 }
@@ -40,6 +44,7 @@ export function injectManifest(text: string, options: ManifestOptions): Injected
     text: refused ? text : written.join(''),
     injected: refused ? [] : run.injected,
     skipped: run.skipped,
+    others: [...run.others],
     findings: run.findings,
   };
 }
@@ -72,13 +77,13 @@ function documentsOf(text: string): Chunk[] {
 /** One place in a document where a pod is. */
 interface Place {
   readonly object: Readonly<Record<string, unknown>>;
-  readonly base: PatchPath;
   readonly template: PatchPath;
 }
 
 class ManifestRun {
   readonly injected: string[] = [];
   readonly skipped: { object: string; reason: string }[] = [];
+  readonly others = new Set<string>();
   readonly findings: Finding[] = [];
   readonly #options: ManifestOptions;
   readonly #namespaces = new Map<string, Readonly<Record<string, string>>>();
@@ -108,6 +113,12 @@ class ManifestRun {
       }
       // Without the sharing of what anchors name: a patch changes one place of it.
       const value: unknown = JSON.parse(JSON.stringify(document.toJS({ maxAliasCount: 100 })) ?? 'null');
+      if (value !== null && !(isRecord(value) && typeof value.kind === 'string')) {
+        const at = isNode(document.contents) ? (document.contents.range?.[0] ?? 0) : 0;
+        const what = isRecord(value) ? 'an object without kind' : show(value);
+        this.#fail(chunk.line - 1 + lines.linePos(at).line, `expected a Kubernetes object, got ${what}`);
+        return null;
+      }
       return { chunk, value, document: document as Document.Parsed };
     } catch (error) {
       this.#fail(chunk.line, messageOf(error));
@@ -131,14 +142,27 @@ class ManifestRun {
   /** The document as it is to be written. */
   inject({ chunk, value, document }: ReadDocument): string {
     const patch: PatchOperation[] = [];
-    for (const place of podPlaces(value)) {
-      const result = this.#place(place);
-      const { object, base, template } = place;
+    for (const { object, base } of objectsOf(value)) {
+      const template = templatePath(object.apiVersion, object.kind);
       const name = this.#nameOf(object);
+      const report = (found: readonly Finding[], at: PatchPath): void => {
+        for (const finding of found) this.findings.push(this.#placed(finding, name, chunk, document, at));
+      };
+      if (template === null) {
+        this.others.add(String(object.kind));
+        report(unknownWorkload(object), base);
+        continue;
+      }
+      const missing = missingTemplate(object, template);
+      if (missing !== null) {
+        report([missing], base);
+        continue;
+      }
+      report(misplacedWish(object, template), base);
+      const result = this.#place({ object, template });
       if (result.kind === 'skipped') this.skipped.push({ object: name, reason: result.reason });
       const found = result.kind === 'refused' ? result.problems : result.kind === 'injected' ? result.warnings : [];
-      for (const finding of found)
-        this.findings.push(this.#placed(finding, name, chunk, document, [...base, ...template]));
+      report(found, [...base, ...template]);
       if (result.kind !== 'injected') continue;
       this.injected.push(name);
       const prefix = [...base, ...template].map((part) => `/${part}`).join('');
@@ -201,7 +225,10 @@ class ManifestRun {
       } else break;
     }
     const line = chunk.line + chunk.text.slice(0, offset).split('\n').length - 1;
-    const shown = [...base].join('.');
+    const shown = base
+      .map((part) => (typeof part === 'number' ? `[${part}]` : `.${part}`))
+      .join('')
+      .slice(1);
     const field = shown === '' ? finding.field : `${shown}.${finding.field}`;
     return { ...finding, object, field, file: this.#options.file, line };
   }
@@ -218,15 +245,67 @@ function objectsOf(value: unknown): { object: Readonly<Record<string, unknown>>;
   if (!isRecord(value)) return [];
   const { kind, items } = value;
   if (typeof kind === 'string' && kind.endsWith('List') && Array.isArray(items))
-    return items.flatMap((item, i) => (isRecord(item) ? [{ object: item, base: ['items', i] }] : []));
+    return items.flatMap((item, i) => (isRecord(item) ? [{ object: itemOf(value, item), base: ['items', i] }] : []));
   return [{ object: value, base: [] }];
 }
 
-function podPlaces(value: unknown): Place[] {
-  return objectsOf(value).flatMap(({ object, base }) => {
-    const template = templatePath(object.apiVersion, object.kind);
-    return template === null ? [] : [{ object, base, template }];
-  });
+/** Items of a list of one kind, as the API answers with one, need not say what they are. */
+function itemOf(
+  { apiVersion, kind }: Readonly<Record<string, unknown>>,
+  item: Readonly<Record<string, unknown>>,
+): Readonly<Record<string, unknown>> {
+  return kind === 'List' || 'kind' in item
+    ? item
+    : { apiVersion, kind: String(kind).slice(0, -'List'.length), ...item };
+}
+
+function finding(severity: Severity, code: string, field: string, message: string): Finding {
+  return { severity, code: `inject-${code}`, object: '', field, message, file: '', line: 0 };
+}
+
+/** What has pods of a kind that is not known here. */
+function unknownWorkload({ kind, spec }: Readonly<Record<string, unknown>>): readonly Finding[] {
+  const template = isRecord(spec) && isRecord(spec.template) ? spec.template.spec : undefined;
+  if (!isRecord(template) || !Array.isArray(template.containers)) return [];
+  const message = `${String(kind)} is no kind that is injected here: its pods are by the webhook, where their namespace asks for it`;
+  return [finding('warning', 'kind', 'spec.template', message)];
+}
+
+/** The pod template that a workload must have and has not, perhaps for a slip of the pen. */
+function missingTemplate(object: Readonly<Record<string, unknown>>, template: PatchPath): Finding | null {
+  let node: Readonly<Record<string, unknown>> = object;
+  for (const [i, part] of template.entries()) {
+    const next = node[part];
+    if (isRecord(next)) {
+      node = next;
+      continue;
+    }
+    const field = template.slice(0, i + 1).join('.');
+    if (next !== undefined && next !== null)
+      return finding('error', 'pod', field, `must be an object, got ${show(next)}`);
+    const written = nearest(String(part), Object.keys(node));
+    const hint = written === undefined ? '' : `: is ${JSON.stringify(written)} meant for it?`;
+    return finding('error', 'pod', field, `is missing: a ${String(object.kind)} has the pod there${hint}`);
+  }
+  return null;
+}
+
+/** What the object itself says of injection, where only its pods are asked. */
+function misplacedWish(object: Readonly<Record<string, unknown>>, template: PatchPath): readonly Finding[] {
+  if (template.length === 0 || !isRecord(object.metadata)) return [];
+  const found: Finding[] = [];
+  for (const part of ['labels', 'annotations'] as const) {
+    const texts = object.metadata[part];
+    for (const name of POD_INJECT) {
+      if (!isRecord(texts) || texts[name] === undefined) continue;
+      const path = [...template, 'metadata', part];
+      const own = path.reduce<unknown>((node, key) => (isRecord(node) ? node[key] : undefined), object);
+      if (isRecord(own) && own[name] !== undefined) continue;
+      const message = `is not read here: pods have it from ${path.join('.')}`;
+      found.push(finding('warning', 'place', `metadata.${part}["${name}"]`, message));
+    }
+  }
+  return found;
 }
 
 function isJson(text: string): boolean {

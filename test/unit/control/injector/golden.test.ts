@@ -54,8 +54,11 @@ describe('golden injections', () => {
 
 function objectsIn(text: string): unknown[] {
   return parseAllDocuments(text).flatMap((document) => {
-    const value = document.toJS() as { kind?: string; items?: unknown[] } | null;
-    return value === null ? [] : value.kind === 'List' ? (value.items ?? []) : [value];
+    const value = document.toJS() as { apiVersion?: string; kind?: string; items?: object[] } | null;
+    if (value === null) return [];
+    const { apiVersion, kind = '', items = [] } = value;
+    if (kind === 'List') return items;
+    return kind.endsWith('List') ? items.map((one) => ({ apiVersion, kind: kind.slice(0, -4), ...one })) : [value];
   });
 }
 
