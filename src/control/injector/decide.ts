@@ -49,6 +49,7 @@ export function decide(subject: Subject): Decision {
 
 /** null: it says nothing. */
 function fromPod({ labels, annotations, revision }: Subject): Decision | null {
+  const own = labels[REVISION];
   for (const [field, given] of [
     ['metadata.labels', labels],
     ['metadata.annotations', annotations],
@@ -63,14 +64,12 @@ function fromPod({ labels, annotations, revision }: Subject): Decision | null {
           field: `${field}["${name}"]`,
           message: `must be "true" or "false", got ${JSON.stringify(text)}`,
         };
-      return value
-        ? { inject: true }
-        : no(`its ${field === 'metadata.labels' ? 'label' : 'annotation'} ${name} is "false"`);
+      if (!value) return no(`its ${field === 'metadata.labels' ? 'label' : 'annotation'} ${name} is "false"`);
+      return own === undefined || own === revision ? { inject: true } : no(otherRevision('its', own, revision));
     }
   }
-  const podRevision = labels[REVISION];
-  if (podRevision === undefined) return null;
-  return podRevision === revision ? { inject: true } : no(otherRevision('its', podRevision, revision));
+  if (own === undefined) return null;
+  return own === revision ? { inject: true } : no(otherRevision('its', own, revision));
 }
 
 /** The pod has our own label, and its namespace does not. */

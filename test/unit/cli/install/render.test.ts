@@ -8,6 +8,7 @@ import { chartFiles, parts, plainControl, plainGateway, toYaml } from '../../../
 import { defaultValues } from '../../../../src/cli/install/values.ts';
 import { proxyCommand } from '../../../../src/cli/proxy.ts';
 import { VERSION } from '../../../../src/cli/version.ts';
+import { decide } from '../../../../src/control/injector/decide.ts';
 import { readSettings } from '../../../../src/control/injector/read-settings.ts';
 import { defaultSettings } from '../../../../src/control/injector/settings.ts';
 import { ENDPOINTS, RESOURCES } from '../../../../src/control/source/kube/resource.ts';
@@ -255,6 +256,40 @@ describe('the webhooks', () => {
     expect(asked('shop', { 'istio-injection': 'enabled', 'remora.dev/inject': 'disabled' }, {})).toEqual([]);
     expect(asked('shop', { 'istio.io/rev': 'other' }, {})).toEqual([]);
     expect(asked('shop', { 'istio-injection': 'enabled' }, { 'sidecar.istio.io/inject': 'false' })).toEqual([]);
+    // A pod does not overrule its namespace, as with Istio's.
+    const wants = { 'sidecar.istio.io/inject': 'true' };
+    expect(asked('shop', { 'istio-injection': 'disabled' }, wants)).toEqual([]);
+    expect(asked('shop', { 'istio.io/rev': 'other' }, wants)).toEqual([]);
+    expect(asked('shop', { 'istio-injection': 'disabled' }, { 'istio.io/rev': 'default' })).toEqual([]);
+  });
+
+  it('ask about every pod that would be injected, whatever its labels and its namespace’s', () => {
+    const each = (labels: Readonly<Record<string, readonly string[]>>): Labels[] =>
+      Object.entries(labels).reduce<Labels[]>(
+        (all, [key, texts]) => all.flatMap((one) => [one, ...texts.map((text) => ({ ...one, [key]: text }))]),
+        [{}],
+      );
+    const namespaces = each({
+      'istio-injection': ['enabled', 'disabled'],
+      'remora.dev/inject': ['true', 'false'],
+      'istio.io/rev': ['default', 'other'],
+    });
+    const pods = each({
+      'sidecar.istio.io/inject': ['true', 'false'],
+      'remora.dev/inject': ['true', 'false'],
+      'istio.io/rev': ['default', 'other'],
+    });
+    let injected = 0;
+    for (const namespaceLabels of namespaces) {
+      for (const labels of pods) {
+        const subject = { namespace: 'shop', annotations: {}, hostNetwork: false, containers: [], otherwise: false };
+        const decision = decide({ ...subject, namespaceLabels, labels, revision: 'default' });
+        if (!('inject' in decision) || !decision.inject) continue;
+        injected++;
+        expect(asked('shop', namespaceLabels, labels), JSON.stringify([namespaceLabels, labels])).not.toEqual([]);
+      }
+    }
+    expect(injected).toBeGreaterThan(100);
   });
 
   it('cannot lock a cluster out: never in system namespaces, nor in their own, whatever the labels', () => {
