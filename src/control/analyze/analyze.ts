@@ -26,6 +26,7 @@ export function analyze(objects: readonly Decoded[], mesh: Mesh): readonly Findi
   const analysis = new Analysis(objects, mesh);
   for (const service of analysis.all('VirtualService')) analysis.virtualService(service);
   analysis.sharedHosts();
+  for (const gateway of analysis.all('Gateway')) analysis.gateway(gateway);
   for (const rule of analysis.all('DestinationRule')) analysis.destinationRule(rule);
   for (const service of analysis.all('Service')) analysis.service(service);
   for (const policy of analysis.all('ResiliencePolicy')) analysis.resiliencePolicy(policy);
@@ -208,6 +209,32 @@ class Analysis {
     }
   }
 
+  /** Secrets are those beside the gateway's pods; where no pod is known, any of that name is looked at. */
+  gateway(gateway: Decoded<'Gateway'>): void {
+    const selector = Object.entries(gateway.value.selector ?? {});
+    const pods = this.#mesh.workloads.filter(({ labels }) => selector.every(([key, text]) => labels[key] === text));
+    const spaces = selector.length === 0 ? [] : [...new Set(pods.map(({ namespace }) => namespace))];
+    const secrets = [...this.#mesh.secrets.values()];
+    for (const [i, { tls }] of gateway.value.servers.entries()) {
+      const name = tls?.credentialName ?? '';
+      if (name === '' || tls?.mode === 'ISTIO_MUTUAL') continue;
+      const path = ['spec', 'servers', i, 'tls', 'credentialName'];
+      for (const space of secrets.length === 0 ? [] : spaces) {
+        if (this.#mesh.secrets.has(`${space}/${name}`)) continue;
+        const elsewhere = secrets.find((secret) => secret.name === name);
+        const hint = elsewhere === undefined ? '' : `; there is one in ${elsewhere.namespace}`;
+        const message = `there is no Secret ${space}/${name}, where the gateway’s pods are: its hosts are not served${hint}`;
+        this.#add(gateway, 'warning', 'missing-secret', path, message);
+      }
+      for (const secret of secrets) {
+        if (secret.name !== name || secret.certificate !== null) continue;
+        if (spaces.length > 0 && !spaces.includes(secret.namespace)) continue;
+        const message = `Secret ${secret.namespace}/${name} has no tls.crt and tls.key: its hosts are not served`;
+        this.#add(gateway, 'error', 'missing-secret', path, message);
+      }
+    }
+  }
+
   destinationRule(rule: Decoded<'DestinationRule'>): void {
     const host = fullHost(rule.value.host, rule.object.namespace);
     const covered = [...this.#mesh.services.values()].filter(
@@ -312,8 +339,24 @@ class Analysis {
   /** `reviews.default` is an external name to Istio, and nearly always meant as the service. */
   #meant(host: string): string {
     const whole = host.endsWith('.svc') ? `${host}.${this.#mesh.domain}` : `${host}.svc.${this.#mesh.domain}`;
-    const near = this.#mesh.services.has(whole) ? whole : nearest(host, [...this.#mesh.services.keys()]);
+    const near = this.#mesh.services.has(whole) ? whole : this.#near(host);
     return near === undefined ? '' : `; did you mean ${near}?`;
+  }
+
+  /** Of services whose hosts end alike it is the name that counts: the rest would make all of them near. */
+  #near(host: string): string | undefined {
+    const dot = host.indexOf('.');
+    const [name, rest] = dot < 0 ? [host, ''] : [host.slice(0, dot), host.slice(dot)];
+    const hosts = [...this.#mesh.services.keys()];
+    const beside = hosts.filter((one) => one.indexOf('.') >= 0 && one.slice(one.indexOf('.')) === rest);
+    const short = nearest(
+      name,
+      beside.map((one) => one.slice(0, one.indexOf('.'))),
+    );
+    if (short !== undefined) return short + rest;
+    const moved = hosts.find((one) => one.startsWith(`${name}.`) && one.endsWith(`.svc.${this.#mesh.domain}`));
+    if (rest.endsWith(`.svc.${this.#mesh.domain}`)) return moved;
+    return nearest(host, hosts);
   }
 
   #add({ object }: Decoded, severity: Finding['severity'], code: string, path: Path, message: string): void {

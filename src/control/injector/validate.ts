@@ -25,7 +25,7 @@ export function admitObject(
   const { findings } = decodeObject(one);
   // A kind that has no effect yet is a gap of ours, not a mistake in the object.
   const broken = [...read.findings, ...findings].filter(
-    ({ severity, code }) => severity === 'error' && code !== 'unread-kind',
+    ({ severity, code }) => severity === 'error' && code !== 'unread-kind' && code !== 'unknown-kind',
   );
   if (broken.length > 0) return refused(uid, broken);
   const warnings = state.objects.length > MAX_ACROSS ? findings : across(one, state);
@@ -36,7 +36,9 @@ export function admitObject(
 function across(one: ConfigObject, state: ConfigState): readonly Finding[] {
   const others = state.objects.filter(({ kind, namespace, name }) => !same(one, { kind, namespace, name }));
   const name = objectName(one);
-  return examine({ objects: [...others, one], findings: [] }).findings.filter(({ object }) => object === name);
+  const { findings } = examine({ objects: [...others, one], findings: [] });
+  // A Secret is asked for when a Gateway that names it is there.
+  return findings.filter(({ object, code }) => object === name && code !== 'missing-secret');
 }
 
 function same(a: ConfigObject, b: Pick<ConfigObject, 'kind' | 'namespace' | 'name'>): boolean {

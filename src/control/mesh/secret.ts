@@ -4,7 +4,7 @@ import type { SecretBytes } from '../../base/secret-bytes.ts';
 export interface GatewaySecret {
   readonly namespace: string;
   readonly name: string;
-  /** PEM, leaf first; null: it holds only roots. */
+  /** PEM, leaf first; null: it holds only roots, or nothing that a gateway needs. */
   readonly certificate: Buffer | null;
   readonly key: SecretBytes | null;
   /** PEM of the roots that clients' certificates must lead to; null none. */

@@ -53,10 +53,11 @@ function unreadKind(object: ConfigObject, group: string): readonly Finding[] {
     object.kind,
     kinds.map(([name]) => name),
   );
-  const hint = near === undefined ? '' : `: did you mean ${JSON.stringify(near)}?`;
-  return [
-    findingAt(object, 'warning', 'unread-kind', ['kind'], `${object.kind} is not read yet and has no effect${hint}`),
-  ];
+  if (near !== undefined) {
+    const message = `${object.kind} is no kind of ${group}: did you mean ${JSON.stringify(near)}?`;
+    return [findingAt(object, 'error', 'unknown-kind', ['kind'], message)];
+  }
+  return [findingAt(object, 'warning', 'unread-kind', ['kind'], `${object.kind} is not read yet and has no effect`)];
 }
 
 /**

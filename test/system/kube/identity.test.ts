@@ -177,8 +177,17 @@ describe('certificates of gateways, with the rights that are installed', () => {
       JSON.stringify({
         apiVersion: 'networking.istio.io/v1',
         kind: 'Gateway',
-        metadata: { name: 'shop', namespace: 'edge' },
+        metadata: { name: 'shop', namespace: 'default' },
         spec: { selector: { istio: 'ingressgateway' }, servers: [server] },
+      }),
+    );
+    // Secrets are those beside the gateway's pods, wherever the Gateway is.
+    await api.apply(
+      JSON.stringify({
+        apiVersion: 'v1',
+        kind: 'Pod',
+        metadata: { name: 'gateway', namespace: 'edge', labels: { istio: 'ingressgateway' } },
+        spec: { containers: [{ name: 'proxy', image: 'none' }], automountServiceAccountToken: false },
       }),
     );
     const missing = 'Secret edge/shop-certificate may not be read by the control server';

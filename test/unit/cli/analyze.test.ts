@@ -3,6 +3,7 @@ import { formatFindings } from '../../../src/cli/analyze.ts';
 import { readText } from '../../../src/cli/config-files.ts';
 import { PLAIN } from '../../../src/cli/output.ts';
 import { examine } from '../../../src/control/analyze/examine.ts';
+import { key, pem } from '../../support/certs/index.ts';
 
 function analyzed(text: string): string {
   const state = readText(text, 'mesh.yaml');
@@ -51,6 +52,55 @@ spec:
     expect(analyzed(text)).toMatch(
       /^mesh\.yaml:6: error: VirtualService default\/reviews spec\.htpp: .*"http".* \[unknown-field\]\n/,
     );
+  });
+
+  it('means a service by its name, and not by the domain that all have', () => {
+    const to = (host: string): string => `---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: { name: a, namespace: default }
+spec: { hosts: [x.example.com], gateways: [mesh], http: [{ route: [{ destination: { host: ${host} } }] }] }
+`;
+    const hint = (host: string): string | undefined =>
+      /destination\.host: .* fail with 503(.*) \[unknown-host\]/.exec(analyzed(SERVICE + to(host)))?.[1];
+    expect(hint('review')).toBe('; did you mean reviews.default.svc.cluster.local?');
+    expect(hint('reviews.default')).toBe('; did you mean reviews.default.svc.cluster.local?');
+    expect(hint('reviews.prod.svc.cluster.local')).toBe('; did you mean reviews.default.svc.cluster.local?');
+    expect(hint('odd')).toBe('');
+  });
+
+  it('knows a slip in the name of a kind', () => {
+    const text = 'apiVersion: networking.istio.io/v1\nkind: VirtualServices\nmetadata: { name: a }\nspec: {}\n';
+    expect(analyzed(text)).toContain(
+      'mesh.yaml:2: error: VirtualServices default/a kind: VirtualServices is no kind of networking.istio.io: did you mean "VirtualService"? [unknown-kind]',
+    );
+  });
+
+  it('looks for the Secrets of a Gateway where its pods are', () => {
+    const object = (kind: string, name: string, namespace: string, rest: object, labels = {}): string =>
+      `---\n${JSON.stringify({ apiVersion: 'v1', kind, metadata: { name, namespace, labels }, ...rest })}\n`;
+    const tls = (credentialName: string) => ({ mode: 'SIMPLE', credentialName });
+    const port = { number: 443, name: 'https', protocol: 'HTTPS' };
+    const spec = {
+      selector: { istio: 'edge' },
+      servers: ['there', 'absent', 'empty'].map((name) => ({ port, hosts: [`${name}.example`], tls: tls(name) })),
+    };
+    const gateway = object('Gateway', 'g', 'shop', { spec }).replace('"v1"', '"networking.istio.io/v1"');
+    const pods = object('Pod', 'p', 'edge', { spec: {}, status: { podIP: '10.0.0.1' } }, { istio: 'edge' });
+    const pair = { 'tls.crt': pem('server'), 'tls.key': key('server') };
+    const there = object('Secret', 'there', 'edge', { stringData: pair });
+    const empty = object('Secret', 'empty', 'edge', { stringData: { crt: 'a' } });
+    const elsewhere = object('Secret', 'absent', 'shop', { stringData: pair });
+    const said = (text: string): string[] => analyzed(text).match(/\w+: Gateway .*missing-secret\]/g) ?? [];
+    const at = (server: number): string => `Gateway shop/g spec.servers[${server}].tls.credentialName`;
+    const noKeys = `error: ${at(2)}: Secret edge/empty has no tls.crt and tls.key: its hosts are not served [missing-secret]`;
+    // Nobody gave the Secrets.
+    expect(said(gateway + pods)).toEqual([]);
+    expect(said(gateway + empty + there)).toEqual([noKeys]);
+    expect(said(gateway + pods + there + empty + elsewhere)).toEqual([
+      noKeys,
+      `warning: ${at(1)}: there is no Secret edge/absent, where the gateway’s pods are: its hosts are not served; there is one in shop [missing-secret]`,
+    ]);
   });
 
   describe('who sees what', () => {

@@ -54,6 +54,8 @@ export class KubeSource implements ConfigSource {
   #flushDue = false;
   #synced = false;
   #staleSince = 0;
+  /** Of Gateways that name Secrets, with the namespaces of their pods. */
+  #selectors: { readonly selector: Selector; readonly spaces: ReadonlySet<string> }[] = [];
   #whenSynced: (() => void) | null = null;
   #closed = false;
 
@@ -106,6 +108,10 @@ export class KubeSource implements ConfigSource {
     this.#whenSynced?.();
   }
 
+  #objects(plural: string): Iterable<ConfigObject> {
+    return this.#informers.get(plural)?.informer.objects.values() ?? [];
+  }
+
   #add(name: string, resource: KubeResource, only?: Pick<InformerOptions, 'namespace' | 'fieldSelector'>): void {
     const { reader, clock, random, backoff } = this.#options;
     const informer = new Informer({
@@ -125,7 +131,18 @@ export class KubeSource implements ConfigSource {
   #changed(changes: readonly ObjectChange[]): void {
     // Not spread: a first list may have more objects than a call has arguments.
     for (const change of changes) this.#pending.push(change);
+    // Before its kind counts as read: proxies are served when the Secrets are read as well.
+    if (changes.some((change) => this.#movesSecrets(change))) this.#followSecrets();
     this.#flushSoon();
+  }
+
+  #movesSecrets({ before, after }: ObjectChange): boolean {
+    const kind = (after ?? before)?.kind;
+    if (kind !== 'Pod') return kind === 'Gateway';
+    return (
+      after !== null &&
+      this.#selectors.some(({ selector, spaces }) => !spaces.has(after.namespace) && selects(selector, after))
+    );
   }
 
   /** What one read of the socket brings goes together. */
@@ -143,7 +160,6 @@ export class KubeSource implements ConfigSource {
     this.#pending = [];
     this.#findingsChanged = false;
     if (this.#closed) return;
-    if (changes.some((change) => kindOf(change) === 'Gateway')) this.#followSecrets();
     if (!this.#synced) return;
     const scope = !findings && changes.every((change) => ENDPOINT_KINDS.has(kindOf(change))) ? 'endpoints' : 'config';
     for (const listener of this.#listeners) {
@@ -183,13 +199,24 @@ export class KubeSource implements ConfigSource {
     else if (state === 'absent') log.info(`${name}: the cluster does not know this kind; it is looked for again`);
   }
 
-  /** One watch for each Secret that a Gateway names, in the Gateway's namespace, and none for others. */
+  /**
+   * One watch for each Secret that a Gateway names, where its pods are (Istio: pilot/pkg/model/credentials/resource.go),
+   * and none for others. One that selects everything has its own namespace.
+   */
   #followSecrets(): void {
     const wanted = new Map<string, { namespace: string; name: string }>();
-    const gateways = this.#informers.get('gateways')?.informer.objects.values() ?? [];
-    for (const { namespace, raw } of gateways) {
-      for (const name of credentialNames(raw)) {
-        if (wanted.size < MOST_SECRETS) wanted.set(`secrets ${namespace}/${name}`, { namespace, name });
+    this.#selectors = [];
+    for (const { namespace: own, raw } of this.#objects('gateways')) {
+      const names = credentialNames(raw);
+      if (names.length === 0) continue;
+      const selector = selectorOf(raw);
+      const spaces = new Set<string>();
+      if (selector.length === 0) spaces.add(own);
+      else for (const pod of this.#objects('pods')) if (selects(selector, pod)) spaces.add(pod.namespace);
+      if (selector.length > 0) this.#selectors.push({ selector, spaces });
+      for (const namespace of spaces) {
+        for (const name of names)
+          if (wanted.size < MOST_SECRETS) wanted.set(`secrets ${namespace}/${name}`, { namespace, name });
       }
     }
     for (const [key, { informer }] of this.#informers) {
@@ -204,6 +231,17 @@ export class KubeSource implements ConfigSource {
       this.#add(key, SECRETS, { namespace, fieldSelector: `metadata.name=${name}` });
     }
   }
+}
+
+/** Labels that pods have. */
+type Selector = readonly (readonly [key: string, value: unknown])[];
+
+function selectorOf({ spec }: ConfigObject['raw']): Selector {
+  return isRecord(spec) && isRecord(spec.selector) ? Object.entries(spec.selector) : [];
+}
+
+function selects(selector: Selector, { labels }: ConfigObject): boolean {
+  return selector.every(([key, value]) => labels[key] === value);
 }
 
 interface Watched {

@@ -60,7 +60,7 @@ export function serverGroups(
 }
 
 /**
- * The servers that end TLS, by address. A proxy has keys of its own namespace's Secrets only, once it has proved that it is
+ * The servers that end TLS, by address. Secrets are those of the proxy's own namespace, as Istio's, once it has proved that it is
  * there; a server whose Secret is missing is left out, so that the others of its port are served.
  */
 export function tlsGroups(
@@ -101,17 +101,19 @@ export function tlsGroups(
       skip('the proxy has no certificate of the mesh');
       continue;
     }
-    const [namespace = ''] = gateway.split('/');
+    const { namespace } = scope;
     const secretAt = (name: string) => scope.mesh.secrets.get(`${namespace}/${name}`) ?? null;
     const certificate = tls.credential === '' ? null : secretAt(tls.credential);
     const own = tls.mode === 'SIMPLE' || tls.credential === '' ? null : secretAt(`${tls.credential}-cacert`);
     const roots = own?.roots ? own : certificate;
     if (tls.credential !== '') {
-      if (namespace !== scope.namespace)
-        skip(`Secrets of namespace ${namespace} are not for a proxy of ${scope.namespace}`);
-      else if (!proved) skip('the proxy has not proved who it is, and gets no keys');
+      if (!proved) skip('the proxy has not proved who it is, and gets no keys');
       else if (certificate?.certificate == null)
-        skip(`there is no Secret ${namespace}/${tls.credential} with a certificate`);
+        skip(
+          certificate === null
+            ? `there is no Secret ${namespace}/${tls.credential}: it belongs beside the gateway’s pods`
+            : `Secret ${namespace}/${tls.credential} has no tls.crt and tls.key`,
+        );
       else if (tls.mode !== 'SIMPLE' && roots?.roots == null)
         skip(`neither Secret ${tls.credential}-cacert nor ${tls.credential} has ca.crt: clients cannot be checked`);
       else add();

@@ -12,12 +12,11 @@ const NAMES = {
   roots: ['ca.crt', 'cacert'],
 } as const;
 
-/** Certificates of Secrets by `namespace/name`; those that hold none are left out. */
+/** Certificates of Secrets by `namespace/name`; some hold none. */
 export function gatewaySecrets(secrets: readonly Decoded<'Secret'>[]): ReadonlyMap<string, GatewaySecret> {
   const found = new Map<string, GatewaySecret>();
   for (const { object, value } of secrets) {
     const { certificate, key, roots } = partsOf(value);
-    if (certificate === null && roots === null) continue;
     const { namespace, name } = object;
     const secret = key === null ? null : new SecretBytes(key);
     found.set(`${namespace}/${name}`, { namespace, name, certificate, key: secret, roots });

@@ -104,6 +104,26 @@ describe('a cluster as a source', () => {
     await source.close();
   });
 
+  it('asks where the pods of a Gateway are, before and after it has started', async () => {
+    const pod = (name: string, namespace: string, app: string) => ({
+      metadata: { name, namespace, labels: { istio: app }, resourceVersion: '2' },
+      spec: {},
+    });
+    const of = { ...gateway('1', 'cert'), spec: { ...gateway('1', 'cert').spec, selector: { istio: 'edge' } } };
+    const { source, server, watch } = await setUp({
+      gateways: list('1', [of]),
+      pods: list('1', [pod('a', 'system', 'edge'), pod('b', 'shop', 'web')]),
+    });
+    const asked = (): string[] =>
+      server.asked.flatMap((path) => /namespaces\/(\w+)\/secrets/.exec(path)?.[1] ?? []).toSorted();
+    expect([...new Set(asked())]).toEqual(['system']);
+    watch('pods').event('ADDED', pod('c', 'shop', 'other'));
+    watch('pods').event('ADDED', pod('d', 'outer', 'edge'));
+    await settled();
+    expect([...new Set(asked())]).toEqual(['outer', 'system']);
+    await source.close();
+  });
+
   it('says which right is missing where a certificate may not be read, and how it is given', async () => {
     const { source } = await setUp({
       gateways: list('1', [gateway('1', 'cert')]),
