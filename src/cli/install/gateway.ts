@@ -131,7 +131,7 @@ export function gatewayManifests(values: Values, kind: 'ingress' | 'egress'): Js
         type: kind === 'ingress' ? values.ingressServiceType : 'ClusterIP',
         selector,
         ports: [
-          { name: 'status-port', port: 15021, targetPort: 15021, protocol: 'TCP' },
+          { name: 'status-port', port: 15021, targetPort: 15021, protocol: 'TCP', appProtocol: 'http' },
           { name: 'http2', port: 80, targetPort: 8080, protocol: 'TCP' },
           { name: 'https', port: 443, targetPort: 8443, protocol: 'TCP' },
         ],

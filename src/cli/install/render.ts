@@ -3,7 +3,7 @@ import { controlManifests } from './control.ts';
 import { gatewayManifests } from './gateway.ts';
 import { type Json, labelled } from './object.ts';
 import { rbacManifests } from './rbac.ts';
-import type { Values } from './values.ts';
+import { VALUE_NOTES, type Values } from './values.ts';
 import { webhookManifests } from './webhooks.ts';
 
 /** The parts of an installation, by the names of their files. */
@@ -57,12 +57,8 @@ export function chartFiles(defaults: Values, version: string): Readonly<Record<s
       appVersion: version,
       kubeVersion: '>=1.30.0-0',
     }),
-    'values.yaml': `# Written by \`remora install\`: src/cli/install/values.ts says what each value is.\n${stringify({
-      ...withoutNamespace(defaults),
-      ingressGateway: { enabled: false },
-      egressGateway: { enabled: false },
-      networkPolicy: { enabled: true },
-    })}`,
+    'values.yaml': valuesFile({ ...withoutNamespace(defaults), ...CHART_ALONE }),
+    'templates/mesh-config.yaml': MESH_CONFIG,
   };
   for (const [name, objects] of Object.entries(parts(templateValues(defaults)))) {
     const text = objects.map(template).join('');
@@ -79,7 +75,51 @@ function withoutNamespace({ namespace: _namespace, ...values }: Values): object 
 /** Kinds that an installation may go without. */
 const OPTIONAL: Readonly<Record<string, string>> = {
   NetworkPolicy: 'networkPolicy',
+  PodDisruptionBudget: 'podDisruptionBudget',
+  HorizontalPodAutoscaler: 'autoscaling',
 };
+
+/** Fields of pods that are the cluster's business; empty they are left out. */
+const POD_FIELDS = ['imagePullSecrets', 'nodeSelector', 'tolerations', 'affinity', 'priorityClassName'] as const;
+
+/** Values of the chart that plain manifests have no word for: there the objects are edited. */
+const CHART_ALONE = {
+  ingressGateway: { enabled: false },
+  egressGateway: { enabled: false },
+  networkPolicy: { enabled: true },
+  podDisruptionBudget: { enabled: true },
+  autoscaling: { enabled: true },
+  imagePullSecrets: [],
+  nodeSelector: {},
+  tolerations: [],
+  affinity: {},
+  priorityClassName: '',
+  meshConfig: {},
+};
+
+/** JSON is YAML, and of one line. */
+const MESH_CONFIG = `{{- with .Values.meshConfig }}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: istio
+  namespace: {{ $.Release.Namespace | quote }}
+  labels:
+    app.kubernetes.io/name: istio
+    app.kubernetes.io/part-of: remora
+data:
+  mesh: {{ toJson . | quote }}
+{{- end }}
+`;
+
+function valuesFile(values: object): string {
+  const blocks = Object.entries(values).map(([name, value]) => {
+    const about = VALUE_NOTES[name as keyof typeof VALUE_NOTES];
+    return `# ${about}\n${stringify({ [name]: value })}`;
+  });
+  return `# Written by \`remora install\` (src/cli/install).\n\n${blocks.join('\n')}`;
+}
 
 function template(object: Json): string {
   const text = toYaml([object])
@@ -87,8 +127,18 @@ function template(object: Json): string {
     .replaceAll(/"@@raw:([\w.]+)@@"|'@@raw:([\w.]+)@@'|@@raw:([\w.]+)@@/g, (_all, a, b, c) => `{{ ${a ?? b ?? c} }}`)
     .replaceAll(/"@@([\w. ]+)@@"/g, '{{ $1 | quote }}')
     .replaceAll(/@@([\w. ]+)@@/g, '{{ $1 }}');
+  if (object.kind === 'Deployment') return deploymentTemplate(text);
   const option = OPTIONAL[String(object.kind)];
   return option === undefined ? text : `{{- if .Values.${option}.enabled }}\n${text}{{- end }}\n`;
+}
+
+/** Without an autoscaler somebody must say how many; and what pods have of the cluster. */
+function deploymentTemplate(text: string): string {
+  const fields = POD_FIELDS.map(
+    (field) => `      {{- with .Values.${field} }}\n      ${field}: {{ toJson . }}\n      {{- end }}\n`,
+  );
+  const replicas = '  {{- if not .Values.autoscaling.enabled }}\n  replicas: {{ .Values.minReplicas }}\n  {{- end }}\n';
+  return text.replace(/^spec:\n/m, `$&${replicas}`).replace(/^ {4}spec:\n/m, `$&${fields.join('')}`);
 }
 
 /** The same shape, with a mark for each value that names it in the chart. */

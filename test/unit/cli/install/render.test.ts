@@ -316,15 +316,29 @@ describe('the webhooks', () => {
   });
 });
 
-/** What of Helm's templates the chart uses: values, `default`, `quote`, and `if`. */
+/** What of Helm's templates the chart uses: values, `default`, `quote`, `toJson`, `if`, `if not` and `with`. */
 function helm(text: string, given: Json): string {
   const lookUp = (path: string): unknown =>
     path
       .split('.')
       .slice(1)
       .reduce<unknown>((node, part) => (node as Json)[part], given);
-  return text
-    .replaceAll(/^\{\{- if (\S+) \}\}\n([\s\S]*?)^\{\{- end \}\}\n/gm, (_all, path, body) => (lookUp(path) ? body : ''))
+  const isEmpty = (value: unknown): boolean =>
+    typeof value === 'object' && value !== null ? Object.keys(value).length === 0 : !value;
+  // From within: a body has no block of its own any more.
+  const block = /^ *\{\{- (if not|if|with) (\S+) \}\}\n((?:(?!^ *\{\{- (?:if|with) ).*\n)*?)^ *\{\{- end \}\}\n/m;
+  let whole = text;
+  for (let found = block.exec(whole); found !== null; found = block.exec(whole)) {
+    const [all, verb, path = '', body = ''] = found;
+    const value = lookUp(path);
+    const kept = isEmpty(value) === (verb === 'if not');
+    const shown = body
+      .replaceAll('{{ toJson . | quote }}', () => JSON.stringify(JSON.stringify(value)))
+      .replaceAll('{{ toJson . }}', () => JSON.stringify(value));
+    whole = whole.replace(all, () => (kept ? shown : ''));
+  }
+  return whole
+    .replaceAll('{{ $.', '{{ .')
     .replaceAll(/\{\{ (?:default (\S+) )?(\S+)( \| quote)? \}\}/g, (_all, otherwise, path, quote) => {
       const own = lookUp(path);
       const value = otherwise !== undefined && own === '' ? lookUp(otherwise) : own;
@@ -363,11 +377,51 @@ describe('the chart', () => {
     });
   });
 
-  it('leaves out what is off', () => {
-    const rendered = render({ networkPolicy: { enabled: false } })
+  const objects = (more: Json): ReturnType<typeof objectsOf> =>
+    render(more)
       .filter((text) => text !== '')
       .flatMap((text) => objectsOf(text));
-    expect(rendered.map(({ kind }) => kind)).not.toContain('NetworkPolicy');
+
+  it('leaves out what is off', () => {
+    const off = { enabled: false };
+    const rendered = objects({ networkPolicy: off, podDisruptionBudget: off, autoscaling: off });
+    const kinds = rendered.map(({ kind }) => kind);
+    for (const kind of ['NetworkPolicy', 'PodDisruptionBudget', 'HorizontalPodAutoscaler'])
+      expect(kinds).not.toContain(kind);
     expect(rendered.filter(({ metadata }) => /gateway/.test(metadata.name))).toEqual([]);
+    expect(rendered.some(({ metadata }) => metadata.name === 'istio')).toBe(false);
+  });
+
+  it('has a number of replicas where nothing else says it, and what a cluster asks of pods', () => {
+    const more = {
+      autoscaling: { enabled: false },
+      minReplicas: 3,
+      ingressGateway: { enabled: true },
+      imagePullSecrets: [{ name: 'registry' }],
+      nodeSelector: { pool: 'mesh' },
+      tolerations: [{ key: 'mesh', operator: 'Exists' }],
+      priorityClassName: 'system-cluster-critical',
+    };
+    const deployments = objects(more).filter(({ kind }) => kind === 'Deployment');
+    expect(deployments).toHaveLength(2);
+    for (const { spec } of deployments) {
+      const { imagePullSecrets, nodeSelector, tolerations, priorityClassName } = more;
+      const fields = { imagePullSecrets, nodeSelector, tolerations, priorityClassName };
+      expect(spec).toMatchObject({ replicas: 3, template: { spec: fields } });
+      expect((spec as { template: { spec: Json } }).template.spec).not.toHaveProperty('affinity');
+    }
+    expect(objects(more).flatMap(kubernetesFaults)).toEqual([]);
+  });
+
+  it('writes the mesh’s config where it is given', () => {
+    const given = { outboundTrafficPolicy: { mode: 'REGISTRY_ONLY' }, accessLogFormat: '%PROTOCOL% "quoted"\n' };
+    const config = objects({ meshConfig: given }).find(({ metadata }) => metadata.name === 'istio');
+    expect(config).toMatchObject({ kind: 'ConfigMap', metadata: { namespace: values.namespace } });
+    expect(parse((config as unknown as { data: { mesh: string } }).data.mesh)).toEqual(given);
+  });
+
+  it('says what each value is', () => {
+    const text = chart['values.yaml']!;
+    for (const name of Object.keys(chartValues)) expect(text).toMatch(new RegExp(`^# .{15,}\\n${name}:`, 'm'));
   });
 });
