@@ -77,9 +77,7 @@ function comparable(pod: Json): Json {
 
 describe('the mutating webhook', () => {
   const cases = readdirSync(FOLDER).map((file) => [file, readFileSync(join(FOLDER, file), 'utf8')] as const);
-  const plain = cases.filter(
-    ([file, text]) => !/^(refused|broken|skipped)/.test(file) && !/^Settings:/m.test(text),
-  );
+  const plain = cases.filter(([file, text]) => !/^(refused|broken|skipped)/.test(file) && !/^Settings:/m.test(text));
 
   it.each(plain)('does what manual injection does: %s', (_file, text) => {
     const input = /^```(?:yaml|json) input\n([\s\S]*?)^```$/m.exec(text)![1]!;
