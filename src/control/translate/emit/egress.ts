@@ -4,9 +4,12 @@ import type { MeshService } from '../../mesh/service.ts';
 import type { EgressHost, SidecarScope } from '../../mesh/sidecar-scope.ts';
 import { hostMatches } from '../names.ts';
 
+/** Of each listener. */
+export type Hosts = readonly (readonly EgressHost[])[];
+
 /** What a Sidecar lets workloads call; null parts say nothing. */
 export interface Egress {
-  readonly hosts: readonly EgressHost[] | null;
+  readonly hosts: Hosts | null;
   readonly outbound: SidecarScope['outbound'];
 }
 
@@ -24,23 +27,25 @@ export function egressFor(mesh: Mesh, namespace: string, labels: ReadonlyMap<str
     .filter((one) => one.namespace === namespace || (one.namespace === mesh.settings.rootNamespace && rank(one) === 2))
     .filter((one) => selected(one) && (rank(one) < 2 || Object.keys(one.selector).length === 0))
     .toSorted((a, b) => rank(a) - rank(b));
+  const resolved = (one: EgressHost): EgressHost => (one.namespace === '.' ? { ...one, namespace } : one);
   return {
-    hosts: scopes.find(({ egress }) => egress !== null)?.egress ?? null,
+    hosts: scopes.find(({ egress }) => egress !== null)?.egress?.map((hosts) => hosts.map(resolved)) ?? null,
     outbound: scopes[0]?.outbound ?? null,
   };
 }
 
-/** The services that the hosts name, and those that the routes of hosts that they name lead to. */
+/**
+ * The services that the hosts name, and those that the routes of hosts that they name lead to. Of one listener's, those
+ * for a namespace count before those for all (`selectServices` of Istio's pilot/pkg/model/sidecar.go).
+ */
 export function servicesWithin(
   services: ReadonlyMap<string, MeshService>,
   routes: readonly RouteTableRule[],
-  hosts: readonly EgressHost[],
+  hosts: Hosts,
 ): Map<string, MeshService> {
-  const named = (host: string, namespace: string): boolean =>
-    hosts.some((one) => (one.namespace === '*' || one.namespace === namespace) && hostMatches(one.host, host));
-  const within = new Map([...services].filter(([host, service]) => named(host, service.namespace)));
+  const within = new Map([...services].filter(([host, service]) => imports(hosts, host, service.namespace)));
   for (const table of routes) {
-    if (!table.hosts.some((host) => within.has(host) || named(host, table.namespace))) continue;
+    if (!table.hosts.some((host) => within.has(host) || isWithin(host, table.namespace, hosts))) continue;
     for (const { action } of table.rules) {
       for (const { host } of action.kind === 'forward' ? action.destinations : []) {
         const service = services.get(host);
@@ -51,8 +56,18 @@ export function servicesWithin(
   return within;
 }
 
+function imports(hosts: Hosts, host: string, namespace: string): boolean {
+  return hosts.some((listener) => {
+    const own = listener.filter((one) => one.namespace === namespace);
+    const meant = own.length > 0 ? own : listener.filter((one) => one.namespace === '*');
+    return meant.some((one) => hostMatches(one.host, host));
+  });
+}
+
 /** Whether a host that no service has may be called: routing rules alone know it. */
-export function isWithin(host: string, namespace: string, hosts: readonly EgressHost[] | null): boolean {
+export function isWithin(host: string, namespace: string, hosts: Hosts | null): boolean {
   if (hosts === null) return true;
-  return hosts.some((one) => (one.namespace === '*' || one.namespace === namespace) && hostMatches(one.host, host));
+  return hosts
+    .flat()
+    .some((one) => (one.namespace === '*' || one.namespace === namespace) && hostMatches(one.host, host));
 }

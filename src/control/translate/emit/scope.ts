@@ -3,11 +3,10 @@ import type { Mesh } from '../../mesh/mesh.ts';
 import type { RouteTableRule } from '../../mesh/route-rule.ts';
 import type { MeshService, PortProtocol, ServicePort } from '../../mesh/service.ts';
 import type { MeshSettings } from '../../mesh/settings.ts';
-import type { EgressHost } from '../../mesh/sidecar-scope.ts';
 import type { PortPolicy, Subset, TrafficPolicy, TrafficPolicyRule } from '../../mesh/traffic-policy.ts';
 import { hostMatches, visibleTo } from '../names.ts';
 import { CAPTURE_PORTS, type CaptureFacts, type CapturePorts, type OutboundPolicy } from './capture.ts';
-import { egressFor, isWithin, servicesWithin } from './egress.ts';
+import { egressFor, type Hosts, isWithin, servicesWithin } from './egress.ts';
 import type { Place } from './proximity.ts';
 
 /** What emission asks of a proxy; `ProxyNode` of serve is one. */
@@ -88,7 +87,7 @@ export class Scope {
   /** What is not here is asked for before it is called: hosts on demand, or at the least addresses that were called. */
   readonly asks: boolean;
   /** Hosts that a Sidecar lets its workloads call; null: all. */
-  readonly #egress: readonly EgressHost[] | null;
+  readonly #egress: Hosts | null;
   /** Whose identities endpoints have, for proxies that speak mutual TLS; '' for those that do not. */
   readonly trustDomain: string;
   /** Hosts without an address have their own one, of {@link captured}'s families. */

@@ -44,19 +44,16 @@ export function sidecarScope({ object, value }: Decoded<'Sidecar'>): SidecarScop
   return {
     namespace,
     selector: value.workloadSelector?.labels ?? {},
-    egress:
-      listeners.length === 0
-        ? null
-        : listeners.flatMap(({ hosts }) => (hosts ?? []).flatMap((text) => egressHost(text, namespace))),
+    egress: listeners.length === 0 ? null : listeners.map(({ hosts }) => (hosts ?? []).flatMap(egressHost)),
     outbound: value.outboundTrafficPolicy?.mode ?? null,
     written: { object: objectName(object), place: placeOf(object, ['spec']) },
   };
 }
 
-function egressHost(text: string, own: string): EgressHost[] {
+function egressHost(text: string): EgressHost[] {
   const slash = text.indexOf('/');
   const namespace = text.slice(0, slash);
   // None.
   if (namespace === '~') return [];
-  return [{ namespace: namespace === '.' ? own : namespace, host: text.slice(slash + 1).toLowerCase() }];
+  return [{ namespace, host: text.slice(slash + 1).toLowerCase() }];
 }
