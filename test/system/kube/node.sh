@@ -43,7 +43,14 @@ start() { # name, command …
   local name=$1
   shift
   alive "$name" && return
-  setsid nsenter --net="/run/netns/$NETWORK" "$@" >>"$STATE/$name.log" 2>&1 </dev/null &
+  (
+    # A lock that the caller holds (flock) would be theirs for as long as they run.
+    for fd in /proc/self/fd/*; do
+      fd="${fd##*/}"
+      [ "$fd" -le 2 ] || eval "exec $fd>&-"
+    done
+    exec setsid nsenter --net="/run/netns/$NETWORK" "$@" >>"$STATE/$name.log" 2>&1 </dev/null
+  ) &
   echo $! >"$STATE/$name.pid"
 }
 
