@@ -33,6 +33,8 @@ interface Generation {
   /** Keys of sockets that it listens on. */
   readonly claimed: Set<string>;
   ready: boolean;
+  /** It was told that another takes over: it will not serve again. */
+  leaving: boolean;
 }
 
 const MIN_PAUSE_MS = 100;
@@ -59,6 +61,8 @@ export class Supervisor {
   #current: Generation | null = null;
   #next: Generation | null = null;
   #stopping = false;
+  /** Asked for while one took over from another: to begin when that is done. */
+  #again = false;
   #pauseMs = MIN_PAUSE_MS;
   #servingSince = 0;
 
@@ -74,6 +78,11 @@ export class Supervisor {
   /** SIGHUP: another process takes over; a start that is under way and comes to nothing is given up for it. */
   restart(): void {
     if (this.#stopping) return;
+    // The one before goes already: to give the next up would leave nobody.
+    if (this.#next?.ready) {
+      this.#again = true;
+      return;
+    }
     this.#parts.log.info('hot restart: starting the next process', { epoch: this.#epoch });
     const given = this.#next;
     this.#next = null;
@@ -90,7 +99,7 @@ export class Supervisor {
 
   #start(): void {
     const epoch = this.#epoch++;
-    const generation: Generation = { epoch, process: this.#parts.start(epoch), claimed: new Set(), ready: false };
+    const generation: Generation = { epoch, process: this.#parts.start(epoch), claimed: new Set(), ready: false, leaving: false };
     this.#generations.add(generation);
     this.#next = generation;
     generation.process.onMessage((message, socket) => this.#onMessage(generation, message, socket));
@@ -161,6 +170,7 @@ export class Supervisor {
       this.#promote(next);
       return;
     }
+    before.leaving = true;
     before.process.send({ type: 'leave' });
     // One that hangs must not keep the next from serving.
     this.#parts.clock.after(GRACE_MS, () => {
@@ -177,6 +187,9 @@ export class Supervisor {
     this.#servingSince = this.#parts.clock.now();
     next.process.send({ type: 'serve' });
     this.#parts.log.info('hot restart: the process serves', { epoch: next.epoch, pid: next.process.pid });
+    if (!this.#again) return;
+    this.#again = false;
+    this.restart();
   }
 
   #onExit(ended: Generation, code: number | null, signal: string | null): void {
@@ -185,6 +198,8 @@ export class Supervisor {
     const how = signal === null ? `with code ${code}` : `by ${signal}`;
     if (ended === this.#next) {
       this.#next = null;
+      // The one before is on its way out and does not come back: it ends beside whoever comes now.
+      if (this.#current?.leaving) this.#current = null;
       if (this.#current !== null) {
         if (!this.#stopping)
           log.error(`hot restart: the next process ended ${how} before it was ready: nothing changes`);
