@@ -90,6 +90,11 @@ export class Supervisor {
     this.#start();
   }
 
+  /** SIGUSR1: all have the files of access logs open. One that only starts does not know the signal yet. */
+  reopenLogs(): void {
+    for (const { process, ready } of this.#generations) if (ready) process.kill('SIGUSR1');
+  }
+
   /** All processes are told; the end of the last is ours. */
   stop(signal: NodeJS.Signals): void {
     this.#stopping = true;
@@ -99,7 +104,13 @@ export class Supervisor {
 
   #start(): void {
     const epoch = this.#epoch++;
-    const generation: Generation = { epoch, process: this.#parts.start(epoch), claimed: new Set(), ready: false, leaving: false };
+    const generation: Generation = {
+      epoch,
+      process: this.#parts.start(epoch),
+      claimed: new Set(),
+      ready: false,
+      leaving: false,
+    };
     this.#generations.add(generation);
     this.#next = generation;
     generation.process.onMessage((message, socket) => this.#onMessage(generation, message, socket));

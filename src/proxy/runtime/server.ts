@@ -171,6 +171,12 @@ export class Proxy {
     this.#workers.start();
   }
 
+  /** Access log files are opened anew, in every thread: somebody has moved them. */
+  reopenLogs(): void {
+    this.#sinks.reopen();
+    this.#workers?.reopenLogs();
+  }
+
   /** Where a listener really listens (port 0 resolved), or undefined when there is no such listener. */
   addressOf(listener: string): SocketAddress | undefined {
     for (const { name, addresses } of this.#listeners()) if (name === listener) return addresses[0];

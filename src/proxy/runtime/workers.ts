@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import type { Clock } from '../../base/clock.ts';
-import { messageOf, RemoraError } from '../../base/errors.ts';
+import { errorCode, messageOf, RemoraError, stackOf } from '../../base/errors.ts';
 import type { Logger, LogLevel } from '../../base/log.ts';
 import { SharedCounts } from '../../base/shared-counts.ts';
 import { EMPTY_SNAPSHOT, type Snapshot } from '../../model/snapshot.ts';
@@ -69,6 +69,8 @@ interface Seat {
   /** What the worker in it was told last. */
   snapshot: Snapshot;
   secrets: Secrets;
+  /** Config is in force in it. */
+  serves: boolean;
   restarts: number;
   startedAt: number;
   pauseMs: number;
@@ -147,6 +149,7 @@ export class Workers implements DrainFollowers {
       channel: null,
       snapshot: EMPTY_SNAPSHOT,
       secrets: NO_SECRETS,
+      serves: false,
       restarts: 0,
       startedAt: 0,
       pauseMs: 0,
@@ -162,6 +165,11 @@ export class Workers implements DrainFollowers {
   /** The last that was to be applied. */
   get snapshot(): Snapshot {
     return this.#snapshot;
+  }
+
+  /** At least one is there. */
+  get serve(): boolean {
+    return this.#seats.some(({ serves }) => serves);
   }
 
   get count(): number {
@@ -203,7 +211,9 @@ export class Workers implements DrainFollowers {
     }
     seat.snapshot = this.#snapshot;
     try {
-      return await channel.ask('apply', change);
+      const bound = await channel.ask('apply', change);
+      seat.serves = seat.channel === channel;
+      return bound;
     } catch (error) {
       if (seat.channel !== channel) return null;
       throw error;
@@ -248,15 +258,18 @@ export class Workers implements DrainFollowers {
     seat.startedAt = clock.now();
     this.stats.begin(seat.index);
     let why = '';
+    let stack: string | undefined;
     worker.on('error', (error) => {
       why = `by an error: ${messageOf(error)}`;
+      // Those of Node itself (it is out of memory) are nowhere in the program.
+      if (errorCode(error) === undefined) stack = stackOf(error);
     });
     const watch = this.#watch(seat, worker, () => {
       why = 'because it hung';
     });
     worker.on('exit', (code) => {
       watch.stop();
-      this.#onExit(seat, why === '' ? `with code ${code}` : why);
+      this.#onExit(seat, why === '' ? `with code ${code}` : why, stack);
     });
   }
 
@@ -281,10 +294,11 @@ export class Workers implements DrainFollowers {
     return new WorkerWatch(clock, watched, end, hungMs);
   }
 
-  #onExit(seat: Seat, how: string): void {
+  #onExit(seat: Seat, how: string, stack: string | undefined): void {
     seat.channel?.close();
     seat.channel = null;
     seat.worker = null;
+    seat.serves = false;
     if (this.#closed) return;
     this.stats.end(seat.index);
     this.#counts.dropMember(seat.index);
@@ -295,12 +309,12 @@ export class Workers implements DrainFollowers {
       return;
     }
     if (this.#leaving) {
-      log.error(`worker ${seat.index} ended ${how}`);
+      log.error(`worker ${seat.index} ended ${how}`, { stack });
       return;
     }
     stats.inc(this.#restarts);
     if (clock.now() - seat.startedAt >= STEADY_MS) seat.pauseMs = 0;
-    log.error(`worker ${seat.index} ended ${how}: it is started again`, { inMs: seat.pauseMs });
+    log.error(`worker ${seat.index} ended ${how}: it is started again`, { inMs: seat.pauseMs, stack });
     if (seat.pauseMs > KEEP_SOCKETS_MS) this.#sockets.releaseAll(seat.index);
     clock.after(seat.pauseMs, () => this.#restart(seat));
     seat.pauseMs = Math.min(MAX_PAUSE_MS, seat.pauseMs === 0 ? FIRST_PAUSE_MS : seat.pauseMs * 2);

@@ -264,6 +264,8 @@ describe('a worker that dies', () => {
     const line = p.processLog.find((one) => one.includes('started again'))!;
     expect(line).toContain('worker 0 ended by an error');
     expect(line.trim().split('\n')).toHaveLength(1);
+    // Where in the program it was.
+    expect(line).toMatch(/ stack="TypeError: .*channel\.ts/);
     // All that connect from now on are served, and by both.
     const [again] = await oneEach(p);
     expect((await again.get().response()).body).toBe('hello');
@@ -271,6 +273,26 @@ describe('a worker that dies', () => {
     // What it had counted is still there.
     expect(await p.statOfAll('http.main.downstream_rq_2xx')).toBeGreaterThanOrEqual(requests + 6);
     expect(await p.statOfAll('listener.127.0.0.1_0.downstream_cx_active')).toBeLessThanOrEqual(clients.length - 1);
+  });
+
+  it('leaves the process not ready where it was the last', async () => {
+    const p = await answering()
+      .fields({ admin: { address: { socket_address: { address: '127.0.0.1', port_value: 0 } } } })
+      .start();
+    const admin = await rawClient(p.proxy.adminAddress!.port);
+    clients.push(admin);
+    const ready = async (): Promise<string> =>
+      (await admin.write('GET /ready HTTP/1.1\r\nHost: localhost\r\n\r\n').response()).body;
+    expect(await ready()).toBe('LIVE\n');
+    await threads[0]!.terminate();
+    expect(await ready()).toBe('LIVE\n');
+    await eventually(() => threads.length === 3);
+    await (await connect(p)).get().response();
+    // Those that come in their place are threads that have yet to start.
+    await Promise.all(threads.map((thread) => thread.terminate()));
+    expect(await ready()).toBe('INITIALIZING\n');
+    expect((await (await connect(p)).get().response()).body).toBe('hello');
+    expect(await ready()).toBe('LIVE\n');
   });
 
   it('loses no connection that it has not accepted', async () => {

@@ -231,6 +231,13 @@ describe('sockets', () => {
   });
 });
 
+it('access logs are opened anew by all but one that only starts', () => {
+  serving();
+  supervisor.restart();
+  supervisor.reopenLogs();
+  expect(processes.map(({ signals }) => signals)).toEqual([['SIGUSR1'], []]);
+});
+
 describe('the end', () => {
   it('a start that never worked is ours too', () => {
     processes[0]!.end(2);
