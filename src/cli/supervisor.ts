@@ -135,6 +135,10 @@ export class Supervisor {
       case 'ready':
         this.#onReady(from);
         return;
+      case 'counted':
+        // Nobody else is to count what it did.
+        (from === this.#current ? this.#next : this.#current)?.process.send(message);
+        return;
       case 'left':
         if (from === this.#current && this.#next?.ready) this.#promote(this.#next);
         return;

@@ -162,6 +162,23 @@ describe('a hot restart', () => {
   });
 });
 
+it('what one that leaves has counted goes to the one that takes over, and from nobody to nobody else', () => {
+  serving();
+  const counted = { type: 'counted' as const, counted: [] };
+  processes[0]!.say(counted);
+  supervisor.restart();
+  const [before, next] = processes as [FakeProcess, FakeProcess];
+  next.say({ type: 'ready' });
+  before.say(counted);
+  expect(next.types.filter((type) => type === 'counted')).toHaveLength(1);
+  before.say({ type: 'left' });
+  expect(next.types.slice(-2)).toEqual(['counted', 'serve']);
+  // While it drains.
+  before.say(counted);
+  expect(next.types.at(-1)).toBe('counted');
+  expect(before.types).not.toContain('counted');
+});
+
 describe('while one takes over from another', () => {
   beforeEach(() => {
     serving();
