@@ -69,8 +69,8 @@ export class SnapshotApplier {
   /** TLS of the chains in force: an edit elsewhere changes neither its sessions nor its certificates. */
   #tls = new Map<string, DownstreamTls>();
   #applied: Snapshot = EMPTY_SNAPSHOT;
-  /** A listener has been bound. */
-  #serving = false;
+  /** A listener has been bound, or others serve as this one is to. */
+  #serving: boolean;
   #waiting: Snapshot | null = null;
   #superseded: (() => void) | null = null;
   /** Monotonic ms at which new routes stop waiting for clusters that do not get warm; -1 while none waits. */
@@ -79,8 +79,9 @@ export class SnapshotApplier {
   #running: Promise<void> | null = null;
   #closed = false;
 
-  constructor(env: ProxyEnvironment, drain: DrainSettings = DEFAULT_DRAIN) {
+  constructor(env: ProxyEnvironment, drain: DrainSettings = DEFAULT_DRAIN, serving = false) {
     this.#env = env;
+    this.#serving = serving;
     env.addressHosts.follow(this.tables);
     this.#drainSettings = drain;
   }

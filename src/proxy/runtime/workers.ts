@@ -109,6 +109,10 @@ export class Workers implements DrainFollowers {
   readonly #probes: ReturnType<typeof probesBlock>;
   readonly #beats: ReturnType<typeof beatsBlock>;
   #snapshot: Snapshot = EMPTY_SNAPSHOT;
+  /** The last that could be applied. */
+  #inForce: Snapshot = EMPTY_SNAPSHOT;
+  /** The last that could not. */
+  #rejected: Snapshot | null = null;
   #secrets = NO_SECRETS;
   #logLevel: LogLevel;
   /** Each has been told a config that is in force. */
@@ -189,27 +193,38 @@ export class Workers implements DrainFollowers {
         if (!this.#serving) this.#failStart = reject;
       });
       const changes = new Map<Snapshot, SnapshotChange>();
-      const bound = await Promise.race([Promise.all(this.#seats.map((seat) => this.#apply(seat, changes))), failed]);
+      const bound = await Promise.race([
+        Promise.all(this.#seats.map((seat) => this.#apply(seat, snapshot, changes))),
+        failed,
+      ]);
       this.#serving = true;
       this.#failStart = null;
+      this.#inForce = snapshot;
       this.listeners = bound.find((of) => of !== null) ?? this.listeners;
       this.hosts.update(snapshot.routes);
+    } catch (error) {
+      this.#rejected = snapshot;
+      throw error;
     } finally {
       if (--this.#together === 0) this.#said = null;
     }
   }
 
   /** Null: the worker has ended, and gets it when it is started again. */
-  async #apply(seat: Seat, changes: Map<Snapshot, SnapshotChange>): Promise<readonly BoundListener[] | null> {
+  async #apply(
+    seat: Seat,
+    snapshot: Snapshot,
+    changes: Map<Snapshot, SnapshotChange>,
+  ): Promise<readonly BoundListener[] | null> {
     const { channel, snapshot: before } = seat;
     if (channel === null) return null;
     // Most often all are told the same.
     let change = changes.get(before);
     if (change === undefined) {
-      change = snapshotChange(before, this.#snapshot, (kind) => this.#filters.get(kind)?.routeData);
+      change = snapshotChange(before, snapshot, (kind) => this.#filters.get(kind)?.routeData);
       changes.set(before, change);
     }
-    seat.snapshot = this.#snapshot;
+    seat.snapshot = snapshot;
     try {
       const bound = await channel.ask('apply', change);
       seat.serves = seat.channel === channel;
@@ -325,8 +340,19 @@ export class Workers implements DrainFollowers {
     seat.restarts++;
     this.#start(seat);
     this.#tellSecrets(seat);
-    this.#apply(seat, new Map()).catch((error) => this.#parts.log.error(messageOf(error)));
-    const { channel } = seat;
+    const { channel, worker } = seat;
+    const latest = this.#snapshot === this.#rejected ? this.#inForce : this.#snapshot;
+    // One that listens on nothing is none, and its sockets would have their share of the connections.
+    const fail = (why: string): void => {
+      this.#parts.log.error(`worker ${seat.index} cannot serve: ${why}`);
+      void worker?.terminate();
+    };
+    this.#apply(seat, latest, new Map()).then(
+      (bound) => {
+        if (bound?.length === 0 && this.listeners.length > 0) fail('it could bind no listener');
+      },
+      (error) => fail(messageOf(error)),
+    );
     if (this.#healthCheckFailed) channel?.tell('failHealthCheck', true);
     for (const how of this.#listenerDrains) channel?.tell('drainListeners', how);
     if (this.#termination !== null) this.#terminateSeat(seat, this.#termination);

@@ -329,6 +329,44 @@ describe('a worker that dies', () => {
   });
 });
 
+describe('a worker that comes later', () => {
+  /** Those of both, once the first has been started again. */
+  const bodies = async (p: TestProxy): Promise<string[]> => {
+    const both = await oneEach(p);
+    return Promise.all(both.map(async (client) => (await client.get().response()).body));
+  };
+  const replaceFirst = async (): Promise<void> => {
+    await threads[0]!.terminate();
+    await eventually(() => threads.length === 3);
+  };
+
+  it('has the config in force where the latest was rejected', async () => {
+    const p = await answering().start();
+    await expect(p.proxy.apply(p.snapshot({ listeners: broken(p) }))).rejects.toThrow();
+    await replaceFirst();
+    expect(await bodies(p)).toEqual(['hello', 'hello']);
+    await p.proxy.apply(p.snapshot({ listeners: renamed(p, 'changed') }));
+    expect(await bodies(p)).toEqual(['changed', 'changed']);
+    expect(await p.statOfAll('server.worker_restarts')).toBe(1);
+  });
+
+  it('serves what it can, as the others do, where a listener cannot be bound', async () => {
+    const p = await answering().start();
+    const [listener] = p.snapshot().listeners.values();
+    const { port } = await upstream();
+    const taken = { ...listener!, name: 'taken', addresses: [{ host: '127.0.0.1', port }] };
+    await p.proxy.apply(p.snapshot({ listeners: new Map([['taken', taken], ...renamed(p, 'changed')]) }));
+    await replaceFirst();
+    expect(await bodies(p)).toEqual(['changed', 'changed']);
+    expect(await p.statOfAll('server.worker_restarts')).toBe(1);
+  });
+});
+
+/** A config that does not compile. */
+function broken(p: TestProxy): ReadonlyMap<string, Listener> {
+  return new Map([...p.snapshot().listeners].map(([name, one]) => [name, { ...one, filterChains: null as never }]));
+}
+
 /** The proxy's listener, with another body for its answers. */
 function renamed(p: TestProxy, body: string): ReadonlyMap<string, Listener> {
   const text = JSON.stringify([...p.snapshot().listeners.values()], (_key, value) =>
@@ -359,10 +397,7 @@ describe('config and drain', () => {
 
   it('rejects what cannot be put in force, and goes on', async () => {
     const p = await answering().start();
-    const broken = new Map(
-      [...p.snapshot().listeners].map(([name, one]) => [name, { ...one, filterChains: null as never }]),
-    );
-    await expect(p.proxy.apply(p.snapshot({ listeners: broken }))).rejects.toThrow();
+    await expect(p.proxy.apply(p.snapshot({ listeners: broken(p) }))).rejects.toThrow();
     expect((await (await connect(p)).get().response()).body).toBe('hello');
   });
 
