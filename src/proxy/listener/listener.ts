@@ -19,6 +19,7 @@ import { DeclaredProtocols } from './declared-protocol.ts';
 import { Detection, type DetectionHost, type DetectionPlan, type GivenUp } from './detection.ts';
 import type { DrainWindow } from './drain-window.ts';
 import type { ChainInput } from './filter-chain.ts';
+import { HeldSockets } from './held-sockets.ts';
 import { detectInside } from './inside.ts';
 import { Interception, type InterceptionEnvironment } from './interception.ts';
 import { type ConnectionFacts, compileListenerFilters, type ListenerFilterStep } from './listener-filters.ts';
@@ -95,7 +96,7 @@ export class Listener implements DetectionHost {
   accepting = true;
   #window: DrainWindow | null = null;
   /** Accepted, not read yet. */
-  readonly #held: Socket[] = [];
+  readonly #held = new HeldSockets();
   readonly #declared: DeclaredProtocols;
   #onEmpty: (() => void) | null = null;
 
@@ -241,7 +242,7 @@ export class Listener implements DetectionHost {
   destroy(): void {
     this.#gone = true;
     this.stopAccepting();
-    for (const socket of this.#held.splice(0)) socket.destroy();
+    this.#held.destroy();
     this.#stats.release();
     for (const connection of [...this.#connections]) connection.destroy();
   }
@@ -272,8 +273,7 @@ export class Listener implements DetectionHost {
     }
     const verdict = this.#env.admission.judge(this.config);
     if (verdict === Verdict.Serve) this.#accept(socket);
-    else if (verdict === Verdict.Hold && this.#held.length < MAX_HELD) this.#hold(socket);
-    else {
+    else if (verdict !== Verdict.Hold || !this.#held.hold(socket)) {
       this.#stats.count(
         verdict === Verdict.Overflow ? 'downstream_global_cx_overflow' : 'downstream_cx_overload_reject',
       );
@@ -283,15 +283,7 @@ export class Listener implements DetectionHost {
 
   /** Serves the connections that were held while the process was short of something. */
   serveHeld(): void {
-    for (const socket of this.#held.splice(0)) {
-      socket.removeListener('error', ignore);
-      if (!socket.destroyed) this.#accept(socket.resume());
-    }
-  }
-
-  #hold(socket: Socket): void {
-    socket.on('error', ignore);
-    this.#held.push(socket.pause());
+    for (const socket of this.#held.take()) this.#accept(socket);
   }
 
   /** Takes over a connection that another listener accepted for this one's address, with what it read of it. */
@@ -580,8 +572,5 @@ export class Listener implements DetectionHost {
 const AS_HTTP = { applicationProtocols: ['http/1.1'] } as const;
 /** What a proxy of the mesh offers for HTTP. */
 const ISTIO_HTTP = ['istio-http/1.1'];
-
-/** As long a queue as a kernel would keep; each may fill its buffer once. */
-const MAX_HELD = 64;
 
 function ignore(): void {}
