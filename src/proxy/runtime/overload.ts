@@ -117,6 +117,7 @@ export class OverloadManager implements Admission {
 
   /** Begins to watch. */
   start(): void {
+    if (!this.#guessed) this.#warnOfDescriptors();
     if (this.#monitors.length === 0) return;
     this.#armRefresh();
     if (this.#monitors.some(({ config }) => config.kind === 'event-loop-delay')) this.#armSample();
@@ -153,6 +154,15 @@ export class OverloadManager implements Admission {
       : 'set by overload_manager';
     this.#parts.log.warn(
       `the limit of ${this.#maxConnections} client connections is reached, more are refused; it is ${why}`,
+    );
+  }
+
+  /** The kernel ends connections beyond, unseen, and the requests of others are 503, since upstreams cannot be dialled. */
+  #warnOfDescriptors(): void {
+    const limit = this.#probes.descriptors();
+    if (this.#maxConnections <= limit - OWN_DESCRIPTORS) return;
+    this.#parts.log.warn(
+      `overload_manager allows ${this.#maxConnections} client connections, and the process may have ${limit} descriptors open: raise that limit (ulimit -n)`,
     );
   }
 

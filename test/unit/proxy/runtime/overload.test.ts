@@ -196,8 +196,19 @@ describe('connections', () => {
     expect(own.state.requests).toBe(1);
   });
 
+  it('a configured limit that the descriptors do not allow is said at once', () => {
+    const limit = (max: number): ResourceMonitor => ({ name: 'connections', kind: 'connections', max });
+    expect(manager(config(limit(100), STOP_REQUESTS, 0.5)).lines).toEqual([]);
+    const { lines } = manager(config(limit(101), STOP_REQUESTS, 0.5));
+    expect(lines).toEqual([
+      expect.stringContaining(
+        'overload_manager allows 101 client connections, and the process may have 164 descriptors open: raise that limit (ulimit -n)',
+      ),
+    ]);
+  });
+
   it.each([
-    'envoy.overload_actions.reject_incoming_connections',
+    'envoy.overload_actions.reject_incoming_connections'
     'envoy.load_shed_points.tcp_listener_accept',
   ] as const)('%s refuses a share of them', (name) => {
     const file: ResourceMonitor = { name: 'f', kind: 'file', path: '' };
