@@ -208,7 +208,7 @@ describe('connections', () => {
   });
 
   it.each([
-    'envoy.overload_actions.reject_incoming_connections'
+    'envoy.overload_actions.reject_incoming_connections',
     'envoy.load_shed_points.tcp_listener_accept',
   ] as const)('%s refuses a share of them', (name) => {
     const file: ResourceMonitor = { name: 'f', kind: 'file', path: '' };
