@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs';
+import { readBoundedFile } from '../../base/bounded-file.ts';
 import { messageOf } from '../../base/errors.ts';
-import { PemError, parseCertificates, parseCrls, parsePrivateKey } from '../../base/pem.ts';
+import { MAX_CRL_BYTES, MAX_PEM_BYTES, PemError, parseCertificates, parseCrls, parsePrivateKey } from '../../base/pem.ts';
 import { SecretBytes } from '../../base/secret-bytes.ts';
 import type { CertificateValidation, TlsCertificate, TlsData } from '../../model/tls.ts';
 import { Certificate } from './certificate-info.ts';
@@ -67,7 +67,7 @@ export function loadValidation(config: CertificateValidation): LoadedValidation 
       ...(readsSystemRoots ? systemRoots() : []),
     ],
     domains,
-    crls: config.crl === null ? [] : read(config.crl, 'revocation list', parseCrls),
+    crls: config.crl === null ? [] : read(config.crl, 'revocation list', parseCrls, MAX_CRL_BYTES),
     source: config.trustedCa === null ? '' : sourceOf(config.trustedCa),
   };
 }
@@ -89,14 +89,15 @@ export function filesOf(of: TlsCertificate | CertificateValidation): { paths: st
   };
 }
 
-export function readTlsData(data: TlsData): Buffer {
-  return data.kind === 'inline' ? data.bytes.reveal() : readFileSync(data.path);
+/** No more is read of a file than `maxBytes`. Throws what the system says, and `too_large`. */
+export function readTlsData(data: TlsData, maxBytes = MAX_PEM_BYTES): Buffer {
+  return data.kind === 'inline' ? data.bytes.reveal() : readBoundedFile(data.path, maxBytes);
 }
 
-function read<T>(data: TlsData, what: string, parse: (bytes: Buffer) => T): T {
+function read<T>(data: TlsData, what: string, parse: (bytes: Buffer) => T, maxBytes = MAX_PEM_BYTES): T {
   let bytes: Buffer;
   try {
-    bytes = readTlsData(data);
+    bytes = readTlsData(data, maxBytes);
   } catch (error) {
     throw new PemError(`the ${what} ${sourceOf(data)} cannot be read: ${messageOf(error)}`);
   }

@@ -1,3 +1,4 @@
+import { PemError } from '../../base/pem.ts';
 import type { DownstreamTlsConfig, TlsData } from '../../model/tls.ts';
 import { buildContext, type TlsContext } from './context.ts';
 import type { TlsContexts } from './contexts.ts';
@@ -82,6 +83,7 @@ export class TicketKeys {
     const first = this.#given()[0];
     if (first === undefined) return this.#own;
     const bytes = readTlsData(first);
+    if (bytes.length !== 80) throw new PemError(`the session ticket key is ${bytes.length} bytes long: it has 80`);
     // Envoy's: 16 bytes name, 32 bytes HMAC key, 32 bytes AES key.
     return Buffer.concat([bytes.subarray(0, 16), bytes.subarray(16, 32), bytes.subarray(48, 64)]);
   }

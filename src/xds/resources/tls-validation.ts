@@ -1,5 +1,5 @@
 import { readCertificate } from '../../base/certificate.ts';
-import { PemError, parseCertificates, parseCrls } from '../../base/pem.ts';
+import { MAX_CRL_BYTES, PemError, parseCertificates, parseCrls } from '../../base/pem.ts';
 import type { CertificateValidation, SanMatcher, TlsData } from '../../model/tls.ts';
 import * as tls from '../proto/gen/envoy/extensions/transport_sockets/tls/v3.ts';
 import type { Decoding } from './decoding.ts';
@@ -59,7 +59,7 @@ function warnExpired(bytes: Buffer, path: string, allowExpired: boolean, s: Deco
 function decodeCrl(context: Context, path: string, s: Decoding): TlsData | null {
   if (context.crl === undefined) return null;
   const data = decodeTlsData(context.crl);
-  checkTlsData(data, path, s, parseCrls);
+  checkTlsData(data, path, s, parseCrls, MAX_CRL_BYTES);
   return data;
 }
 

@@ -602,6 +602,20 @@ describe('files', () => {
     expect(await subject(p)).toBe('CN=server');
   });
 
+  test('that have no end leave the certificate before in force, and are not read to it', async () => {
+    const dir = folder();
+    write(dir, 'server');
+    const up = await upstream();
+    const p = await proxy().cluster('up', up.port).tls(byFile(dir)).start();
+    symlinkSync('/dev/zero', join(dir, 'endless'));
+    renameSync(join(dir, 'endless'), join(dir, 'tls.key'));
+    await eventually(() => p.processLog.some((line) => line.includes('new certificates cannot be used')));
+    expect(p.processLog.find((one) => one.includes('cannot be used'))).toContain(
+      `the private key ${dir}/tls.key cannot be read: ${dir}/tls.key has more than 1048576 bytes`,
+    );
+    expect(await subject(p)).toBe('CN=server');
+  });
+
   test('of an upstream cluster', async () => {
     const dir = folder();
     write(dir, 'client-2');

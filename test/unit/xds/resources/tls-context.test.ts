@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { UpstreamTlsContext } from '../../../../src/xds/proto/gen/envoy/extensions/transport_sockets/tls/v3.ts';
-import { decodeUpstreamTls } from '../../../../src/xds/resources/tls-context.ts';
-import { decodeTls } from '../../../support/tls.ts';
+import { DownstreamTlsContext, UpstreamTlsContext } from '../../../../src/xds/proto/gen/envoy/extensions/transport_sockets/tls/v3.ts';
+import { decodeDownstreamTls, decodeUpstreamTls } from '../../../../src/xds/resources/tls-context.ts';
+import { decodeTls, inlineCertificate } from '../../../support/tls.ts';
 
 /** A secret's config source as Istio writes it. */
 function agent(name: string, cluster = 'sds-grpc') {
@@ -42,5 +42,38 @@ describe('where secrets come from', () => {
     expect(decode(agent('file-cert:/x')).errors.join()).toMatch(
       /sds-grpc has default and ROOTCA here, not "file-cert:\/x"/,
     );
+  });
+});
+
+describe('files that have no end', () => {
+  const endless = { filename: '/dev/zero' };
+  const big = { inline_bytes: Buffer.alloc(1024 * 1024 + 1).toString('base64') };
+  const { certificate_chain, private_key } = inlineCertificate('server');
+
+  it.each([
+    ['tls_certificates[0].certificate_chain', { certificate_chain: endless, private_key }, {}, 1048576],
+    ['tls_certificates[0].private_key', { certificate_chain, private_key: endless }, {}, 1048576],
+    ['tls_certificates[0].password', { certificate_chain, private_key, password: endless }, {}, 1048576],
+    ['validation_context.trusted_ca', { certificate_chain, private_key }, { trusted_ca: endless }, 1048576],
+    ['validation_context.crl', { certificate_chain, private_key }, { crl: endless }, 16 * 1048576],
+  ])('are refused as %s', (field, certificate, validation_context, limit) => {
+    const common_tls_context = { tls_certificates: [certificate], validation_context };
+    const { errors } = decodeTls(DownstreamTlsContext, { common_tls_context }, (message, s) =>
+      decodeDownstreamTls(message, 'tls', undefined, s),
+    );
+    expect(errors).toEqual([
+      `tls.common_tls_context.${field}.filename: cannot be read: /dev/zero has more than ${limit} bytes: it is not the file that is expected there`,
+    ]);
+  });
+
+  it.each([
+    ['certificate_chain', { certificate_chain: big, private_key }],
+    ['private_key', { certificate_chain, private_key: big }],
+  ])('nor is so much taken inline as %s', (field, certificate) => {
+    const common_tls_context = { tls_certificates: [certificate] };
+    const { errors } = decodeTls(DownstreamTlsContext, { common_tls_context }, (message, s) =>
+      decodeDownstreamTls(message, 'tls', undefined, s),
+    );
+    expect(errors).toEqual([`tls.common_tls_context.tls_certificates[0].${field}: is larger than 1048576 bytes`]);
   });
 });
