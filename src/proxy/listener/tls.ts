@@ -6,7 +6,14 @@ import type { DownstreamTlsConfig } from '../../model/tls.ts';
 import type { CertificateInfo, TlsInfo } from '../telemetry/tls-info.ts';
 import type { TlsContext } from '../tls/context.ts';
 import type { TlsContexts } from '../tls/contexts.ts';
-import { chainResult, handshakeFailure, localCertificate, peerCertificate, tlsInfo } from '../tls/handshake.ts';
+import {
+  chainResult,
+  handshakeFailure,
+  isTlsError,
+  localCertificate,
+  peerCertificate,
+  tlsInfo,
+} from '../tls/handshake.ts';
 import { MaterialSource } from '../tls/material.ts';
 import { buildServerContext, TicketKeys } from '../tls/server-context.ts';
 import { TlsStats } from '../tls/stats.ts';
@@ -58,6 +65,19 @@ export class DownstreamTls {
   /** Reads its files again. */
   refresh(): void {
     this.#source.refresh();
+  }
+
+  /** From the end of the handshake: bytes that are no record end the connection, and are counted as in Envoy (SslSocket::drainErrorQueue). */
+  watch(secured: TLSSocket): void {
+    // As Node's own server does: until then an error of TLS is told to nobody.
+    (secured as unknown as { _releaseControl?: () => void })._releaseControl?.();
+    secured.on('error', (error) => {
+      if (!isTlsError(error)) return;
+      this.stats.count('connection_error');
+      this.log.debug('TLS connection broken', { reason: handshakeFailure(error) });
+      // Node has sent OpenSSL's alert, and leaves the socket open.
+      secured.destroy();
+    });
   }
 
   /** Stops following; connections go on. */
@@ -198,6 +218,7 @@ class Handshake {
     stats.handshake(info.version, info.cipher, info.sessionReused);
     if (peer === null) stats.count('no_certificate');
     this.#settle();
+    this.#tls.watch(secured);
     this.#onDone({ socket: secured, info });
   };
 

@@ -1,6 +1,13 @@
 import { readBoundedFile } from '../../base/bounded-file.ts';
 import { messageOf } from '../../base/errors.ts';
-import { MAX_CRL_BYTES, MAX_PEM_BYTES, PemError, parseCertificates, parseCrls, parsePrivateKey } from '../../base/pem.ts';
+import {
+  MAX_CRL_BYTES,
+  MAX_PEM_BYTES,
+  PemError,
+  parseCertificates,
+  parseCrls,
+  parsePrivateKey,
+} from '../../base/pem.ts';
 import { SecretBytes } from '../../base/secret-bytes.ts';
 import type { CertificateValidation, TlsCertificate, TlsData } from '../../model/tls.ts';
 import { Certificate } from './certificate-info.ts';

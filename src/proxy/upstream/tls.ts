@@ -8,7 +8,14 @@ import type { TlsInfo } from '../telemetry/tls-info.ts';
 import type { Certificate } from '../tls/certificate-info.ts';
 import { buildContext, type TlsContext } from '../tls/context.ts';
 import type { TlsContexts } from '../tls/contexts.ts';
-import { chainResult, handshakeFailure, localCertificate, peerCertificate, tlsInfo } from '../tls/handshake.ts';
+import {
+  chainResult,
+  handshakeFailure,
+  isTlsError,
+  localCertificate,
+  peerCertificate,
+  tlsInfo,
+} from '../tls/handshake.ts';
 import { MaterialSource, secretsOfContext } from '../tls/material.ts';
 import { TlsStats } from '../tls/stats.ts';
 import { fingerprint } from './fingerprint.ts';
@@ -156,6 +163,11 @@ export class UpstreamTls {
     });
     secured.on('error', (error) => {
       if (stage === 'handshake' && !(error instanceof TlsFailure)) this.#stats.count('connection_error');
+      // Bytes that are no record: Node has sent OpenSSL's alert, and leaves the socket open.
+      if (stage === 'ready' && isTlsError(error)) {
+        this.#stats.count('connection_error');
+        secured.destroy();
+      }
     });
   }
 

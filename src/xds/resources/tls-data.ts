@@ -15,12 +15,7 @@ export function decodeTlsData(source: core.DataSource): TlsData {
 }
 
 /** What is in it now; undefined when it cannot be read, which is then a problem. */
-export function readTlsData(
-  data: TlsData,
-  path: string,
-  s: Decoding,
-  maxBytes = MAX_PEM_BYTES,
-): Buffer | undefined {
+export function readTlsData(data: TlsData, path: string, s: Decoding, maxBytes = MAX_PEM_BYTES): Buffer | undefined {
   if (data.kind === 'inline') return data.bytes.reveal();
   try {
     return Buffer.from(s.context.readFile(data.path, maxBytes));

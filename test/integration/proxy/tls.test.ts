@@ -15,7 +15,7 @@ import {
   transportSocket,
   upstream,
 } from '../../support/proxy.ts';
-import { inlineCertificate, trusting } from '../../support/tls.ts';
+import { type BrokenAccepted, brokenClient, brokenServer, inlineCertificate, trusting } from '../../support/tls.ts';
 
 const SERVER = inlineCertificate('server');
 const client = (name: string): ConnectionOptions => ({ cert: pem(name), key: key(name.replace(/-chain$/, '')) });
@@ -184,6 +184,23 @@ describe('downstream', () => {
     expect(await status(client('client-chain'))).toBe(201);
     expect(await status(client('client-b'))).toBe(202);
     expect(await status({})).toBe(203);
+  });
+
+  test.each(['http', 'tcp'] as const)('bytes that are no records end a connection of %s at once', async (kind) => {
+    const up = await upstream();
+    const base = proxy().cluster('up', up.port);
+    const p = await (kind === 'tcp' ? base.tcp({ cluster: 'up' }) : base).tls(mtls()).start();
+    const broken = await brokenClient(p.port, client('client-2'));
+    const c = new Client(broken.tls);
+    expect(statusOf(await c.get())).toBe(200);
+    broken.inject(Buffer.from('17030300207777', 'hex'));
+    broken.inject(Buffer.alloc(30, 7));
+    // One record: an alert, which TLS 1.3 calls application data.
+    const sent = await broken.ended;
+    expect([sent[0], sent.length]).toEqual([23, 5 + sent.readUInt16BE(3)]);
+    expect(p.stat('listener.main.ssl.connection_error')).toBe(1);
+    await eventually(() => p.stat('listener.main.downstream_cx_active') === 0);
+    expect(statusOf(await (await Client.to(p.port, client('client-2'))).get())).toBe(200);
   });
 
   test('a TCP proxy behind TLS', async () => {
@@ -378,6 +395,30 @@ describe('upstream', () => {
     ]);
     expect(p.stat('cluster.plain.ssl.connection_error')).toBe(1);
     expect(p.stat('cluster.nobody.ssl.connection_error')).toBe(0);
+  });
+
+  test.each([
+    ['before the response', '', 503, 'UC TLS_error'],
+    ['within it', 'HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf', 200, 'UC TLS_error'],
+    ['behind it', 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok', 200, '- -'],
+  ])('bytes that are no records end the connection to a server at once: %s', async (_when, answer, status, log) => {
+    let last: BrokenAccepted | undefined;
+    const port = await brokenServer((to) => {
+      last = to;
+      to.tls.write(answer, () => to.raw.write('HTTP/1.1 200 OK\r\n\r\n'));
+    }, closeLast);
+    const p = await proxy()
+      .cluster('up', port, upstreamTls({ common_tls_context: verified }))
+      .logFormat('%RESPONSE_FLAGS% %UPSTREAM_TRANSPORT_FAILURE_REASON%\n')
+      .start();
+    const c = await p.client();
+    c.write('GET / HTTP/1.1\r\nhost: a\r\n\r\n');
+    await eventually(() => last?.raw.destroyed === true);
+    await eventually(() => p.logLines.length === 1);
+    expect(p.logLines[0]).toContain(log);
+    expect(c.received).toContain(`HTTP/1.1 ${status}`);
+    expect(p.stat('cluster.up.ssl.connection_error')).toBe(1);
+    expect(p.stat('cluster.up.upstream_cx_active')).toBe(0);
   });
 
   test('sessions are resumed, up to max_session_keys', async () => {

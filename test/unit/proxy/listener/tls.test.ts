@@ -4,6 +4,7 @@ import { type ClientHelloFacts, DownstreamTls } from '../../../../src/proxy/list
 import { key, pem } from '../../../support/certs/index.ts';
 import { manualClock } from '../../../support/clock.ts';
 import {
+  brokenClient,
   downstreamConfig,
   inlineCertificate,
   rawBytes,
@@ -103,6 +104,35 @@ describe('a handshake', () => {
     expect((await tlsClient(echo.port, { maxVersion: 'TLSv1.2' })).failure).not.toBe('');
     expect(contexts.lines.at(-1)).toContain('the client named no server (SNI)');
     expect((await tlsClient(echo.port, { servername: 'a.test' })).failure).toBe('');
+  });
+});
+
+describe('bytes that are no records, after the handshake', () => {
+  test.each([
+    ['TLSv1.3', Buffer.from('GET / HTTP/1.1\r\n\r\n')],
+    ['TLSv1.2', Buffer.from('GET / HTTP/1.1\r\n\r\n')],
+    ['TLSv1.3', Buffer.concat([Buffer.from('1703030020', 'hex'), Buffer.alloc(32, 7)])],
+    ['TLSv1.2', Buffer.concat([Buffer.from('1703030020', 'hex'), Buffer.alloc(32, 7)])],
+  ] as const)('by %s end the connection at once, with an alert, and are counted: %#', async (version, bytes) => {
+    const { echo, stat, contexts } = await serve({});
+    const client = await brokenClient(echo.port, { minVersion: version, maxVersion: version });
+    expect(await echo.result(0)).not.toBeNull();
+    client.inject(bytes);
+    const sent = await client.ended;
+    // One record: an alert (21), which TLS 1.3 calls application data (23).
+    expect(sent[0]).toBe(version === 'TLSv1.3' ? 23 : 21);
+    expect([stat('connection_error'), stat('handshake')]).toEqual([1, 1]);
+    expect(contexts.lines.at(-1)).toContain('TLS connection broken');
+  });
+
+  test('a connection that is reset is no such error', async () => {
+    const { echo, stat } = await serve({});
+    const client = await brokenClient(echo.port);
+    const { socket: accepted } = (await echo.result(0))!;
+    const closed = new Promise((resolve) => accepted.on('close', resolve));
+    client.reset();
+    await closed;
+    expect(stat('connection_error')).toBe(0);
   });
 });
 

@@ -1,5 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { DownstreamTlsContext, UpstreamTlsContext } from '../../../../src/xds/proto/gen/envoy/extensions/transport_sockets/tls/v3.ts';
+import {
+  DownstreamTlsContext,
+  UpstreamTlsContext,
+} from '../../../../src/xds/proto/gen/envoy/extensions/transport_sockets/tls/v3.ts';
 import { decodeDownstreamTls, decodeUpstreamTls } from '../../../../src/xds/resources/tls-context.ts';
 import { decodeTls, inlineCertificate } from '../../../support/tls.ts';
 
