@@ -216,7 +216,7 @@ function wireOver(raw: Socket, seen: (chunk: Buffer) => void = () => {}): Duplex
     read() {},
     write: (chunk, _, done) => raw.write(chunk, () => done()),
   });
-  raw.on('data', (chunk) => {
+  raw.on('data', (chunk: Buffer) => {
     seen(chunk);
     wire.push(chunk);
   });
