@@ -36,9 +36,14 @@ export function parseCertificates(pem: Buffer): X509Certificate[] {
 /** The revocation lists of a PEM text, as PEM. Throws PemError when there is none. */
 export function parseCrls(pem: Buffer): string[] {
   if (pem.length > MAX_CRL_BYTES) throw new PemError(`is larger than ${MAX_CRL_BYTES} bytes`);
-  const blocks = pem.toString('latin1').match(CRL) ?? [];
+  const blocks = crlsIn(pem);
   if (blocks.length === 0) throw new PemError('holds no PEM revocation list (-----BEGIN X509 CRL-----)');
   return blocks;
+}
+
+/** Those that lie among certificates. */
+export function crlsIn(pem: Buffer): string[] {
+  return pem.toString('latin1').match(CRL) ?? [];
 }
 
 /** The private key of a PEM text. Throws PemError. */

@@ -411,6 +411,7 @@ export class Listener implements DetectionHost {
       socket.destroy();
       return;
     }
+    this.#stats.accepted();
     if (this.config.protocolDetection !== null && handler.secure === null)
       this.#declared.compare(handler.kind, handler.declared, this.config, facts);
     if (handler.secure !== null) {
@@ -425,8 +426,10 @@ export class Listener implements DetectionHost {
     // Whoever shakes hands is a connection: it is waited for, and can be cut.
     const handshake: Connection = { drain() {}, destroy: () => void socket.destroy() };
     this.#add(handshake);
-    const onDone: Parameters<Secure>[1] = (secured) => {
-      if (secured !== null) {
+    const openedAt = this.#env.clock.now();
+    const onDone: Parameters<Secure>[1] = (secured, failure = '') => {
+      if (secured === null) this.#unserved({ ...this.#infoOf(facts), tlsFailure: `TLS error: ${failure}` }, openedAt);
+      else {
         const { requestedServerName, version } = secured.info;
         const info = { ...this.#infoOf(facts), requestedServerName, tlsVersion: version, tls: secured.info };
         if (handler.kind === 'tcp' && handler.declared !== null) this.#lookInside(secured.socket, facts, info, handler);
@@ -451,9 +454,18 @@ export class Listener implements DetectionHost {
         this.#pass(socket, http === null ? facts : asHttp, info, first, http ?? handler, upstream);
         this.#ended(detection);
       },
-      onGivenUp: (_, why) => this.onGivenUp(detection, why),
+      onGivenUp: (_, why) => {
+        this.onGivenUp(detection, why);
+        this.#unserved(info, this.#env.clock.now());
+      },
     });
     this.#await(detection);
+  }
+
+  /** It had a chain, and ends before anybody served it. */
+  #unserved(info: ConnectionInfo, openedAt: number): void {
+    this.#stats.closed(this.#env.clock.now() - openedAt);
+    this.#log(null, info, openedAt, 0);
   }
 
   /** `dialled`: an upstream that is used when it was dialled for this chain. */
@@ -467,7 +479,6 @@ export class Listener implements DetectionHost {
   ): void {
     if (handler.kind === 'tcp' && dialled !== null && dialled.proxy === handler.proxy) {
       this.#keepAlive(socket);
-      this.#stats.accepted();
       this.#add(dialled);
       dialled.begin(first);
       return;
@@ -483,7 +494,6 @@ export class Listener implements DetectionHost {
     first: Buffer | null,
     handler: ChainHandler,
   ): void {
-    this.#stats.accepted();
     if (handler.kind === 'tcp') {
       this.#keepAlive(socket);
       const connection = new TcpConnection(socket, info, handler.proxy, this.#closer(info), null, first);

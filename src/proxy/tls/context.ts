@@ -10,7 +10,7 @@ import { PeerValidator } from './validator.ts';
 /** A context in force: OpenSSL's, and what it cannot be told. */
 export interface TlsContext {
   readonly secure: SecureContext;
-  /** By server name, where there are more certificates than kinds of keys; null: `secure` has them all. */
+  /** By server name, where not all certificates are for the same names and of different keys; null: `secure` has them all. */
   readonly byName: ServerNames | null;
   readonly validator: PeerValidator | null;
   readonly material: TlsMaterial;
@@ -25,12 +25,16 @@ export type SideOptions = Pick<
   'ticketKeys' | 'sessionIdContext' | 'sessionTimeout' | 'secureOptions'
 >;
 
+/** What a client gets that asks for a name that no certificate is for (Envoy: full_scan_certs_on_sni_mismatch). */
+export type WithoutMatch = 'first' | 'any';
+
 /** Makes OpenSSL's context. Throws PemError when it does not take a certificate. */
 export function buildContext(
   common: CommonTls,
   material: TlsMaterial,
   options: SideOptions,
   now: () => number,
+  withoutMatch: WithoutMatch = 'first',
 ): TlsContext {
   const { validation, certificates } = material;
   const validator =
@@ -51,16 +55,11 @@ export function buildContext(
   };
   const first = onePerKeyType(certificates);
   const secure = createContext(shared, first);
+  const contextOf = (some: readonly LoadedCertificate[]): SecureContext =>
+    some.every((one) => first.includes(one)) && some.length === first.length ? secure : createContext(shared, some);
   return {
     secure,
-    byName:
-      first.length === certificates.length
-        ? null
-        : new ServerNames(certificates, (some) =>
-            some.every((one) => first.includes(one)) && some.length === first.length
-              ? secure
-              : createContext(shared, some),
-          ),
+    byName: interchangeable(certificates) ? null : new ServerNames(certificates, contextOf, withoutMatch),
     validator,
     material,
   };
@@ -100,15 +99,23 @@ function onePerKeyType(certificates: readonly LoadedCertificate[]): LoadedCertif
   return [...chosen.filter(({ keyType }) => keyType !== 'ec'), ...chosen.filter(({ keyType }) => keyType === 'ec')];
 }
 
-/** The certificates of a server by the names they are for. */
+/** Whether any of them will do whoever is asked for, and OpenSSL can choose by the client's algorithms. */
+function interchangeable(certificates: readonly LoadedCertificate[]): boolean {
+  if (onePerKeyType(certificates).length < certificates.length) return false;
+  return new Set(certificates.map(({ leaf }) => JSON.stringify(namesOf(leaf).sort()))).size < 2;
+}
+
+/** The certificates of a server by the names they are for (Envoy: DefaultTlsCertificateSelector). */
 export class ServerNames {
   readonly #exact = new Map<string, SecureContext>();
   /** By what follows the `*`. */
   readonly #wildcard = new Map<string, SecureContext>();
+  readonly #other: SecureContext;
 
   constructor(
     certificates: readonly LoadedCertificate[],
     contextOf: (certificates: readonly LoadedCertificate[]) => SecureContext,
+    withoutMatch: WithoutMatch,
   ) {
     const byName = new Map<string, LoadedCertificate[]>();
     for (const one of certificates) {
@@ -131,13 +138,18 @@ export class ServerNames {
       if (name.startsWith('*.')) this.#wildcard.set(name.slice(1), context);
       else this.#exact.set(name, context);
     }
+    const first = certificates[0]!;
+    // An RSA certificate serves every client. Beside one of ECDSA there is another for those who cannot have it.
+    const alone = withoutMatch === 'first' && first.keyType !== 'ec';
+    this.#other = contextOf(alone ? [first] : onePerKeyType(certificates));
   }
 
-  /** undefined: no certificate is for that name. */
+  /** undefined: the client named nobody. */
   find(serverName: string): SecureContext | undefined {
+    if (serverName === '') return undefined;
     const name = serverName.toLowerCase();
     const dot = name.indexOf('.');
-    return this.#exact.get(name) ?? (dot < 0 ? undefined : this.#wildcard.get(name.slice(dot)));
+    return this.#exact.get(name) ?? (dot < 0 ? undefined : this.#wildcard.get(name.slice(dot))) ?? this.#other;
   }
 }
 

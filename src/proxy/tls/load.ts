@@ -1,6 +1,7 @@
 import { readBoundedFile } from '../../base/bounded-file.ts';
 import { messageOf } from '../../base/errors.ts';
 import {
+  crlsIn,
   MAX_CRL_BYTES,
   MAX_PEM_BYTES,
   PemError,
@@ -65,6 +66,8 @@ export function loadValidation(config: CertificateValidation): LoadedValidation 
       ? null
       : new Map(config.trustDomains.map(({ name, bundle }) => [name, rootsOf(bundle, `trust bundle of ${name}`)]));
   const own = config.trustedCa === null ? [] : rootsOf(config.trustedCa, 'trusted CA');
+  const listsBeside =
+    config.trustedCa === null ? [] : read(config.trustedCa, 'trusted CA', (bytes) => crlsBeside(bytes, config));
   const readsSystemRoots = config.systemRoots && (config.allowExpired || config.maxDepth !== null);
   return {
     config,
@@ -74,9 +77,20 @@ export function loadValidation(config: CertificateValidation): LoadedValidation 
       ...(readsSystemRoots ? systemRoots() : []),
     ],
     domains,
-    crls: config.crl === null ? [] : read(config.crl, 'revocation list', parseCrls, MAX_CRL_BYTES),
+    crls: [
+      ...(config.crl === null ? [] : read(config.crl, 'revocation list', parseCrls, MAX_CRL_BYTES)),
+      ...listsBeside,
+    ],
     source: config.trustedCa === null ? '' : sourceOf(config.trustedCa),
   };
+}
+
+/** Roots may bring their revocation lists along (Envoy: DefaultCertValidator). */
+function crlsBeside(roots: Buffer, { allowExpired }: CertificateValidation): string[] {
+  const lists = crlsIn(roots);
+  if (allowExpired && lists.length > 0)
+    throw new PemError('holds a revocation list, which is not supported beside allow_expired_certificate');
+  return lists;
 }
 
 function systemRoots(): Certificate[] {

@@ -24,6 +24,7 @@ export function buildServerContext(
         ...(tickets ? {} : { secureOptions: constants.SSL_OP_NO_TICKET }),
       },
       now,
+      config.fullScan ? 'any' : 'first',
     );
   const context = build(config.tickets);
   // A resumed session brings no chain along: what has to be read again cannot be resumed.

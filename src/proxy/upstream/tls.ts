@@ -199,6 +199,7 @@ export class UpstreamTls {
         secured.destroy(new TlsFailure(`TLS error: ${verdict.failure.reason}`));
         return null;
       }
+      if (verdict?.forgiven !== undefined) this.#stats.count(verdict.forgiven);
       validated = verdict?.validated ?? false;
     }
     const local = localCertificate(secured, context.material.certificates);

@@ -32,6 +32,7 @@ export function decodeDownstreamTls(
     common,
     requireClientCertificate: context.require_client_certificate ?? false,
     requireSni: context.require_sni ?? false,
+    fullScan: context.full_scan_certs_on_sni_mismatch ?? false,
     tickets: !(context.disable_stateless_session_resumption ?? false),
     ticketKeys: decodeTickets(context, path, s),
     sessionTimeoutS: Math.max(1, Math.round((context.session_timeout ?? SESSION_TIMEOUT_S * 1000) / 1000)),

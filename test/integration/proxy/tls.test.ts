@@ -116,7 +116,7 @@ describe('downstream', () => {
     const p = await proxy().cluster('up', up.port).tls(mtls()).start();
     const c = await Client.to(p.port, client('client-chain'));
     for (let i = 0; i < 3; i++) expect(bodyOf(await c.get())).toHaveLength(300_000);
-    expect(p.stat('listener.main.ssl.handshake')).toBe(1);
+    expect(p.stat('listener.127.0.0.1_0.ssl.handshake')).toBe(1);
     expect(up.requests[0]!.headers['x-forwarded-proto']).toBe('https');
   });
 
@@ -198,9 +198,34 @@ describe('downstream', () => {
     // One record: an alert, which TLS 1.3 calls application data.
     const sent = await broken.ended;
     expect([sent[0], sent.length]).toEqual([23, 5 + sent.readUInt16BE(3)]);
-    expect(p.stat('listener.main.ssl.connection_error')).toBe(1);
-    await eventually(() => p.stat('listener.main.downstream_cx_active') === 0);
+    expect(p.stat('listener.127.0.0.1_0.ssl.connection_error')).toBe(1);
+    await eventually(() => p.stat('listener.127.0.0.1_0.downstream_cx_active') === 0);
     expect(statusOf(await (await Client.to(p.port, client('client-2'))).get())).toBe(200);
+  });
+
+  test('a handshake that fails is a connection, and the listener’s log says why', async () => {
+    const up = await upstream();
+    const STDOUT = 'type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog';
+    const inline_string = '%DOWNSTREAM_TLS_VERSION% %DOWNSTREAM_TRANSPORT_FAILURE_REASON%\n';
+    const log_format = { text_format_source: { inline_string } };
+    const p = await proxy()
+      .cluster('up', up.port)
+      .listener({ access_log: [{ name: 'log', typed_config: { '@type': STDOUT, log_format } }] })
+      .tls(mtls())
+      .start();
+    const c = await Client.to(p.port, client('client-b'));
+    expect(await c.get()).toBe('');
+    const plain = await p.client();
+    plain.write('GET / HTTP/1.1\r\nhost: a\r\n\r\n');
+    await plain.untilEnded();
+    await eventually(() => p.logLines.length === 2);
+    expect(p.logLines).toEqual([
+      expect.stringMatching(/^- TLS_error:_certificate_verify_failed:_unable_to/),
+      '- TLS_error:_http_request',
+    ]);
+    expect(['total', 'destroy', 'active'].map((one) => p.stat(`listener.127.0.0.1_0.downstream_cx_${one}`))).toEqual([
+      2, 2, 0,
+    ]);
   });
 
   test('a TCP proxy behind TLS', async () => {

@@ -220,6 +220,23 @@ describe('certificates', () => {
     expect(await subject('', both)).toBe('CN=other');
   });
 
+  test('of both kinds, each for a name of its own: the name decides, then the first, or any where all are looked at', async () => {
+    const certificates = [inlineCertificate('server-rsa'), inlineCertificate('other')];
+    const subject = async (servername: string, more: Json, hello: boolean): Promise<string> => {
+      const known = hello ? { hello: { serverName: servername, alpn: [] } } : {};
+      const { echo } = await serve({ tls_certificates: certificates }, more, known);
+      const { socket } = await tlsClient(echo.port, servername === '' ? {} : { servername });
+      return socket.getPeerX509Certificate()!.subject.split('\n').at(-1)!;
+    };
+    for (const hello of [true, false]) {
+      expect(await subject('server.example.com', {}, hello)).toBe('CN=server-rsa');
+      expect(await subject('other.example.com', {}, hello)).toBe('CN=other');
+      expect(await subject('nobody.example.com', {}, hello)).toBe('CN=server-rsa');
+      expect(await subject('', {}, hello)).toBe('CN=other');
+      expect(await subject('nobody.example.com', { full_scan_certs_on_sni_mismatch: true }, hello)).toBe('CN=other');
+    }
+  });
+
   test('with an encrypted key', async () => {
     const encrypted = {
       certificate_chain: { inline_string: pem('server') },
@@ -324,8 +341,15 @@ describe('clients', () => {
     ],
     [
       'within max_verify_depth',
-      { ...trusting('root-a'), max_verify_depth: 1 },
+      { ...trusting('root-a'), max_verify_depth: 2 },
       'client-chain',
+      REQUIRED,
+      { validated: true },
+    ],
+    [
+      'of the trusted CA itself, whose depth is never too much',
+      { ...trusting('root-a'), max_verify_depth: 0 },
+      'client-2',
       REQUIRED,
       { validated: true },
     ],
@@ -364,11 +388,19 @@ describe('clients', () => {
     ],
     [
       'beyond max_verify_depth',
-      { ...trusting('root-a'), max_verify_depth: 0 },
+      { ...trusting('root-a'), max_verify_depth: 1 },
       'client-chain',
       {},
       'error',
-      'more than max_verify_depth 0',
+      '2 CA certificates above it, more than max_verify_depth 1',
+    ],
+    [
+      'revoked by a list that came with the root',
+      { trusted_ca: { inline_string: pem('root-a') + pem('crl-a') } },
+      'client-revoked',
+      {},
+      'error',
+      'cert revoked',
     ],
   ] as const)('%s are refused', async (_title, validation, name, context, counted, log) => {
     const result = await admission(validation, name, context);
@@ -407,6 +439,40 @@ describe('clients', () => {
     if (admitted) expect(result).toEqual({ validated: true });
     else
       expect(result).toMatchObject({ counted: ['san'], log: expect.stringContaining('no subject alternative name') });
+  });
+
+  test('the deprecated list counts only without the other', async () => {
+    const both = {
+      ...typed('DNS', { exact: 'nobody.example.com' }),
+      match_subject_alt_names: [{ exact: 'client.example.com' }],
+    };
+    expect(await admission({ ...trusting('root-a'), ...both }, 'client-chain')).toMatchObject({ counted: ['san'] });
+  });
+
+  test('let in although untrusted are counted', async () => {
+    const untrusted = { trust_chain_verification: 'ACCEPT_UNTRUSTED' };
+    const stats = async (validation: Json, name: string): Promise<number[]> => {
+      const { echo, stat } = await serve({ validation_context: { ...validation, ...untrusted } });
+      expect((await tlsClient(echo.port, client(name))).failure).toBe('');
+      return [stat('handshake'), stat('fail_verify_error'), stat('fail_verify_san')];
+    };
+    expect(await stats(trusting('root-a'), 'client-b')).toEqual([1, 1, 0]);
+    expect(await stats({ ...trusting('root-a'), ...uri({ exact: 'x' }) }, 'client-2')).toEqual([1, 0, 1]);
+    expect(await stats(trusting('root-a'), 'client-2')).toEqual([1, 0, 0]);
+  });
+
+  test.each(['TLSv1.2', 'TLSv1.3'] as const)('of %s without a certificate are told so by an alert', async (version) => {
+    const sans = uri({ prefix: 'spiffe://' });
+    for (const [validation, context] of [
+      [trusting('root-a'), REQUIRED],
+      [{ ...trusting('root-a'), ...sans }, {}],
+    ] as const) {
+      const { echo, stat } = await serve({ validation_context: validation }, context);
+      const { failure } = await tlsClient(echo.port, { minVersion: version, maxVersion: version });
+      expect(failure).toMatch(/ALERT_(?:HANDSHAKE_FAILURE|CERTIFICATE_REQUIRED)/);
+      expect(await echo.result(0)).toBeNull();
+      expect([stat('fail_verify_no_cert'), stat('connection_error')]).toEqual([1, 0]);
+    }
   });
 
   test('by hash of the certificate, or of its key, with or without a root', async () => {

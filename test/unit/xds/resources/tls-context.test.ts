@@ -4,6 +4,7 @@ import {
   UpstreamTlsContext,
 } from '../../../../src/xds/proto/gen/envoy/extensions/transport_sockets/tls/v3.ts';
 import { decodeDownstreamTls, decodeUpstreamTls } from '../../../../src/xds/resources/tls-context.ts';
+import { pem } from '../../../support/certs/index.ts';
 import { decodeTls, inlineCertificate } from '../../../support/tls.ts';
 
 /** A secret's config source as Istio writes it. */
@@ -79,4 +80,15 @@ describe('files that have no end', () => {
     );
     expect(errors).toEqual([`tls.common_tls_context.tls_certificates[0].${field}: is larger than 1048576 bytes`]);
   });
+});
+
+it('a revocation list among the roots is refused where expiry is allowed, as one of its own is', () => {
+  const trusted_ca = { inline_string: pem('root-a') + pem('crl-a') };
+  const validation_context = { trusted_ca, allow_expired_certificate: true };
+  const { errors } = decodeTls(UpstreamTlsContext, { common_tls_context: { validation_context } }, (message, s) =>
+    decodeUpstreamTls(message, 'tls', s),
+  );
+  expect(errors).toEqual([
+    'tls.common_tls_context.validation_context.trusted_ca: holds a revocation list, which is not supported beside allow_expired_certificate',
+  ]);
 });
