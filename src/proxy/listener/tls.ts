@@ -138,7 +138,10 @@ class Handshake {
     this.#context = context;
     this.#onDone = onDone;
     this.#hello = hello;
-    this.#timer = new WheelTimer(() => this.#fail('the handshake took too long'));
+    this.#timer = new WheelTimer(() => {
+      this.#tls.stats.handshakeTimeout();
+      this.#fail('the handshake took too long', false);
+    });
   }
 
   start(): void {
@@ -234,11 +237,12 @@ class Handshake {
     if (noCertificate) this.#tls.stats.count('fail_verify_no_cert');
     this.#fail(
       noCertificate ? 'the client sent no certificate, and one is required' : handshakeFailure(error),
-      !noCertificate,
+      // Who goes away is no error of TLS (Envoy: SslSocket::drainErrorQueue).
+      isTlsError(error) && !noCertificate,
     );
   };
-  readonly #onEnd = (): void => this.#fail('the client ended the connection during the handshake');
-  readonly #onClose = (): void => this.#fail('the connection closed during the handshake');
+  readonly #onEnd = (): void => this.#fail('the client ended the connection during the handshake', false);
+  readonly #onClose = (): void => this.#fail('the connection closed during the handshake', false);
 
   /** No longer a matter of the handshake: the listeners of whoever takes over are the only ones. */
   #settle(): void {

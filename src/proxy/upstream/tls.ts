@@ -162,7 +162,8 @@ export class UpstreamTls {
       if (early !== null) keep(early);
     });
     secured.on('error', (error) => {
-      if (stage === 'handshake' && !(error instanceof TlsFailure)) this.#stats.count('connection_error');
+      // A peer that goes away is no error of TLS (Envoy: SslSocket::drainErrorQueue).
+      if (stage === 'handshake' && isTlsError(error)) this.#stats.count('connection_error');
       // Bytes that are no record: Node has sent OpenSSL's alert, and leaves the socket open.
       if (stage === 'ready' && isTlsError(error)) {
         this.#stats.count('connection_error');

@@ -11,6 +11,7 @@ import {
   eventually,
   type Json,
   proxy,
+  scripted,
   type TestProxy,
   transportSocket,
   upstream,
@@ -226,6 +227,32 @@ describe('downstream', () => {
     expect(['total', 'destroy', 'active'].map((one) => p.stat(`listener.127.0.0.1_0.downstream_cx_${one}`))).toEqual([
       2, 2, 0,
     ]);
+  });
+
+  test('h2 is not agreed on where HTTP is spoken, and is where bytes are', async () => {
+    const up = await upstream();
+    const context = { common_tls_context: { tls_certificates: [SERVER], alpn_protocols: ['h2', 'http/1.1'] } };
+    const http = await proxy().cluster('up', up.port).tls(context).start();
+    const c = await Client.to(http.port, { ALPNProtocols: ['h2', 'http/1.1'] });
+    expect(c.socket.alpnProtocol).toBe('http/1.1');
+    expect(statusOf(await c.get())).toBe(200);
+    const tcp = await proxy().cluster('up', up.port).tcp({ cluster: 'up' }).tls(context).start();
+    expect((await Client.to(tcp.port, { ALPNProtocols: ['h2', 'http/1.1'] })).socket.alpnProtocol).toBe('h2');
+  });
+
+  test('a server that goes away in the handshake is no error of TLS', async () => {
+    const server = await scripted();
+    const p = await proxy()
+      .cluster('up', server.port, upstreamTls({ common_tls_context: { validation_context: trusting('root-a') } }))
+      .start();
+    const c = await p.client();
+    c.write('GET / HTTP/1.1\r\nhost: a\r\n\r\n');
+    const connection = await server.accept();
+    await connection.bytes(5);
+    connection.end('');
+    expect((await c.response()).status).toBe(503);
+    expect(p.stat('cluster.up.ssl.connection_error')).toBe(0);
+    expect(p.stat('cluster.up.upstream_cx_connect_fail')).toBe(1);
   });
 
   test('a TCP proxy behind TLS', async () => {

@@ -66,14 +66,14 @@ describe('a handshake', () => {
   });
 
   test.each([
-    ['HTTP', 'GET / HTTP/1.1\r\n\r\n', false, 'http request'],
-    ['noise', Buffer.alloc(64, 0xff), false, /wrong version number|unexpected message|packet length/],
-    ['half a hello', Buffer.from('16030100', 'hex'), true, 'the client ended the connection during the handshake'],
-  ])('with %s fails, is counted, and said why', async (_what, bytes, end, reason) => {
+    ['HTTP', 'GET / HTTP/1.1\r\n\r\n', false, 'http request', 1],
+    ['noise', Buffer.alloc(64, 0xff), false, /wrong version number|unexpected message|packet length/, 1],
+    ['half a hello', Buffer.from('16030100', 'hex'), true, 'the client ended the connection during the handshake', 0],
+  ])('with %s fails, is counted as what it is, and said why', async (_what, bytes, end, reason, counted) => {
     const { echo, contexts, stat } = await serve({});
     await rawBytes(echo.port, bytes, end);
     expect(await echo.result(0)).toBeNull();
-    expect(stat('connection_error')).toBe(1);
+    expect(stat('connection_error')).toBe(counted);
     expect(contexts.lines.at(-1)).toMatch(reason);
   });
 
@@ -89,6 +89,8 @@ describe('a handshake', () => {
     await closed;
     expect(await echo.result(0)).toBeNull();
     expect(contexts.lines.at(-1)).toContain('the handshake took too long');
+    expect(contexts.stat('listener.main.downstream_cx_transport_socket_connect_timeout')).toBe(1);
+    expect(contexts.stat('listener.main.ssl.connection_error')).toBe(0);
   });
 
   test('without a common protocol fails as RFC 7301 says, but goes on without one where the offer is known', async () => {
