@@ -48,6 +48,17 @@ export interface CertificateValidation {
   readonly trustDomains: readonly { readonly name: string; readonly bundle: TlsData }[] | null;
 }
 
+/**
+ * What is worth nothing without roots to verify by, in the field's name; '' when nothing is: names are whatever a peer
+ * wrote into its own certificate. (Envoy: CertificateValidationContextConfigImpl)
+ */
+export function needsRoots(validation: CertificateValidation): string {
+  if (validation.trustedCa !== null || validation.systemRoots || validation.trustDomains !== null) return '';
+  if (validation.sans.length > 0) return 'match_typed_subject_alt_names';
+  if (validation.allowExpired) return 'allow_expired_certificate';
+  return validation.crl === null ? '' : 'crl';
+}
+
 /** A chain to these roots is enough. */
 export function trustIn(trustedCa: TlsData): CertificateValidation {
   return {

@@ -10,7 +10,7 @@ import {
   parsePrivateKey,
 } from '../../base/pem.ts';
 import { SecretBytes } from '../../base/secret-bytes.ts';
-import type { CertificateValidation, TlsCertificate, TlsData } from '../../model/tls.ts';
+import { type CertificateValidation, needsRoots, type TlsCertificate, type TlsData } from '../../model/tls.ts';
 import { Certificate } from './certificate-info.ts';
 
 /** A certificate chain with its key, read and held against each other. */
@@ -59,6 +59,8 @@ export function loadCertificate({ chain, key, password }: TlsCertificate): Loade
 
 /** Reads roots and revocation lists as they are now. Throws PemError with a sentence that names the file. */
 export function loadValidation(config: CertificateValidation): LoadedValidation {
+  const rootless = needsRoots(config);
+  if (rootless !== '') throw new PemError(`the validation context has ${rootless}, but no trusted_ca to verify by`);
   const rootsOf = (data: TlsData, what: string): Certificate[] =>
     read(data, what, (bytes) => parseCertificates(bytes)).map((x509) => new Certificate(x509));
   const domains =

@@ -1,11 +1,12 @@
-import type {
-  CertificateSource,
-  CommonTls,
-  DownstreamTlsConfig,
-  SecretReference,
-  TlsVersion,
-  UpstreamTlsConfig,
-  ValidationSource,
+import {
+  type CertificateSource,
+  type CommonTls,
+  type DownstreamTlsConfig,
+  needsRoots,
+  type SecretReference,
+  type TlsVersion,
+  type UpstreamTlsConfig,
+  type ValidationSource,
 } from '../../model/tls.ts';
 import type * as tls from '../proto/gen/envoy/extensions/transport_sockets/tls/v3.ts';
 import { checkConfigSource } from './config-source.ts';
@@ -28,6 +29,12 @@ export function decodeDownstreamTls(
   if (common.certificates.length === 0 && s.problems.ok) {
     s.error(`${path}.common_tls_context.tls_certificates`, 'a server needs a certificate');
   }
+  if (context.require_client_certificate === true && !verifiesClients(common)) {
+    s.warnings.add(
+      `${path}.require_client_certificate`,
+      'anybody’s certificate will do, since none is verified: add common_tls_context.validation_context.trusted_ca',
+    );
+  }
   return {
     common,
     requireClientCertificate: context.require_client_certificate ?? false,
@@ -38,6 +45,15 @@ export function decodeDownstreamTls(
     sessionTimeoutS: Math.max(1, Math.round((context.session_timeout ?? SESSION_TIMEOUT_S * 1000) / 1000)),
     handshakeTimeoutMs: handshakeTimeoutMs ?? HANDSHAKE_TIMEOUT_MS,
   };
+}
+
+/** What a secret brings along is not known yet. */
+function verifiesClients({ validation }: CommonTls): boolean {
+  if (validation === null) return false;
+  const { given, secret } = validation;
+  if (secret !== null || given === null) return true;
+  const { trustedCa, systemRoots, trustDomains, hashes, spki } = given;
+  return trustedCa !== null || systemRoots || trustDomains !== null || hashes.length + spki.length > 0;
 }
 
 export function decodeUpstreamTls(context: tls.UpstreamTlsContext, path: string, s: Decoding): UpstreamTlsConfig {
@@ -116,7 +132,11 @@ function decodeCertificates(context: tls.CommonTlsContext, path: string, s: Deco
 
 function decodeValidationSource(context: tls.CommonTlsContext, path: string, s: Decoding): ValidationSource | null {
   if (context.validation_context !== undefined) {
-    return { given: decodeValidation(context.validation_context, `${path}.validation_context`, s), secret: null };
+    const at = `${path}.validation_context`;
+    const given = decodeValidation(context.validation_context, at, s);
+    const rootless = needsRoots(given);
+    if (rootless !== '') s.error(`${at}.${rootless}`, 'verifies nothing without roots: add trusted_ca');
+    return { given, secret: null };
   }
   const sds = context.validation_context_sds_secret_config;
   if (sds !== undefined) {

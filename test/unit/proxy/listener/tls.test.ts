@@ -320,6 +320,7 @@ describe('clients', () => {
     [
       'without a certificate, with ACCEPT_UNTRUSTED',
       {
+        ...trusting('root-a'),
         trust_chain_verification: 'ACCEPT_UNTRUSTED',
         match_typed_subject_alt_names: [{ san_type: 'URI', matcher: { exact: 'x' } }],
       },
@@ -678,6 +679,13 @@ describe('secrets', () => {
     expect((await tlsClient(echo.port, client('client-chain'))).failure).not.toBe('');
     expect((await tlsClient(echo.port, client('client-b'))).failure).not.toBe('');
     expect([stat('fail_verify_san'), stat('fail_verify_error')]).toEqual([1, 1]);
+  });
+
+  test('that leave names without roots to verify them by are not used', async () => {
+    const { contexts, tls } = await serve({ validation_context_sds_secret_config: sds('names') });
+    const sans = { match_typed_subject_alt_names: [{ san_type: 'URI', matcher: { prefix: 'spiffe://' } }] };
+    contexts.secrets.update(new Map([['names', secret({ name: 'names', validation_context: sans })]]));
+    expect(tls.reason).toContain('has match_typed_subject_alt_names, but no trusted_ca to verify by');
   });
 });
 
