@@ -38,7 +38,9 @@ export const ANY_HTTP_SERVER: ServerIdentity = { sni: '', san: '', http: true };
  */
 const ISTIO_HTTP = ['istio-http/1.1', 'istio', 'http/1.1'];
 
-function httpProtocolsOf(alpn: readonly string[]): readonly string[] {
+/** What only agrees on HTTP/2, which is not spoken yet, is not offered. */
+function httpProtocolsOf(configured: readonly string[]): readonly string[] {
+  const alpn = configured.filter((name) => name !== 'h2' && name !== 'istio-h2');
   const inMesh = alpn.includes('istio') && alpn.every((name) => name === 'istio' || name === 'istio-peer-exchange');
   return inMesh ? ISTIO_HTTP : alpn;
 }

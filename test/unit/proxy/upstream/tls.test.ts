@@ -41,8 +41,14 @@ it('a cluster of the mesh offers what is spoken: HTTP says so, bytes do not', as
   ]);
 });
 
+it('HTTP/2, which is not spoken, is offered for bytes only', async () => {
+  expect(await offered(['h2', 'http/1.1'], ANY_HTTP_SERVER)).toEqual(['http/1.1']);
+  expect(await offered(['istio-h2', 'istio', 'h2'], ANY_HTTP_SERVER)).toEqual(['istio-http/1.1', 'istio', 'http/1.1']);
+  expect(await offered(['h2'], ANY_HTTP_SERVER)).toEqual([]);
+  expect(await offered(['h2', 'http/1.1'], ANY_SERVER)).toEqual(['h2', 'http/1.1']);
+});
+
 it('any other cluster offers what it is told', async () => {
   expect(await offered(['http/1.1'], ANY_HTTP_SERVER)).toEqual(['http/1.1']);
-  expect(await offered(['istio-h2', 'istio', 'h2'], ANY_HTTP_SERVER)).toEqual(['istio-h2', 'istio', 'h2']);
   expect(await offered([], ANY_HTTP_SERVER)).toEqual([]);
 });
