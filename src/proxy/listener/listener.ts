@@ -367,6 +367,7 @@ export class Listener implements DetectionHost {
     const { socket, facts, first, upstream } = detection;
     this.#forget(detection);
     if (detection.serverFirst) this.#stats.count('protocol_detection_server_first');
+    if (detection.timedOut) this.#stats.count('downstream_pre_cx_timeout');
     const other = this.#otherListener(facts);
     if (other === null) this.#serve(socket, facts, first, upstream);
     else {
@@ -383,11 +384,12 @@ export class Listener implements DetectionHost {
     return other === this ? null : other;
   }
 
-  onGivenUp(detection: Detection, why: GivenUp): void {
+  onGivenUp(detection: Detection, why: GivenUp, info = this.#infoOf(detection.facts)): void {
     this.#forget(detection);
     if (why === 'timeout') this.#stats.count('downstream_pre_cx_timeout');
     else if (why === 'remote-close') this.#stats.count('downstream_listener_filter_remote_close');
     else if (why === 'error') this.#stats.count('downstream_listener_filter_error');
+    this.#log(null, info, this.#env.clock.now(), 0);
     this.#ended(detection);
   }
 
@@ -443,6 +445,7 @@ export class Listener implements DetectionHost {
 
   /** The client's proxy says bytes, and HTTP was declared. */
   #lookInside(socket: Socket, facts: ConnectionFacts, info: ConnectionInfo, handler: TcpHandler): void {
+    const openedAt = this.#env.clock.now();
     const detection = detectInside(socket, facts, this.#plan?.steps ?? [], {
       wheel: this.wheel,
       dial: (probe) => new TcpConnection(socket, info, handler.proxy, this.#closer(info), probe),
@@ -455,8 +458,8 @@ export class Listener implements DetectionHost {
         this.#ended(detection);
       },
       onGivenUp: (_, why) => {
-        this.onGivenUp(detection, why);
-        this.#unserved(info, this.#env.clock.now());
+        this.#stats.closed(this.#env.clock.now() - openedAt);
+        this.onGivenUp(detection, why, info);
       },
     });
     this.#await(detection);
