@@ -19,6 +19,8 @@ export interface TlsContext {
 /** In the order in which BoringSSL prefers them on a CPU with AES. */
 const TLS13_SUITES = ['TLS_AES_128_GCM_SHA256', 'TLS_AES_256_GCM_SHA384', 'TLS_CHACHA20_POLY1305_SHA256'];
 
+const HYBRID = 'X25519MLKEM768';
+
 /** What the two sides add of their own. */
 export type SideOptions = Pick<
   SecureContextOptions,
@@ -43,7 +45,7 @@ export function buildContext(
     minVersion: common.minVersion as SecureVersion,
     maxVersion: common.maxVersion as SecureVersion,
     ciphers: cipherList(common),
-    ecdhCurve: common.curves.join(':'),
+    ecdhCurve: groupList(common.curves),
     ...(common.signatureAlgorithms.length === 0 ? {} : { sigalgs: common.signatureAlgorithms.join(':') }),
     honorCipherOrder: true,
     // Nobody else's roots: without this Node would add its own.
@@ -83,6 +85,18 @@ function createContext(shared: SecureContextOptions, certificates: readonly Load
     const which = certificates.map(({ source, leaf }) => `${source} (${leaf.subject})`).join(', ');
     throw new PemError(`OpenSSL refuses the context of ${which || 'no certificate'}: ${opensslReason(error)}`);
   }
+}
+
+/**
+ * By OpenSSL's names. A client sends key shares for the marked ones: as BoringSSL for the first that is hybrid and the
+ * first that is not, so that no server has to ask again.
+ */
+function groupList(curves: readonly string[]): string {
+  const [major, minor] = process.versions.openssl.split('.').map(Number) as [number, number];
+  if (major < 3 || (major === 3 && minor < 5)) return curves.filter((one) => one !== HYBRID).join(':');
+  if (!curves.includes(HYBRID)) return curves.join(':');
+  const classic = curves.find((one) => one !== HYBRID);
+  return curves.map((one) => (one === HYBRID || one === classic ? `*${one}` : one)).join(':');
 }
 
 function cipherList({ ciphers, minVersion, maxVersion }: CommonTls): string {

@@ -223,7 +223,8 @@ const CIPHERS: ReadonlySet<string> = new Set([
   'AES256-SHA',
 ]);
 const TLS13_SUITES = /^TLS_(?:AES_128_GCM_SHA256|AES_256_GCM_SHA384|CHACHA20_POLY1305_SHA256)$/;
-const DEFAULT_CURVES = ['X25519', 'P-256'];
+/** As Envoy 1.40 offers and takes them; the first is not broken by quantum computers. */
+const DEFAULT_CURVES = ['X25519MLKEM768', 'X25519', 'P-256'];
 const CURVES: ReadonlySet<string> = new Set(['X25519', 'P-256', 'P-384', 'P-521', 'X25519MLKEM768']);
 const SIGNATURE_ALGORITHMS: ReadonlySet<string> = new Set([
   'rsa_pkcs1_sha256',

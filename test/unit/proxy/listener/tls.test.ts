@@ -173,6 +173,16 @@ describe('parameters', () => {
     expect((await tlsClient(echo.port, { ecdhCurve: 'X25519' })).failure).not.toBe('');
   });
 
+  test('of curves, by default Envoy’s', async () => {
+    const { echo } = await serve({});
+    const group = async (ecdhCurve: string): Promise<unknown> =>
+      (await tlsClient(echo.port, { ecdhCurve })).socket.getEphemeralKeyInfo();
+    expect(await group('X25519MLKEM768:X25519')).toMatchObject({ name: 'X25519MLKEM768' });
+    expect(await group('X25519')).toMatchObject({ name: 'X25519' });
+    expect(await group('P-256')).toMatchObject({ name: 'prime256v1' });
+    expect((await tlsClient(echo.port, { ecdhCurve: 'P-384' })).failure).not.toBe('');
+  });
+
   test('signature algorithms', async () => {
     const { echo } = await serve({
       tls_certificates: [inlineCertificate('server-rsa')],
