@@ -21,7 +21,8 @@ export function buildServerContext(
         ticketKeys,
         sessionIdContext: sessionIdContext(config, material),
         sessionTimeout: config.sessionTimeoutS,
-        ...(tickets ? {} : { secureOptions: constants.SSL_OP_NO_TICKET }),
+        // A client of TLS 1.2 that shakes hands again could be another one than it was let in as; Envoy refuses it too.
+        secureOptions: constants.SSL_OP_NO_RENEGOTIATION | (tickets ? 0 : constants.SSL_OP_NO_TICKET),
       },
       now,
       config.fullScan ? 'any' : 'first',

@@ -101,6 +101,17 @@ describe('a handshake', () => {
     expect([failure, socket.alpnProtocol]).toEqual(['', false]);
   });
 
+  test('is not begun anew by a client of TLS 1.2', async () => {
+    const { echo, stat } = await serve({});
+    const { socket } = await tlsClient(echo.port, { maxVersion: 'TLSv1.2' });
+    const error = await new Promise<Error | null>((resolve) => {
+      socket.once('error', resolve);
+      socket.renegotiate({ rejectUnauthorized: false }, resolve);
+    });
+    expect(error).toMatchObject({ code: expect.stringContaining('NO_RENEGOTIATION') });
+    expect(stat('handshake')).toBe(1);
+  });
+
   test('needs a name where require_sni asks for one', async () => {
     const { echo, contexts } = await serve({}, { require_sni: true });
     expect((await tlsClient(echo.port, { maxVersion: 'TLSv1.2' })).failure).not.toBe('');
