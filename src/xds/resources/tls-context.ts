@@ -157,7 +157,8 @@ function decodeReference(config: tls.SdsSecretConfig, path: string, s: Decoding)
   const name = config.name ?? '';
   if (name === '') s.error(`${path}.name`, 'is needed');
   const from = sourceOf(config, path, s);
-  s.secrets.push({ name, from, path });
+  const { path_config_source, path: file } = config.sds_config ?? {};
+  if (path_config_source === undefined && file === undefined) s.secrets.push({ name, from, path });
   return { name, from };
 }
 
@@ -174,7 +175,14 @@ function sourceOf(
   const at = `${path}.sds_config`;
   const server = source.api_config_source;
   if (server === undefined) {
-    checkConfigSource(source, at, s);
+    const file =
+      source.path_config_source !== undefined ? 'path_config_source' : source.path !== undefined ? 'path' : '';
+    if (file !== '') {
+      s.error(
+        `${at}.${file}`,
+        'a secret in a file of its own is not supported: name the files of the certificate where the secret is named; they are watched',
+      );
+    }
     return 'ads';
   }
   const cluster = server.grpc_services?.[0]?.envoy_grpc?.cluster_name ?? '';

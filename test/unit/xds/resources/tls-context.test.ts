@@ -41,6 +41,14 @@ describe('where secrets come from', () => {
     expect(model.common.certificates).toEqual([{ kind: 'secret', name: 'web', from: 'ads' }]);
   });
 
+  it('is no file of its own, and what to do instead is said once', () => {
+    const sds_config = { path_config_source: { path: '/x.yaml' }, resource_api_version: 'V3' };
+    const at = 'tls.common_tls_context.tls_certificate_sds_secret_configs[0].sds_config.path_config_source';
+    expect(decode({ name: 'a', sds_config }).errors).toEqual([
+      `${at}: a secret in a file of its own is not supported: name the files of the certificate where the secret is named; they are watched`,
+    ]);
+  });
+
   it('is no other secret server, and the agent has no other secrets', () => {
     expect(decode(agent('default', 'vault')).errors.join()).toMatch(/a secret server of its own is not supported/);
     expect(decode(agent('file-cert:/x')).errors.join()).toMatch(
