@@ -9,7 +9,6 @@ import {
   type ValidationSource,
 } from '../../model/tls.ts';
 import type * as tls from '../proto/gen/envoy/extensions/transport_sockets/tls/v3.ts';
-import { checkConfigSource } from './config-source.ts';
 import type { Decoding } from './decoding.ts';
 import { decodeTicketKeys, decodeTlsCertificate } from './tls-certificate.ts';
 import { decodeValidation } from './tls-validation.ts';
