@@ -119,6 +119,9 @@ describe('downstream', () => {
     for (let i = 0; i < 3; i++) expect(bodyOf(await c.get())).toHaveLength(300_000);
     expect(p.stat('listener.127.0.0.1_0.ssl.handshake')).toBe(1);
     expect(up.requests[0]!.headers['x-forwarded-proto']).toBe('https');
+    expect([p.stat('http.main.downstream_cx_ssl_total'), p.stat('http.main.downstream_cx_ssl_active')]).toEqual([1, 1]);
+    c.socket.destroy();
+    await eventually(() => p.stat('http.main.downstream_cx_ssl_active') === 0);
   });
 
   test('what the handshake showed is in the access log', async () => {
