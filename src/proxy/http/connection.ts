@@ -107,7 +107,7 @@ export class HttpConnection implements MessageEvents<RequestHead>, StreamConnect
     if (config.idleTimeoutMs > 0) env.wheel.arm(this.#idleTimer, config.idleTimeoutMs);
     if (config.maxConnectionDurationMs > 0) env.wheel.arm(this.#lifeTimer, config.maxConnectionDurationMs);
     this.#openedIn = manager.stats;
-    manager.stats.opened();
+    manager.stats.opened(info.tlsVersion !== '');
     own.on('end', this.#guarded(this.#onEndOfInput));
     own.on('drain', this.#guarded(this.#onDrain));
     own.on('error', this.#onError);
@@ -371,7 +371,7 @@ export class HttpConnection implements MessageEvents<RequestHead>, StreamConnect
     wheel.release(this.#headTimer);
     wheel.release(this.#lifeTimer);
     if (this.#leaveTimer !== null) wheel.release(this.#leaveTimer);
-    this.#openedIn.closed();
+    this.#openedIn.closed(this.#stream.info.connection.tlsVersion !== '');
     this.#onClosed(this);
   };
 

@@ -359,6 +359,7 @@ export class Listener implements DetectionHost {
     const { socket, facts, first, upstream } = detection;
     this.#forget(detection);
     if (detection.serverFirst) this.#stats.count('protocol_detection_server_first');
+    if (detection.timedOut) this.#stats.count('downstream_pre_cx_timeout');
     const other = this.#otherListener(facts);
     if (other === null) this.#serve(socket, facts, first, upstream);
     else {
@@ -375,11 +376,12 @@ export class Listener implements DetectionHost {
     return other === this ? null : other;
   }
 
-  onGivenUp(detection: Detection, why: GivenUp): void {
+  onGivenUp(detection: Detection, why: GivenUp, info = this.#infoOf(detection.facts)): void {
     this.#forget(detection);
     if (why === 'timeout') this.#stats.count('downstream_pre_cx_timeout');
     else if (why === 'remote-close') this.#stats.count('downstream_listener_filter_remote_close');
     else if (why === 'error') this.#stats.count('downstream_listener_filter_error');
+    this.#log(null, info, this.#env.clock.now(), 0);
     this.#ended(detection);
   }
 
@@ -403,6 +405,7 @@ export class Listener implements DetectionHost {
       socket.destroy();
       return;
     }
+    this.#stats.accepted();
     if (this.config.protocolDetection !== null && handler.secure === null)
       this.#declared.compare(handler.kind, handler.declared, this.config, facts);
     if (handler.secure !== null) {
@@ -417,8 +420,10 @@ export class Listener implements DetectionHost {
     // Whoever shakes hands is a connection: it is waited for, and can be cut.
     const handshake: Connection = { drain() {}, destroy: () => void socket.destroy() };
     this.#add(handshake);
-    const onDone: Parameters<Secure>[1] = (secured) => {
-      if (secured !== null) {
+    const openedAt = this.#env.clock.now();
+    const onDone: Parameters<Secure>[1] = (secured, failure = '') => {
+      if (secured === null) this.#unserved({ ...this.#infoOf(facts), tlsFailure: `TLS error: ${failure}` }, openedAt);
+      else {
         const { requestedServerName, version } = secured.info;
         const info = { ...this.#infoOf(facts), requestedServerName, tlsVersion: version, tls: secured.info };
         if (handler.kind === 'tcp' && handler.declared !== null) this.#lookInside(secured.socket, facts, info, handler);
@@ -432,6 +437,7 @@ export class Listener implements DetectionHost {
 
   /** The client's proxy says bytes, and HTTP was declared. */
   #lookInside(socket: Socket, facts: ConnectionFacts, info: ConnectionInfo, handler: TcpHandler): void {
+    const openedAt = this.#env.clock.now();
     const detection = detectInside(socket, facts, this.#plan?.steps ?? [], {
       wheel: this.wheel,
       dial: (probe) => new TcpConnection(socket, info, handler.proxy, this.#closer(info), probe),
@@ -443,9 +449,18 @@ export class Listener implements DetectionHost {
         this.#pass(socket, http === null ? facts : asHttp, info, first, http ?? handler, upstream);
         this.#ended(detection);
       },
-      onGivenUp: (_, why) => this.onGivenUp(detection, why),
+      onGivenUp: (_, why) => {
+        this.#stats.closed(this.#env.clock.now() - openedAt);
+        this.onGivenUp(detection, why, info);
+      },
     });
     this.#await(detection);
+  }
+
+  /** It had a chain, and ends before anybody served it. */
+  #unserved(info: ConnectionInfo, openedAt: number): void {
+    this.#stats.closed(this.#env.clock.now() - openedAt);
+    this.#log(null, info, openedAt, 0);
   }
 
   /** `dialled`: an upstream that is used when it was dialled for this chain. */
@@ -459,7 +474,6 @@ export class Listener implements DetectionHost {
   ): void {
     if (handler.kind === 'tcp' && dialled !== null && dialled.proxy === handler.proxy) {
       this.#keepAlive(socket);
-      this.#stats.accepted();
       this.#add(dialled);
       dialled.begin(first);
       return;
@@ -475,7 +489,6 @@ export class Listener implements DetectionHost {
     first: Buffer | null,
     handler: ChainHandler,
   ): void {
-    this.#stats.accepted();
     if (handler.kind === 'tcp') {
       this.#keepAlive(socket);
       const connection = new TcpConnection(socket, info, handler.proxy, this.#closer(info), null, first);

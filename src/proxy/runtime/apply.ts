@@ -335,8 +335,9 @@ export class SnapshotApplier {
   /** What secures the connections of a chain: the one in force when its config is the same. */
   #secure(listener: ListenerConfig, chain: FilterChain | null, { tls }: Staged): Secure | null {
     if (chain?.tls === undefined) return null;
-    const key = fingerprint([listener.name, chain.tls]);
-    const made = tls.get(key) ?? this.#tls.get(key) ?? new DownstreamTls(chain.tls, listener.name, this.#env.tls);
+    const { name, statPrefix } = listener;
+    const key = fingerprint([name, statPrefix, chain.tls]);
+    const made = tls.get(key) ?? this.#tls.get(key) ?? new DownstreamTls(chain.tls, name, this.#env.tls, statPrefix);
     tls.set(key, made);
     return (socket, onDone, hello) => acceptTls(socket, made, onDone, hello);
   }
