@@ -6,11 +6,15 @@ import type { Logger } from '../../base/log.ts';
 
 /** A rotation writes several files, or swaps a link and cleans up: this long after the last event they are read. */
 const SETTLE_MS = 100;
+/** Where somebody writes all the time, as a log, they are read this long after the first event. */
+const MAX_SETTLE_MS = 1000;
 
 interface Folder {
   readonly watcher: FSWatcher | null;
   readonly callbacks: Set<() => void>;
   settling: TimerHandle | null;
+  /** When they are read at the latest, while they settle. */
+  due: number;
 }
 
 /**
@@ -50,7 +54,7 @@ export class WatchedFiles {
   #folder(name: string): Folder {
     let folder = this.#folders.get(name);
     if (folder === undefined) {
-      folder = { watcher: this.#open(name), callbacks: new Set(), settling: null };
+      folder = { watcher: this.#open(name), callbacks: new Set(), settling: null, due: 0 };
       this.#folders.set(name, folder);
     }
     return folder;
@@ -74,8 +78,10 @@ export class WatchedFiles {
   #onEvent(name: string): void {
     const folder = this.#folders.get(name);
     if (folder === undefined) return;
-    folder.settling?.cancel();
-    folder.settling = this.#clock.after(SETTLE_MS, () => {
+    const now = this.#clock.now();
+    if (folder.settling === null) folder.due = now + MAX_SETTLE_MS;
+    else folder.settling.cancel();
+    folder.settling = this.#clock.after(Math.max(0, Math.min(SETTLE_MS, folder.due - now)), () => {
       folder.settling = null;
       for (const callback of [...folder.callbacks]) callback();
     });

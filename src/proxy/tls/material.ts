@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import type {
@@ -8,6 +9,7 @@ import type {
   TlsCertificate,
   TlsSecret,
 } from '../../model/tls.ts';
+import type { Certificate } from './certificate-info.ts';
 import type { WatchedFiles } from './files.ts';
 import { filesOf, type LoadedCertificate, type LoadedValidation, loadCertificate, loadValidation } from './load.ts';
 import type { SecretStore } from './secrets.ts';
@@ -38,7 +40,7 @@ export class MaterialSource {
   readonly #unsubscribe: (() => void)[] = [];
   #unwatch: () => void = () => {};
   readonly #own: boolean;
-  #loaded = false;
+  #inForce: TlsMaterial | null = null;
   /** Why there is nothing to use; '' when there is. */
   reason = '';
 
@@ -58,8 +60,15 @@ export class MaterialSource {
     this.#unwatch();
   }
 
-  /** Reads everything again. */
-  readonly refresh = (): void => {
+  /** Reads everything again, and has it used. */
+  readonly refresh = (): void => this.#read(true);
+
+  /** Something in the folders has changed; others may write there too. */
+  readonly #onFiles = (): void => this.#read(false);
+
+  /** `always`: also what is in force already. */
+  #read(always: boolean): void {
+    const before = this.#inForce;
     try {
       const { certificates, validation } = this.#resolve();
       this.#watch([...certificates, ...(validation === null ? [] : [validation])]);
@@ -68,26 +77,28 @@ export class MaterialSource {
         validation: validation === null ? null : loadValidation(validation),
         own: this.#own,
       };
+      const same = before !== null && isSame(material, before);
+      if (same && !always) return;
       this.#use(material);
+      this.#inForce = material;
       this.reason = '';
-      if (this.#loaded) {
+      if (before !== null && !same) {
         // The identity says so once; contexts that have it are many.
         this.#env.log[this.#own ? 'debug' : 'info']('certificates replaced', {
           context: this.#name,
           serials: material.certificates.map(({ leaf }) => leaf.serial).join(','),
         });
       }
-      this.#loaded = true;
     } catch (error) {
       const reason = messageOf(error);
-      if (!this.#loaded) this.reason = reason;
+      if (before === null) this.reason = reason;
       if (error instanceof NotThere) return;
       this.#env.log.error(
-        this.#loaded ? 'new certificates cannot be used; those before stay in force' : 'certificates cannot be used',
+        before === null ? 'certificates cannot be used' : 'new certificates cannot be used; those before stay in force',
         { context: this.#name, reason },
       );
     }
-  };
+  }
 
   #resolve(): { certificates: TlsCertificate[]; validation: CertificateValidation | null } {
     const certificates = this.#common.certificates.map((source) => this.#certificate(source));
@@ -116,9 +127,22 @@ export class MaterialSource {
     const directories = files.flatMap((one) => one.directories);
     const before = this.#unwatch;
     this.#unwatch =
-      paths.length + directories.length === 0 ? () => {} : this.#env.files.watch(paths, directories, this.refresh);
+      paths.length + directories.length === 0 ? () => {} : this.#env.files.watch(paths, directories, this.#onFiles);
     before();
   }
+}
+
+/** By what is in the files and secrets now. */
+function isSame(a: TlsMaterial, b: TlsMaterial): boolean {
+  return isDeepStrictEqual(contentOf(a), contentOf(b));
+}
+
+function contentOf({ certificates, validation }: TlsMaterial): unknown {
+  const prints = (of: readonly Certificate[]): string[] => of.map(({ x509 }) => x509.fingerprint256);
+  return [
+    certificates.map(({ chain }) => prints(chain)),
+    validation === null ? null : [validation.config, prints(validation.roots), validation.crls],
+  ];
 }
 
 /** A secret that is still to come: nothing is wrong. */

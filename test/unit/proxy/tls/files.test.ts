@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import type { Clock } from '../../../../src/base/clock.ts';
 import { LogRoot } from '../../../../src/base/log.ts';
 import { WatchedFiles } from '../../../../src/proxy/tls/files.ts';
 import { manualClock } from '../../../support/clock.ts';
@@ -56,4 +57,26 @@ it('tells each of two, and no longer who left', async () => {
   await write('2');
   expect(seen).toEqual(['first', 'second', 'second']);
   second();
+});
+
+it('tells of a change although somebody else writes there all the time', async () => {
+  let events = 0;
+  const counting: Clock = {
+    ...clock,
+    after(ms, fn) {
+      events++;
+      return clock.after(ms, fn);
+    },
+  };
+  const busy = new WatchedFiles(counting, new LogRoot(clock, () => {}, 'error').logger());
+  let changes = 0;
+  busy.watch([join(folder, 'tls.crt')], [], () => changes++);
+  for (let i = 0; i < 30; i++) {
+    const before = events;
+    writeFileSync(join(folder, 'access.log'), `${i}`);
+    while (events === before) await new Promise((resolve) => setImmediate(resolve));
+    clock.advance(50);
+  }
+  busy.close();
+  expect(changes).toBe(1);
 });
