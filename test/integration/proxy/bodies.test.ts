@@ -186,6 +186,27 @@ for (const [method, status, extra] of [
   });
 }
 
+for (const extra of ['Content-Length: 5\r\n', 'Transfer-Encoding: chunked\r\n']) {
+  test(`204 with ${extra.trim()}: what may follow is not taken for the next response`, async () => {
+    const server = await scripted();
+    const p = await still().cluster('a', server.port).start();
+    const client = await p.client();
+    client.get();
+    const connection = await server.accept();
+    await connection.head();
+    connection.write(`HTTP/1.1 204 No Content\r\n${extra}\r\n`);
+    const response = await client.response();
+    expect(response.status).toBe(204);
+    expect(response.header('content-length')).toBeUndefined();
+    expect(response.header('connection')).toBeUndefined();
+    client.get('/next');
+    const second = await server.accept();
+    expect(await second.head()).toContain('/next');
+    second.write('HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n!');
+    expect((await client.response()).body).toBe('!');
+  });
+}
+
 test('a response that lasts until close reaches an HTTP/1.1 client in chunks', async () => {
   const server = await scripted();
   const p = await still().cluster('a', server.port).start();
