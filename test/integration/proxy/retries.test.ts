@@ -324,7 +324,7 @@ test('a body beyond the buffer limit is not replayed: counted, and the failure i
 
 test('a chunked body with trailers is replayed whole', async () => {
   const server = await scripted();
-  const p = await retrying(server.port, { retry_on: '5xx' }).start();
+  const p = await retrying(server.port, { retry_on: '5xx' }).trailers().start();
   const client = await p.client();
   client.write(
     'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\nX-T: 1\r\n\r\n',

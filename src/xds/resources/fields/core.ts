@@ -132,7 +132,7 @@ export const coreTables = [
     accept_http_10: effective,
     default_host_for_http_10: effective,
     header_key_format: effective,
-    enable_trailers: moot('trailers are always proxied'),
+    enable_trailers: effective,
     allow_chunked_length: whenTrue(
       refused('Content-Length beside Transfer-Encoding is request smuggling: leave it off'),
     ),
@@ -150,7 +150,7 @@ export const coreTables = [
       accept_http_10: moot('HTTP/1.0 responses are always accepted'),
       default_host_for_http_10: moot('it concerns only requests of clients'),
       header_key_format: effective,
-      enable_trailers: moot('trailers are always proxied'),
+      enable_trailers: effective,
       allow_chunked_length: whenTrue(
         refused('Content-Length beside Transfer-Encoding is response smuggling: leave it off'),
       ),
