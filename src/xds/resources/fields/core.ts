@@ -120,7 +120,7 @@ export const coreTables = [
     {
       idle_timeout: effective,
       max_connection_duration: effective,
-      max_headers_count: reported("the listener's limit on header count holds for responses too"),
+      max_headers_count: reported('a response may have 200 header lines and 96 KiB of them, whatever this says'),
       max_stream_duration: reported('set max_stream_duration at the listener or the route'),
       headers_with_underscores_action: moot('it concerns only requests of clients'),
       max_requests_per_connection: effective,
