@@ -66,27 +66,29 @@ export function stayAlive(): TimerHandle {
   return { cancel: () => clearInterval(interval) };
 }
 
+/** Whether what a socket has read is being worked on, and the time that this work has for now; below 0: not asked yet. */
+let held = false;
+let heldNow = -1;
+
+/** Until {@link releaseTime}, which must come before the callback returns, a {@link TurnClock} is read once. */
+export function holdTime(): void {
+  held = true;
+  heldNow = -1;
+}
+export function releaseTime(): void {
+  held = false;
+}
+
 /**
- * The platform's clock, read once a turn of the event loop: a request asks for the time a dozen times within
- * a few microseconds. Timers count from the start of the turn that arms them, and come after what has come in: a process
- * that had no CPU for a while finds them due before it has read its sockets, and would take whom it has not heard for
- * idle, or for late.
+ * The platform's clock, read once for what a socket has read: a request asks for the time a dozen times within
+ * a few microseconds. Timers come after what has come in: a process that had no CPU for a while finds them due before
+ * it has read its sockets, and would take whom it has not heard for idle, or for late.
  */
 export class TurnClock implements Clock {
-  #now = 0;
-  #fresh = false;
-  readonly #endTurn = (): void => {
-    this.#fresh = false;
-  };
-
   now(): number {
-    if (!this.#fresh) {
-      this.#now = performance.now();
-      this.#fresh = true;
-      // Microtasks run when the callback that is running has returned.
-      queueMicrotask(this.#endTurn);
-    }
-    return this.#now;
+    if (!held) return performance.now();
+    if (heldNow < 0) heldNow = performance.now();
+    return heldNow;
   }
   wall(): number {
     return Date.now();

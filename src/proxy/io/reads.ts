@@ -1,4 +1,5 @@
 import { type OnReadOpts, Socket } from 'node:net';
+import { holdTime, releaseTime } from '../../base/clock.ts';
 
 /** What every connection reads into while it gets little: bytes of it are valid until the read's callback returns. */
 const SHARED: Buffer<ArrayBuffer> = Buffer.allocUnsafeSlow(64 * 1024);
@@ -47,9 +48,11 @@ export class Reads {
   };
 
   #onRead(length: number): boolean {
+    holdTime();
     try {
       this.onBytes(this.#own === null ? sharedBytes(length) : this.#buffer.subarray(0, length));
     } finally {
+      releaseTime();
       this.#choose(length);
     }
     return true;

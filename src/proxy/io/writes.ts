@@ -9,16 +9,16 @@ const KNOWN = /^26\.(?:[1-9]\d)\./.test(process.versions.node);
 
 /** Node's handle below a socket; Node's types do not name it. */
 interface WithHandle {
-  readonly _handle: { writeLatin1String(request: null, text: string): number | WriteRequest } | null;
+  readonly _handle: { writeLatin1String(request: WriteRequest | null, text: string): number | WriteRequest } | null;
   /** Of TLS: OpenSSL takes nothing more. */
   readonly _hadError?: boolean;
 }
 
-/** A write that goes on: what the kernel did not take whole, and any of TLS. */
+/** A write that goes on: what the kernel did not take whole, and any of TLS. Once ended it may be that of another. */
 interface WriteRequest {
   oncomplete: ((status: number) => void) | null;
   /** How it ended, where nobody asked to be called; null: it goes on. */
-  readonly writeStatus: number | null;
+  writeStatus: number | null;
 }
 
 /**
@@ -37,6 +37,8 @@ export class DirectWrites {
   #waiting = false;
   /** The last write of TLS, until it is known to have ended. */
   #last: WriteRequest | null = null;
+  /** That of the first write of TLS, for all that follow: making one costs more than the rest of the call. */
+  #request: WriteRequest | null = null;
   /** The stream is corked until that write ends. */
   #held = false;
   #atEnd: 'nothing' | 'end' | 'destroy' = 'nothing';
@@ -55,11 +57,17 @@ export class DirectWrites {
     if (this.#last !== null && this.#inFlight) return false;
     const { _handle: handle, _hadError: broken } = socket as unknown as WithHandle;
     if (handle === null || broken === true) return false;
-    const written = handle.writeLatin1String(null, text);
-    if (written === 0) return true;
+    const request = this.#request;
+    if (request !== null) request.writeStatus = null;
+    const written = handle.writeLatin1String(request, text);
+    if (written === 0) {
+      this.#last = request;
+      return true;
+    }
     // An error, of which the stream hears when it tries the same.
     if (typeof written === 'number') return false;
     if (this.#secured) {
+      this.#request = written;
       this.#last = written;
     } else {
       this.#waiting = true;
@@ -103,6 +111,8 @@ export class DirectWrites {
 
   readonly #onSecured = (status: number): void => {
     const socket = this.#socket;
+    // Node is still busy with it.
+    this.#request = null;
     this.#last = null;
     this.#held = false;
     if (status < 0) this.#fail(status);

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import { PassThrough } from 'node:stream';
 import { describe, expect, test } from 'vitest';
+import { TurnClock } from '../../../../src/base/clock.ts';
 import { hold, keep, letGo, ownBytes, Reads, readFrom } from '../../../../src/proxy/io/reads.ts';
 
 /** Gives `reads` what a socket would: bytes in the buffer it asked for. */
@@ -31,6 +32,24 @@ describe('reads', () => {
     feed(a, 'two');
     expect(seen).toEqual(['one', 'two']);
     expect(bufferOf(a)).toBe(bufferOf(b));
+  });
+
+  test('time stands still while a read is worked on, and no longer, also where that fails', () => {
+    const clock = new TurnClock();
+    const passTime = (): number => {
+      const start = performance.now();
+      while (performance.now() === start);
+      return clock.now();
+    };
+    const reads = new Reads();
+    let times: number[] = [];
+    reads.onBytes = () => {
+      times = [clock.now(), passTime()];
+      throw new Error('ours');
+    };
+    expect(() => feed(reads, 'one')).toThrow('ours');
+    expect(times[1]).toBe(times[0]);
+    expect(passTime()).toBeGreaterThan(times[0]!);
   });
 
   test('what is kept of the shared buffer is a copy', () => {

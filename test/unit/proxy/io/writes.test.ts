@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { PassThrough } from 'node:stream';
 import { connect as connectTls, createServer as createTlsServer, type TLSSocket } from 'node:tls';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { Output } from '../../../../src/proxy/io/output.ts';
 import { DirectWrites } from '../../../../src/proxy/io/writes.ts';
 import { key, pem } from '../../../support/certs/index.ts';
@@ -154,6 +154,33 @@ describe('direct writes of TLS', () => {
     expect(direct.write('three')).toBe(true);
     await arrived(8);
     expect(received).toBe('onethree');
+  });
+
+  test('all that were not waited for are one request of Node, and what follows one that was is another', async () => {
+    const handle = (near as unknown as { _handle: { writeLatin1String(request: unknown, text: string): unknown } })
+      ._handle;
+    const write = vi.spyOn(handle, 'writeLatin1String');
+    const output = new Output(near);
+    let sent = '';
+    const send = async (text: string): Promise<void> => {
+      output.text(text);
+      output.flush();
+      sent += text;
+      await arrived(sent.length);
+      await new Promise(setImmediate);
+    };
+    for (const text of ['one', 'two', 'three']) await send(text);
+    const first = write.mock.results[0]!.value;
+    expect(write.mock.results.slice(1).map(({ value }) => value)).toEqual([0, 0]);
+    expect(write.mock.calls.map(([request]) => request)).toEqual([null, first, first]);
+    // The stream waits for this one.
+    output.text('held');
+    output.flush();
+    await send('stream');
+    for (const text of ['four', 'five']) await send(text);
+    const last = write.mock.calls.slice(-2).map(([request]) => request);
+    expect(last[0]).toBeNull();
+    expect(last[1]).toBe(write.mock.results.at(-2)!.value);
   });
 
   test('what comes while one goes out keeps its place, and so does the end', async () => {
