@@ -1,3 +1,4 @@
+import { isIPv4 } from '../../base/ip.ts';
 import type { CidrRange } from '../../model/address.ts';
 import { type AddressTest, compileCidr } from '../matcher/cidr.ts';
 
@@ -33,5 +34,7 @@ export function internalAddresses(configured: readonly CidrRange[] | null): Addr
 /** The address as logs and headers show it: without the IPv6 prefix of a mapped IPv4 address. */
 export function plainAddress(address: string | undefined): string {
   if (address === undefined) return '';
-  return address.startsWith('::ffff:') ? address.slice(7) : address;
+  if (!address.startsWith('::ffff:')) return address;
+  const rest = address.slice(7);
+  return isIPv4(rest) ? rest : address;
 }

@@ -22,5 +22,7 @@ test('what is remembered is bounded and stays right', () => {
 test('a mapped IPv4 address is shown as IPv4', () => {
   expect(plainAddress('::ffff:1.2.3.4')).toBe('1.2.3.4');
   expect(plainAddress('::1')).toBe('::1');
+  // Hexadecimal it would be no address any more.
+  expect(plainAddress('::ffff:a00:1')).toBe('::ffff:a00:1');
   expect(plainAddress(undefined)).toBe('');
 });
