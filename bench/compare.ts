@@ -1,26 +1,29 @@
 /**
- * Two commits side by side: `node bench/compare.ts A B [--only NAMES] [--rounds N] [--seconds S]`. Each is built in a
- * folder of its own; the scenarios (small, if none is named) run on both in turn. `.` means the working tree as it is,
- * changes included; a name that ends in `.js` is a bundle that is built already.
+ * Two commits side by side: `node bench/compare.ts A B [--only NAMES] [--rounds N] [--seconds S] [--together]`. Each is
+ * built in a folder of its own; the scenarios (small, if none is named) run on both in turn, or at the same time, which shows
+ * differences of a hundredth. `.` means the working tree as it is, changes included; a name that ends in `.js` is a bundle
+ * that is built already.
  */
 import { cpSync, existsSync, mkdirSync, symlinkSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { body1m } from './load/body-1m.ts';
-import { features } from './load/features.ts';
-import { small } from './load/small.ts';
-import { handshakes, tls } from './load/tls.ts';
-import { upload1m } from './load/upload-1m.ts';
+import { BODY_1M } from './load/body-1m.ts';
+import { FEATURES } from './load/features.ts';
+import { SMALL } from './load/small.ts';
+import { HANDSHAKES, TLS } from './load/tls.ts';
+import { UPLOAD_1M } from './load/upload-1m.ts';
 import type { Peer } from './rivals/peer.ts';
 import { remora } from './rivals/remora.ts';
 import { autocannon, findWrk } from './support/load.ts';
+import { type LoadScenario, measureLoad, type Settings } from './support/measure.ts';
 import { run, runToEnd, temporaryFolder } from './support/processes.ts';
 import { NODE, ROOT } from './support/programs.ts';
 import { median, type Report, render, spread } from './support/report.ts';
+import { measureTogether } from './support/together.ts';
 
-const SCENARIOS = [small, features, body1m, upload1m, tls, handshakes];
+const SCENARIOS: readonly LoadScenario[] = [SMALL, FEATURES, BODY_1M, UPLOAD_1M, TLS, HANDSHAKES];
 
-const USAGE = `usage: node bench/compare.ts A B [--only NAMES] [--rounds N] [--seconds S]
+const USAGE = `usage: node bench/compare.ts A B [--only NAMES] [--rounds N] [--seconds S] [--together]
 A and B are commits, . for the working tree, or built bundles (*.js); scenarios: ${SCENARIOS.map(({ name }) => name).join(', ')}`;
 
 await runToEnd(async () => {
@@ -30,6 +33,7 @@ await runToEnd(async () => {
       only: { type: 'string', default: 'small' },
       rounds: { type: 'string', default: '5' },
       seconds: { type: 'string', default: '5' },
+      together: { type: 'boolean', default: false },
     },
   });
   if (positionals.length !== 2) throw new Error(USAGE);
@@ -48,9 +52,9 @@ await runToEnd(async () => {
     },
   };
   for (const scenario of scenarios) {
-    const report = { ...(await scenario.run(settings)), bars: [] };
+    const text = values.together ? await measureTogether(scenario, settings) : await inTurn(scenario, settings);
     if (process.stderr.isTTY) process.stderr.write('\r\x1b[K');
-    process.stdout.write(`${render(report)}${ratios(report)}\n`);
+    process.stdout.write(`${text}\n`);
   }
 });
 
@@ -94,6 +98,11 @@ function copy(file: string, folder: string): void {
   const to = join(folder, file);
   mkdirSync(dirname(to), { recursive: true });
   cpSync(join(ROOT, file), to);
+}
+
+async function inTurn(scenario: LoadScenario, settings: Settings): Promise<string> {
+  const report = { ...(await measureLoad(scenario, settings)), bars: [] };
+  return render(report) + ratios(report);
 }
 
 function ratios(report: Report): string {

@@ -33,7 +33,8 @@ export interface LoadScenario {
   readonly bars: readonly Bar[];
 }
 
-export const WARM_UP_SECONDS = 2;
+/** V8 compiles in the first seconds of load (`open-loop` has these in a column of its own), and where the machine is slow longer. */
+export const WARM_UP_SECONDS = 5;
 /** From the first answer to the look at an idle proxy's memory. */
 export const SETTLE_MS = 500;
 
