@@ -2,8 +2,10 @@ import type { KeyObject, X509Certificate } from 'node:crypto';
 import { readCertificate } from './certificate.ts';
 import { messageOf } from './errors.ts';
 
-/** Larger bundles are refused before they are parsed: the system's own roots are a quarter of it. */
-const MAX_PEM_BYTES = 1024 * 1024;
+/** Larger bundles are refused before they are parsed, files are not read further: the system's own roots are a quarter of it. */
+export const MAX_PEM_BYTES = 1024 * 1024;
+/** Of revocation lists, which a large CA's are. */
+export const MAX_CRL_BYTES = 16 * MAX_PEM_BYTES;
 const MAX_CERTIFICATES = 1000;
 const CERTIFICATE = /-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----[^-]*-----END (?:X509 |TRUSTED )?CERTIFICATE-----/g;
 const CRL = /-----BEGIN X509 CRL-----[^-]*-----END X509 CRL-----/g;
@@ -33,17 +35,23 @@ export function parseCertificates(pem: Buffer): X509Certificate[] {
 
 /** The revocation lists of a PEM text, as PEM. Throws PemError when there is none. */
 export function parseCrls(pem: Buffer): string[] {
-  if (pem.length > MAX_PEM_BYTES * 16) throw new PemError(`is larger than ${MAX_PEM_BYTES * 16} bytes`);
-  const blocks = pem.toString('latin1').match(CRL) ?? [];
+  if (pem.length > MAX_CRL_BYTES) throw new PemError(`is larger than ${MAX_CRL_BYTES} bytes`);
+  const blocks = crlsIn(pem);
   if (blocks.length === 0) throw new PemError('holds no PEM revocation list (-----BEGIN X509 CRL-----)');
   return blocks;
+}
+
+/** Those that lie among certificates. */
+export function crlsIn(pem: Buffer): string[] {
+  return pem.toString('latin1').match(CRL) ?? [];
 }
 
 /** The private key of a PEM text. Throws PemError. */
 export function parsePrivateKey(pem: Buffer, password: Buffer | null): KeyObject {
   const { createPrivateKey } = process.getBuiltinModule('node:crypto');
+  if (pem.length > MAX_PEM_BYTES) throw new PemError(`is larger than ${MAX_PEM_BYTES} bytes`);
   if (pem.length === 0) throw new PemError('is empty');
-  const text = pem.toString('latin1', 0, Math.min(pem.length, MAX_PEM_BYTES));
+  const text = pem.toString('latin1');
   if (!/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(text)) {
     throw new PemError('holds no PEM private key (-----BEGIN PRIVATE KEY-----)');
   }

@@ -33,6 +33,7 @@ function supervise(args: readonly string[], shutdownMs: number): void {
     exit: (code) => process.exit(code),
   });
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => supervisor.stop(signal));
+  process.on('SIGUSR1', () => supervisor.reopenLogs());
   process.on('SIGHUP', () => supervisor.restart());
   supervisor.start();
 }

@@ -1,7 +1,8 @@
 import { flushCompileCache } from 'node:module';
 import { runInNewContext } from 'node:vm';
 import type { Clock } from '../base/clock.ts';
-import { errorCode, messageOf } from '../base/errors.ts';
+import { errorCode, messageOf, stackOf } from '../base/errors.ts';
+import type { Logger } from '../base/log.ts';
 import { releaseProgramPages } from './program-pages.ts';
 
 /**
@@ -133,6 +134,17 @@ export function onStop(stop: (signal: StopSignal) => Promise<void>): () => void 
   return () => {
     if (!stopping) begin('SIGINT');
   };
+}
+
+/**
+ * An exception of ours that nobody caught is the end of the process, with 1: nobody knows what it left half done. It is
+ * one line of the log, with its stack; Node itself would print the line of the source, which in the bundle has 100 KB.
+ */
+export function onCrash(log: Logger): void {
+  process.on('uncaughtException', (error) => {
+    log.error('an exception ends the process', { stack: stackOf(error) });
+    process.exit(1);
+  });
 }
 
 /** Whether a process runs, be it ours to signal or not. */

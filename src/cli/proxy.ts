@@ -16,7 +16,7 @@ import { proxyBootstrap } from '../xds/bootstrap/proxy-bootstrap.ts';
 import { concurrencyOf, MAX_CONCURRENCY } from './concurrency.ts';
 import { type IdentityFlags, identityMetadata, identitySettings, secureTarget } from './identity.ts';
 import { type PodIdentity, podIdentity } from './pod-identity.ts';
-import { collectStart, inlineMore, onStop, trimMemory } from './process.ts';
+import { collectStart, inlineMore, onCrash, onStop, trimMemory } from './process.ts';
 import { supervisorChannel } from './supervisor-channel.ts';
 import { VERSION } from './version.ts';
 
@@ -129,7 +129,7 @@ export function proxyCommand(): Command {
       '\nExamples:\n  remora proxy -c config/proxy/front-proxy.yaml\n  remora proxy --router --control 127.0.0.1:15010 --label istio=ingressgateway --map 80=8080' +
         '\n\nSIGTERM fails readiness, accepts for --termination-accept-s, asks inbound clients to leave, keeps outbound' +
         '\nlisteners until the program beside it is gone, finishes requests, and exits 0 within the grace period.' +
-        '\nSIGINT and POST /quitquitquit stop accepting at once and finish requests.' +
+        '\nSIGINT and POST /quitquitquit stop accepting at once and finish requests. SIGUSR1 opens access logs anew.' +
         '\nWith --hot-restart, SIGHUP starts the program anew, from the file that is there then, and no connection is lost.',
     )
     .action(runProxy);
@@ -139,6 +139,7 @@ async function runProxy(flags: ProxyFlags): Promise<void> {
   trimMemory();
   const logRoot = new LogRoot(systemClock, (line) => process.stderr.write(line), logLevel(flags.logLevel));
   const log = logRoot.logger();
+  onCrash(log);
   const { bootstrap, text } = loadBootstrap(flags, (warning) => log.warn(warning));
   if (flags.validate) {
     process.stdout.write('configuration is valid\n');
@@ -173,6 +174,9 @@ async function runProxy(flags: ProxyFlags): Promise<void> {
     else await proxy.drain.terminate({ acceptMs: flags.terminationAcceptS * 1000, deadlineMs });
     await proxy.close();
   });
+  // As Envoy takes them. By itself Node would open its debugger at the one, and end at the other.
+  process.on('SIGUSR1', () => proxy.reopenLogs());
+  process.on('SIGHUP', () => log.warn('SIGHUP does nothing here: it is for a supervisor (--hot-restart)'));
   if (hotRestart !== null) {
     hotRestart.onLeave = () => {
       void proxy

@@ -4,8 +4,9 @@ import type { FromSupervisor, SupervisorChannel } from '../proxy/runtime/hot-res
 export function supervisorChannel(): SupervisorChannel | null {
   if (process.send === undefined) return null;
   return {
-    send(message, handle) {
-      if (process.connected) process.send!(message, handle as never);
+    send(message, handle, sent) {
+      if (process.connected) process.send!(message, handle as never, undefined, sent);
+      else sent?.();
     },
     onMessage(listener) {
       process.on('message', (message, handle) => listener(message as FromSupervisor, handle as object | undefined));

@@ -33,6 +33,8 @@ interface Generation {
   /** Keys of sockets that it listens on. */
   readonly claimed: Set<string>;
   ready: boolean;
+  /** It was told that another takes over: it will not serve again. */
+  leaving: boolean;
 }
 
 const MIN_PAUSE_MS = 100;
@@ -59,6 +61,8 @@ export class Supervisor {
   #current: Generation | null = null;
   #next: Generation | null = null;
   #stopping = false;
+  /** Asked for while one took over from another: to begin when that is done. */
+  #again = false;
   #pauseMs = MIN_PAUSE_MS;
   #servingSince = 0;
 
@@ -74,11 +78,21 @@ export class Supervisor {
   /** SIGHUP: another process takes over; a start that is under way and comes to nothing is given up for it. */
   restart(): void {
     if (this.#stopping) return;
+    // The one before goes already: to give the next up would leave nobody.
+    if (this.#next?.ready) {
+      this.#again = true;
+      return;
+    }
     this.#parts.log.info('hot restart: starting the next process', { epoch: this.#epoch });
     const given = this.#next;
     this.#next = null;
     given?.process.kill('SIGKILL');
     this.#start();
+  }
+
+  /** SIGUSR1: all have the files of access logs open. One that only starts does not know the signal yet. */
+  reopenLogs(): void {
+    for (const { process, ready } of this.#generations) if (ready) process.kill('SIGUSR1');
   }
 
   /** All processes are told; the end of the last is ours. */
@@ -90,7 +104,13 @@ export class Supervisor {
 
   #start(): void {
     const epoch = this.#epoch++;
-    const generation: Generation = { epoch, process: this.#parts.start(epoch), claimed: new Set(), ready: false };
+    const generation: Generation = {
+      epoch,
+      process: this.#parts.start(epoch),
+      claimed: new Set(),
+      ready: false,
+      leaving: false,
+    };
     this.#generations.add(generation);
     this.#next = generation;
     generation.process.onMessage((message, socket) => this.#onMessage(generation, message, socket));
@@ -114,6 +134,10 @@ export class Supervisor {
         return;
       case 'ready':
         this.#onReady(from);
+        return;
+      case 'counted':
+        // Nobody else is to count what it did.
+        (from === this.#current ? this.#next : this.#current)?.process.send(message);
         return;
       case 'left':
         if (from === this.#current && this.#next?.ready) this.#promote(this.#next);
@@ -161,6 +185,7 @@ export class Supervisor {
       this.#promote(next);
       return;
     }
+    before.leaving = true;
     before.process.send({ type: 'leave' });
     // One that hangs must not keep the next from serving.
     this.#parts.clock.after(GRACE_MS, () => {
@@ -177,6 +202,9 @@ export class Supervisor {
     this.#servingSince = this.#parts.clock.now();
     next.process.send({ type: 'serve' });
     this.#parts.log.info('hot restart: the process serves', { epoch: next.epoch, pid: next.process.pid });
+    if (!this.#again) return;
+    this.#again = false;
+    this.restart();
   }
 
   #onExit(ended: Generation, code: number | null, signal: string | null): void {
@@ -185,6 +213,8 @@ export class Supervisor {
     const how = signal === null ? `with code ${code}` : `by ${signal}`;
     if (ended === this.#next) {
       this.#next = null;
+      // The one before is on its way out and does not come back: it ends beside whoever comes now.
+      if (this.#current?.leaving) this.#current = null;
       if (this.#current !== null) {
         if (!this.#stopping)
           log.error(`hot restart: the next process ended ${how} before it was ready: nothing changes`);

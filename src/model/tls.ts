@@ -42,10 +42,21 @@ export interface CertificateValidation {
   readonly allowExpired: boolean;
   /** Lets a peer in whatever comes of the verification; what came of it is known to routes. */
   readonly acceptUntrusted: boolean;
-  /** Intermediate certificates between leaf and root; null: no limit of ours. */
+  /** CA certificates above the leaf, the trusted one included; 0 is 1; null: no limit of ours. */
   readonly maxDepth: number | null;
   /** SPIFFE: roots by trust domain, in place of `trustedCa`; null: not SPIFFE. */
   readonly trustDomains: readonly { readonly name: string; readonly bundle: TlsData }[] | null;
+}
+
+/**
+ * What is worth nothing without roots to verify by, in the field's name; '' when nothing is: names are whatever a peer
+ * wrote into its own certificate. (Envoy: CertificateValidationContextConfigImpl)
+ */
+export function needsRoots(validation: CertificateValidation): string {
+  if (validation.trustedCa !== null || validation.systemRoots || validation.trustDomains !== null) return '';
+  if (validation.sans.length > 0) return 'match_typed_subject_alt_names';
+  if (validation.allowExpired) return 'allow_expired_certificate';
+  return validation.crl === null ? '' : 'crl';
 }
 
 /** A chain to these roots is enough. */
@@ -103,6 +114,8 @@ export interface DownstreamTlsConfig {
   readonly common: CommonTls;
   readonly requireClientCertificate: boolean;
   readonly requireSni: boolean;
+  /** Whether a client that asks for a name without a certificate gets any that it can verify, and not the first. */
+  readonly fullScan: boolean;
   /** Whether sessions are resumed by tickets. */
   readonly tickets: boolean;
   /** The keys of those tickets; null: keys of this process. */

@@ -1,5 +1,6 @@
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
-import { type ConnectionOptions, type TLSSocket, connect as tlsConnect } from 'node:tls';
+import { Duplex } from 'node:stream';
+import { type ConnectionOptions, createSecureContext, TLSSocket, connect as tlsConnect } from 'node:tls';
 import { onTestFinished } from 'vitest';
 import { type Clock, systemClock } from '../../src/base/clock.ts';
 import { LogRoot } from '../../src/base/log.ts';
@@ -197,6 +198,84 @@ export function tlsClient(port: number, options: ConnectionOptions = {}): Promis
     socket.on('secureConnect', () => socket.write('hi'));
     socket.once('data', done);
   });
+}
+
+/** A client whose records can be mixed with bytes that are none. */
+export interface BrokenClient {
+  readonly tls: TLSSocket;
+  /** Writes below TLS. */
+  inject(bytes: Buffer): void;
+  reset(): void;
+  /** What the server sent below TLS since the first {@link inject}, once it has ended the connection. */
+  readonly ended: Promise<Buffer>;
+}
+
+/** A stream that carries TLS over `raw`, which can then be written to by others too. `seen`: what comes. */
+function wireOver(raw: Socket, seen: (chunk: Buffer) => void = () => {}): Duplex {
+  const wire = new Duplex({
+    read() {},
+    write: (chunk, _, done) => raw.write(chunk, () => done()),
+  });
+  raw.on('data', (chunk: Buffer) => {
+    seen(chunk);
+    wire.push(chunk);
+  });
+  raw.on('error', () => {});
+  return wire;
+}
+
+/** A connection to {@link brokenServer}. */
+export interface BrokenAccepted {
+  readonly tls: TLSSocket;
+  readonly raw: Socket;
+}
+
+/** A TLS server whose records can be mixed with bytes that are none, written to `raw`. */
+export async function brokenServer(
+  onRequest: (to: BrokenAccepted) => void,
+  closeLater: (close: () => Promise<void>) => void,
+  name = 'server',
+): Promise<number> {
+  const open = new Set<Socket>();
+  const secureContext = createSecureContext({ cert: pem(name), key: key(name) });
+  const server = createServer({ noDelay: true }, (raw) => {
+    const tls = new TLSSocket(wireOver(raw), { isServer: true, secureContext });
+    tls.on('error', () => {});
+    tls.on('data', () => onRequest({ tls, raw }));
+    open.add(raw);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  closeLater(async () => {
+    for (const raw of open) raw.destroy();
+    await new Promise((resolve) => server.close(resolve));
+  });
+  return (server.address() as AddressInfo).port;
+}
+
+/** Shakes hands over a duplex of our own. */
+export async function brokenClient(port: number, options: ConnectionOptions = {}): Promise<BrokenClient> {
+  const raw = connect({ port, host: '127.0.0.1', noDelay: true });
+  onTestFinished(() => {
+    raw.destroy();
+  });
+  const after: Buffer[] = [];
+  let injected = false;
+  const wire = wireOver(raw, (chunk) => {
+    if (injected) after.push(chunk);
+  });
+  const ended = new Promise<Buffer>((resolve) => raw.on('close', () => resolve(Buffer.concat(after))));
+  const tls = tlsConnect({ socket: wire, rejectUnauthorized: false, checkServerIdentity: () => undefined, ...options });
+  tls.on('error', () => {});
+  await new Promise((resolve) => tls.once('secureConnect', resolve));
+  return {
+    tls,
+    ended,
+    inject(bytes) {
+      injected = true;
+      raw.write(bytes);
+    },
+    reset: () => void raw.resetAndDestroy(),
+  };
 }
 
 /** Sends raw bytes and resolves when the server closes. */

@@ -51,16 +51,18 @@ export function adminRoutes(view: AdminView): readonly AdminRoute[] {
       '/drain_listeners',
       'drain listeners',
       ({ query }) => {
-        const graceful = query.has('graceful');
-        const skipExit = query.has('skip_exit');
-        if (skipExit && !graceful) return textReply('skip_exit requires graceful\n', 400);
-        actions.drainListeners({ graceful, inboundOnly: query.has('inboundonly'), skipExit });
+        const flag = (name: string): boolean => query.has(name);
+        actions.drainListeners({
+          graceful: flag('graceful'),
+          inboundOnly: flag('inboundonly'),
+          skipExit: flag('skip_exit'),
+        });
         return OK;
       },
       [
         ['graceful', 'accept for the drain time, while clients are asked to leave, before listeners close'],
         ['inboundonly', 'inbound listeners only'],
-        ['skip_exit', 'with graceful: do not close listeners at the end either'],
+        ['skip_exit', 'ask clients to leave and never close listeners; graceful has no effect then'],
       ],
     ),
     post('/healthcheck/fail', 'cause the server to fail health checks, and clients to be asked to leave', () =>

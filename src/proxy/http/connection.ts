@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import { WheelTimer } from '../../base/timer-wheel.ts';
 import type { SocketAddress } from '../../model/address.ts';
+import type { HttpConnectionManager } from '../../model/http-connection-manager.ts';
 import type { Headers } from '../../protocol/http/headers.ts';
 import { Framing, type RequestHead } from '../../protocol/http/message.ts';
 import type { MessageEvents } from '../../protocol/http1/events.ts';
@@ -12,7 +13,7 @@ import { resetSocket } from '../io/reset.ts';
 import { ResponseFlag } from '../telemetry/response-flags.ts';
 import type { ConnectionInfo } from '../telemetry/stream-info.ts';
 import type { ConnectionManager } from './connection-manager.ts';
-import { badRequestReply, codecDetails, requestTimeoutReply } from './replies.ts';
+import { badRequestReply, codecDetails, idleHeadReply, requestTimeoutReply } from './replies.ts';
 import type { HttpStats } from './stats.ts';
 import { HttpStream } from './stream.ts';
 import type { StreamConnection } from './stream-connection.ts';
@@ -106,7 +107,7 @@ export class HttpConnection implements MessageEvents<RequestHead>, StreamConnect
     if (config.idleTimeoutMs > 0) env.wheel.arm(this.#idleTimer, config.idleTimeoutMs);
     if (config.maxConnectionDurationMs > 0) env.wheel.arm(this.#lifeTimer, config.maxConnectionDurationMs);
     this.#openedIn = manager.stats;
-    manager.stats.opened();
+    manager.stats.opened(info.tlsVersion !== '');
     own.on('end', this.#guarded(this.#onEndOfInput));
     own.on('drain', this.#guarded(this.#onDrain));
     own.on('error', this.#onError);
@@ -370,7 +371,7 @@ export class HttpConnection implements MessageEvents<RequestHead>, StreamConnect
     wheel.release(this.#headTimer);
     wheel.release(this.#lifeTimer);
     if (this.#leaveTimer !== null) wheel.release(this.#leaveTimer);
-    this.#openedIn.closed();
+    this.#openedIn.closed(this.#stream.info.connection.tlsVersion !== '');
     this.#onClosed(this);
   };
 
@@ -379,8 +380,9 @@ export class HttpConnection implements MessageEvents<RequestHead>, StreamConnect
   #armHeadTimeout(): void {
     const { config, env } = this.#manager;
     env.wheel.disarm(this.#idleTimer);
-    const ms = config.requestHeadersTimeoutMs || config.requestTimeoutMs || config.idleTimeoutMs;
-    if (ms > 0 && !this.#headTimer.isArmed) env.wheel.arm(this.#headTimer, ms);
+    if (this.#headTimer.isArmed) return;
+    const ms = headLimit(config)?.ms ?? config.idleTimeoutMs;
+    if (ms > 0) env.wheel.arm(this.#headTimer, ms);
   }
 
   #armRequestTimeout(): void {
@@ -397,10 +399,13 @@ export class HttpConnection implements MessageEvents<RequestHead>, StreamConnect
       stream.onRequestTimeout();
       return;
     }
-    stats.count(stats.headerTimeouts);
+    const limit = headLimit(this.#manager.config);
+    const idle = limit?.idle === true;
+    stats.count(idle ? stats.idleTimeouts : stats.headerTimeouts);
     const { head, notes } = this.#parser;
     head.keepAlive = false;
-    stream.refuse(head, notes, this.#manager, requestTimeoutReply('request_header_timeout'));
+    const reply = idle ? idleHeadReply(limit.ms) : requestTimeoutReply('request_header_timeout');
+    stream.refuse(head, notes, this.#manager, reply);
   }
 
   #onLeave(): void {
@@ -433,4 +438,15 @@ export class HttpConnection implements MessageEvents<RequestHead>, StreamConnect
     env.wheel.arm(this.#idleTimer, config.delayedCloseTimeoutMs || 1);
     if (this.#sawEnd) this.output.destroySoon();
   }
+}
+
+/**
+ * How long a head may take from its first byte; null: for ever. Of Envoy's timers the shortest, and whether it is that of
+ * an idle stream: a head that comes byte by byte does not begin it anew.
+ */
+function headLimit(config: HttpConnectionManager): { readonly ms: number; readonly idle: boolean } | null {
+  const { requestHeadersTimeoutMs, requestTimeoutMs, streamIdleTimeoutMs } = config;
+  const idle = streamIdleTimeoutMs || Number.POSITIVE_INFINITY;
+  const ms = Math.min(requestHeadersTimeoutMs || idle, requestTimeoutMs || idle, idle);
+  return ms === Number.POSITIVE_INFINITY ? null : { ms, idle: ms === idle };
 }

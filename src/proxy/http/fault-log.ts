@@ -1,4 +1,5 @@
 import type { Clock } from '../../base/clock.ts';
+import { stackOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import { TokenBucket } from '../../base/token-bucket.ts';
 
@@ -25,7 +26,11 @@ export class FaultLog {
     }
     const unlogged = this.#unlogged === 0 ? undefined : this.#unlogged;
     this.#unlogged = 0;
-    const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    this.#log.error('a fault in this proxy ended a request', { method, request_id: requestId, unlogged, stack });
+    this.#log.error('a fault in this proxy ended a request', {
+      method,
+      request_id: requestId,
+      unlogged,
+      stack: stackOf(error),
+    });
   }
 }

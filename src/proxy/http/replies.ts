@@ -73,6 +73,15 @@ export function streamTimeoutReply(details: string, ms: number, requestEnded: bo
   };
 }
 
+/** `stream_idle_timeout` before the request's head is whole. */
+export function idleHeadReply(ms: number): LocalReply {
+  return {
+    ...streamTimeoutReply('stream_idle_timeout', ms, false),
+    flags: ResponseFlag.StreamIdleTimeout,
+    reason: `The request's head did not arrive whole within ${ms} ms.`,
+  };
+}
+
 export function overloadedReply(): LocalReply {
   return {
     status: 503,

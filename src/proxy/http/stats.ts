@@ -31,6 +31,8 @@ export class HttpStats {
   readonly #noRoute: number;
   readonly #noCluster: number;
   readonly #resetByClient: number;
+  /** Made with the first connection by TLS. */
+  #secured: { readonly total: number; readonly active: number } | null = null;
 
   /** `stats`: where the series are made. */
   constructor(stats: Stats, prefix: string) {
@@ -70,12 +72,27 @@ export class HttpStats {
     return this.#store.value(this.connectionsActive) > 0 || this.#store.value(this.#active) > 0;
   }
 
-  opened(): void {
+  #makeSecured(): { readonly total: number; readonly active: number } {
+    const labels = { envoy_http_conn_manager_prefix: this.#prefix };
+    const name = (stat: string) => [`envoy_http_${stat}`, labels, `http.${this.#prefix}.${stat}`] as const;
+    return {
+      total: this.#scope.counter(...name('downstream_cx_ssl_total')),
+      active: this.#scope.gauge(...name('downstream_cx_ssl_active')),
+    };
+  }
+
+  /** `secured`: by TLS. */
+  opened(secured: boolean): void {
     this.#store.inc(this.connectionsTotal);
     this.#store.inc(this.connectionsActive);
+    if (!secured) return;
+    this.#secured ??= this.#makeSecured();
+    this.#store.inc(this.#secured.total);
+    this.#store.inc(this.#secured.active);
   }
-  closed(): void {
+  closed(secured: boolean): void {
     this.#store.add(this.connectionsActive, -1);
+    if (secured && this.#secured !== null) this.#store.add(this.#secured.active, -1);
   }
   started(): void {
     this.#store.inc(this.#requests);

@@ -9,11 +9,11 @@ import type { ClientHelloFacts } from './tls.ts';
 
 /**
  * Does the server's side of a TLS handshake on an accepted socket, whose first bytes may have been put back with
- * `unshift()`; null: it failed, and the socket is destroyed or will be. `hello`: what a TLS inspector has read of it.
+ * `unshift()`; null: it failed, why is said, and the socket is destroyed or will be. `hello`: what a TLS inspector has read of it.
  */
 export type Secure = (
   socket: Socket,
-  onDone: (secured: { readonly socket: Socket; readonly info: TlsInfo } | null) => void,
+  onDone: (secured: { readonly socket: Socket; readonly info: TlsInfo } | null, failure?: string) => void,
   hello?: ClientHelloFacts,
 ) => void;
 

@@ -46,6 +46,8 @@ export class Detection {
   first: Buffer | null = null;
   /** Dialled for it, if it turns out to be TCP. */
   upstream: TcpConnection | null = null;
+  /** Nothing was found out in time, and it goes on all the same. */
+  timedOut = false;
   /** The upstream spoke before the client had said what it speaks. */
   serverFirst = false;
   readonly #plan: DetectionPlan;
@@ -202,6 +204,7 @@ export class Detection {
 
   #onTimeout(): void {
     const raced = this.upstream !== null && this.#end > 0;
+    this.timedOut = this.#plan.continueOnTimeout;
     if (this.#plan.continueOnTimeout || raced) this.#finish();
     else this.#giveUp('timeout');
   }

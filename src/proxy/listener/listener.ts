@@ -19,6 +19,7 @@ import { DeclaredProtocols } from './declared-protocol.ts';
 import { Detection, type DetectionHost, type DetectionPlan, type GivenUp } from './detection.ts';
 import type { DrainWindow } from './drain-window.ts';
 import type { ChainInput } from './filter-chain.ts';
+import { HeldSockets } from './held-sockets.ts';
 import { detectInside } from './inside.ts';
 import { Interception, type InterceptionEnvironment } from './interception.ts';
 import { type ConnectionFacts, compileListenerFilters, type ListenerFilterStep } from './listener-filters.ts';
@@ -95,7 +96,7 @@ export class Listener implements DetectionHost {
   accepting = true;
   #window: DrainWindow | null = null;
   /** Accepted, not read yet. */
-  readonly #held: Socket[] = [];
+  readonly #held = new HeldSockets();
   readonly #declared: DeclaredProtocols;
   #onEmpty: (() => void) | null = null;
 
@@ -241,7 +242,7 @@ export class Listener implements DetectionHost {
   destroy(): void {
     this.#gone = true;
     this.stopAccepting();
-    for (const socket of this.#held.splice(0)) socket.destroy();
+    this.#held.destroy();
     this.#stats.release();
     for (const connection of [...this.#connections]) connection.destroy();
   }
@@ -272,8 +273,7 @@ export class Listener implements DetectionHost {
     }
     const verdict = this.#env.admission.judge(this.config);
     if (verdict === Verdict.Serve) this.#accept(socket);
-    else if (verdict === Verdict.Hold && this.#held.length < MAX_HELD) this.#hold(socket);
-    else {
+    else if (verdict !== Verdict.Hold || !this.#held.hold(socket)) {
       this.#stats.count(
         verdict === Verdict.Overflow ? 'downstream_global_cx_overflow' : 'downstream_cx_overload_reject',
       );
@@ -283,15 +283,7 @@ export class Listener implements DetectionHost {
 
   /** Serves the connections that were held while the process was short of something. */
   serveHeld(): void {
-    for (const socket of this.#held.splice(0)) {
-      socket.removeListener('error', ignore);
-      if (!socket.destroyed) this.#accept(socket.resume());
-    }
-  }
-
-  #hold(socket: Socket): void {
-    socket.on('error', ignore);
-    this.#held.push(socket.pause());
+    for (const socket of this.#held.take()) this.#accept(socket);
   }
 
   /** Takes over a connection that another listener accepted for this one's address, with what it read of it. */
@@ -367,6 +359,7 @@ export class Listener implements DetectionHost {
     const { socket, facts, first, upstream } = detection;
     this.#forget(detection);
     if (detection.serverFirst) this.#stats.count('protocol_detection_server_first');
+    if (detection.timedOut) this.#stats.count('downstream_pre_cx_timeout');
     const other = this.#otherListener(facts);
     if (other === null) this.#serve(socket, facts, first, upstream);
     else {
@@ -383,11 +376,12 @@ export class Listener implements DetectionHost {
     return other === this ? null : other;
   }
 
-  onGivenUp(detection: Detection, why: GivenUp): void {
+  onGivenUp(detection: Detection, why: GivenUp, info = this.#infoOf(detection.facts)): void {
     this.#forget(detection);
     if (why === 'timeout') this.#stats.count('downstream_pre_cx_timeout');
     else if (why === 'remote-close') this.#stats.count('downstream_listener_filter_remote_close');
     else if (why === 'error') this.#stats.count('downstream_listener_filter_error');
+    this.#log(null, info, this.#env.clock.now(), 0);
     this.#ended(detection);
   }
 
@@ -411,6 +405,7 @@ export class Listener implements DetectionHost {
       socket.destroy();
       return;
     }
+    this.#stats.accepted();
     if (this.config.protocolDetection !== null && handler.secure === null)
       this.#declared.compare(handler.kind, handler.declared, this.config, facts);
     if (handler.secure !== null) {
@@ -425,8 +420,10 @@ export class Listener implements DetectionHost {
     // Whoever shakes hands is a connection: it is waited for, and can be cut.
     const handshake: Connection = { drain() {}, destroy: () => void socket.destroy() };
     this.#add(handshake);
-    const onDone: Parameters<Secure>[1] = (secured) => {
-      if (secured !== null) {
+    const openedAt = this.#env.clock.now();
+    const onDone: Parameters<Secure>[1] = (secured, failure = '') => {
+      if (secured === null) this.#unserved({ ...this.#infoOf(facts), tlsFailure: `TLS error: ${failure}` }, openedAt);
+      else {
         const { requestedServerName, version } = secured.info;
         const info = { ...this.#infoOf(facts), requestedServerName, tlsVersion: version, tls: secured.info };
         if (handler.kind === 'tcp' && handler.declared !== null) this.#lookInside(secured.socket, facts, info, handler);
@@ -440,6 +437,7 @@ export class Listener implements DetectionHost {
 
   /** The client's proxy says bytes, and HTTP was declared. */
   #lookInside(socket: Socket, facts: ConnectionFacts, info: ConnectionInfo, handler: TcpHandler): void {
+    const openedAt = this.#env.clock.now();
     const detection = detectInside(socket, facts, this.#plan?.steps ?? [], {
       wheel: this.wheel,
       dial: (probe) => new TcpConnection(socket, info, handler.proxy, this.#closer(info), probe),
@@ -451,9 +449,18 @@ export class Listener implements DetectionHost {
         this.#pass(socket, http === null ? facts : asHttp, info, first, http ?? handler, upstream);
         this.#ended(detection);
       },
-      onGivenUp: (_, why) => this.onGivenUp(detection, why),
+      onGivenUp: (_, why) => {
+        this.#stats.closed(this.#env.clock.now() - openedAt);
+        this.onGivenUp(detection, why, info);
+      },
     });
     this.#await(detection);
+  }
+
+  /** It had a chain, and ends before anybody served it. */
+  #unserved(info: ConnectionInfo, openedAt: number): void {
+    this.#stats.closed(this.#env.clock.now() - openedAt);
+    this.#log(null, info, openedAt, 0);
   }
 
   /** `dialled`: an upstream that is used when it was dialled for this chain. */
@@ -467,7 +474,6 @@ export class Listener implements DetectionHost {
   ): void {
     if (handler.kind === 'tcp' && dialled !== null && dialled.proxy === handler.proxy) {
       this.#keepAlive(socket);
-      this.#stats.accepted();
       this.#add(dialled);
       dialled.begin(first);
       return;
@@ -483,7 +489,6 @@ export class Listener implements DetectionHost {
     first: Buffer | null,
     handler: ChainHandler,
   ): void {
-    this.#stats.accepted();
     if (handler.kind === 'tcp') {
       this.#keepAlive(socket);
       const connection = new TcpConnection(socket, info, handler.proxy, this.#closer(info), null, first);
@@ -580,8 +585,5 @@ export class Listener implements DetectionHost {
 const AS_HTTP = { applicationProtocols: ['http/1.1'] } as const;
 /** What a proxy of the mesh offers for HTTP. */
 const ISTIO_HTTP = ['istio-http/1.1'];
-
-/** As long a queue as a kernel would keep; each may fill its buffer once. */
-const MAX_HELD = 64;
 
 function ignore(): void {}

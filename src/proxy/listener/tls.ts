@@ -1,12 +1,20 @@
 import type { Socket } from 'node:net';
 import type { SecureContext, TLSSocket } from 'node:tls';
+import { errorCode } from '../../base/errors.ts';
 import type { Logger } from '../../base/log.ts';
 import { WheelTimer } from '../../base/timer-wheel.ts';
 import type { DownstreamTlsConfig } from '../../model/tls.ts';
 import type { CertificateInfo, TlsInfo } from '../telemetry/tls-info.ts';
 import type { TlsContext } from '../tls/context.ts';
 import type { TlsContexts } from '../tls/contexts.ts';
-import { chainResult, handshakeFailure, localCertificate, peerCertificate, tlsInfo } from '../tls/handshake.ts';
+import {
+  chainResult,
+  handshakeFailure,
+  isTlsError,
+  localCertificate,
+  peerCertificate,
+  tlsInfo,
+} from '../tls/handshake.ts';
 import { MaterialSource } from '../tls/material.ts';
 import { buildServerContext, TicketKeys } from '../tls/server-context.ts';
 import { TlsStats } from '../tls/stats.ts';
@@ -36,12 +44,12 @@ export class DownstreamTls {
   /** In force; null until its secrets have come. */
   current: TlsContext | null = null;
 
-  /** `listener`: its name, for stats and the log. */
-  constructor(config: DownstreamTlsConfig, listener: string, contexts: TlsContexts) {
+  /** `listener`: its name, for the log. `statPrefix`: of its stats. */
+  constructor(config: DownstreamTlsConfig, listener: string, contexts: TlsContexts, statPrefix = listener) {
     this.config = config;
     this.contexts = contexts;
     this.log = contexts.log;
-    this.stats = new TlsStats(contexts.stats, 'listener', listener);
+    this.stats = new TlsStats(contexts.stats, 'listener', statPrefix.replaceAll(':', '_'));
     this.#tickets = new TicketKeys(config, contexts);
     this.#source = new MaterialSource(config.common, `listener ${listener}`, contexts, (material) => {
       this.current = buildServerContext(config, material, this.#tickets.current(), () => contexts.clock.wall());
@@ -60,6 +68,19 @@ export class DownstreamTls {
     this.#source.refresh();
   }
 
+  /** From the end of the handshake: bytes that are no record end the connection, and are counted as in Envoy (SslSocket::drainErrorQueue). */
+  watch(secured: TLSSocket): void {
+    // As Node's own server does: until then an error of TLS is told to nobody.
+    (secured as unknown as { _releaseControl?: () => void })._releaseControl?.();
+    secured.on('error', (error) => {
+      if (!isTlsError(error)) return;
+      this.stats.count('connection_error');
+      this.log.debug('TLS connection broken', { reason: handshakeFailure(error) });
+      // Node has sent OpenSSL's alert, and leaves the socket open.
+      secured.destroy();
+    });
+  }
+
   /** Stops following; connections go on. */
   close(): void {
     this.#source.close();
@@ -70,7 +91,7 @@ export class DownstreamTls {
 
 /**
  * Wraps an accepted socket, whose first bytes may have been put back with `socket.unshift()`. Calls back once: with a
- * secured socket and what the handshake showed, or with null when it failed; that has then been counted and logged,
+ * secured socket and what the handshake showed, or with null and why it failed; that has then been counted and logged,
  * and the socket destroyed.
  *
  * `hello`: what its ClientHello says, where that was read. Its name chooses the certificates; without it Node asks for
@@ -81,7 +102,7 @@ export class DownstreamTls {
 export function acceptTls(
   socket: Socket,
   context: DownstreamTls,
-  onDone: (secured: { socket: TLSSocket; info: TlsInfo } | null) => void,
+  onDone: (secured: { socket: TLSSocket; info: TlsInfo } | null, failure?: string) => void,
   hello?: ClientHelloFacts,
 ): void {
   const { current } = context;
@@ -89,7 +110,7 @@ export function acceptTls(
     context.stats.secretsNotReady();
     context.log.debug('no TLS handshake', { reason: context.reason });
     socket.destroy();
-    onDone(null);
+    onDone(null, `Secret is not supplied by SDS: ${context.reason}`);
     return;
   }
   new Handshake(socket, context, current, onDone, hello).start();
@@ -99,7 +120,7 @@ class Handshake {
   readonly #socket: Socket;
   readonly #tls: DownstreamTls;
   readonly #context: TlsContext;
-  readonly #onDone: (secured: { socket: TLSSocket; info: TlsInfo } | null) => void;
+  readonly #onDone: (secured: { socket: TLSSocket; info: TlsInfo } | null, failure?: string) => void;
   readonly #hello: ClientHelloFacts | undefined;
   readonly #timer: WheelTimer;
   #secured: TLSSocket | null = null;
@@ -109,7 +130,7 @@ class Handshake {
     socket: Socket,
     tls: DownstreamTls,
     context: TlsContext,
-    onDone: (secured: { socket: TLSSocket; info: TlsInfo } | null) => void,
+    onDone: (secured: { socket: TLSSocket; info: TlsInfo } | null, failure?: string) => void,
     hello: ClientHelloFacts | undefined,
   ) {
     this.#socket = socket;
@@ -117,7 +138,10 @@ class Handshake {
     this.#context = context;
     this.#onDone = onDone;
     this.#hello = hello;
-    this.#timer = new WheelTimer(() => this.#fail('the handshake took too long'));
+    this.#timer = new WheelTimer(() => {
+      this.#tls.stats.handshakeTimeout();
+      this.#fail('the handshake took too long', false);
+    });
   }
 
   start(): void {
@@ -130,9 +154,10 @@ class Handshake {
     const secured = new Secured(this.#socket, {
       isServer: true,
       secureContext: secure,
-      // What comes of the verification is decided here, not by Node: only here is it counted and explained.
+      // What comes of the verification is decided here, not by Node: only here is it counted and explained. Of a
+      // server without Node's `tls.Server` the option means only that no certificate is a failure, with OpenSSL's alert.
       requestCert: this.#asksPeer,
-      rejectUnauthorized: false,
+      rejectUnauthorized: this.#needsPeer,
       ...(alpn.length === 0 ? {} : { ALPNProtocols: alpn }),
       ...(byName === null || serverName !== undefined
         ? {}
@@ -155,6 +180,10 @@ class Handshake {
 
   get #asksPeer(): boolean {
     return this.#tls.config.requireClientCertificate || this.#context.validator?.asks === true;
+  }
+
+  get #needsPeer(): boolean {
+    return this.#tls.config.requireClientCertificate || this.#context.validator?.needsCertificate === true;
   }
 
   #protocols(): string[] {
@@ -189,6 +218,7 @@ class Handshake {
       this.#fail(verdict.failure.reason, false);
       return;
     }
+    if (verdict.forgiven !== undefined) stats.count(verdict.forgiven);
     const { certificates } = this.#context.material;
     const info = tlsInfo(secured, peer, verdict.validated, localCertificate(secured, certificates));
     if (config.requireSni && info.requestedServerName === '') {
@@ -198,12 +228,21 @@ class Handshake {
     stats.handshake(info.version, info.cipher, info.sessionReused);
     if (peer === null) stats.count('no_certificate');
     this.#settle();
+    this.#tls.watch(secured);
     this.#onDone({ socket: secured, info });
   };
 
-  readonly #onError = (error: Error): void => this.#fail(handshakeFailure(error));
-  readonly #onEnd = (): void => this.#fail('the client ended the connection during the handshake');
-  readonly #onClose = (): void => this.#fail('the connection closed during the handshake');
+  readonly #onError = (error: Error): void => {
+    const noCertificate = errorCode(error) === 'ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE';
+    if (noCertificate) this.#tls.stats.count('fail_verify_no_cert');
+    this.#fail(
+      noCertificate ? 'the client sent no certificate, and one is required' : handshakeFailure(error),
+      // Who goes away is no error of TLS (Envoy: SslSocket::drainErrorQueue).
+      isTlsError(error) && !noCertificate,
+    );
+  };
+  readonly #onEnd = (): void => this.#fail('the client ended the connection during the handshake', false);
+  readonly #onClose = (): void => this.#fail('the connection closed during the handshake', false);
 
   /** No longer a matter of the handshake: the listeners of whoever takes over are the only ones. */
   #settle(): void {
@@ -226,6 +265,6 @@ class Handshake {
     this.#secured!.on('error', () => {});
     this.#secured!.destroy();
     this.#socket.destroy();
-    this.#onDone(null);
+    this.#onDone(null, reason);
   }
 }

@@ -69,8 +69,8 @@ export class SnapshotApplier {
   /** TLS of the chains in force: an edit elsewhere changes neither its sessions nor its certificates. */
   #tls = new Map<string, DownstreamTls>();
   #applied: Snapshot = EMPTY_SNAPSHOT;
-  /** A listener has been bound. */
-  #serving = false;
+  /** A listener has been bound, or others serve as this one is to. */
+  #serving: boolean;
   #waiting: Snapshot | null = null;
   #superseded: (() => void) | null = null;
   /** Monotonic ms at which new routes stop waiting for clusters that do not get warm; -1 while none waits. */
@@ -79,8 +79,9 @@ export class SnapshotApplier {
   #running: Promise<void> | null = null;
   #closed = false;
 
-  constructor(env: ProxyEnvironment, drain: DrainSettings = DEFAULT_DRAIN) {
+  constructor(env: ProxyEnvironment, drain: DrainSettings = DEFAULT_DRAIN, serving = false) {
     this.#env = env;
+    this.#serving = serving;
     env.addressHosts.follow(this.tables);
     this.#drainSettings = drain;
   }
@@ -334,8 +335,9 @@ export class SnapshotApplier {
   /** What secures the connections of a chain: the one in force when its config is the same. */
   #secure(listener: ListenerConfig, chain: FilterChain | null, { tls }: Staged): Secure | null {
     if (chain?.tls === undefined) return null;
-    const key = fingerprint([listener.name, chain.tls]);
-    const made = tls.get(key) ?? this.#tls.get(key) ?? new DownstreamTls(chain.tls, listener.name, this.#env.tls);
+    const { name, statPrefix } = listener;
+    const key = fingerprint([name, statPrefix, chain.tls]);
+    const made = tls.get(key) ?? this.#tls.get(key) ?? new DownstreamTls(chain.tls, name, this.#env.tls, statPrefix);
     tls.set(key, made);
     return (socket, onDone, hello) => acceptTls(socket, made, onDone, hello);
   }

@@ -28,6 +28,8 @@ export interface DataPlaneParts {
   readonly bootstrap: Pick<Bootstrap, 'node' | 'runtime' | 'overload' | 'secrets'>;
   readonly drain: DrainSettings | undefined;
   readonly sockets: ListenSockets | null;
+  /** A listener that cannot be bound is no reason not to begin: others serve already. */
+  readonly serving?: boolean;
   /** What only a worker has. */
   readonly worker?: Pick<
     EnvironmentParts,
@@ -48,7 +50,7 @@ export class DataPlane {
   readonly #certificates: CertificateWatch | null;
 
   constructor(parts: DataPlaneParts) {
-    const { clock, random, log, stats, sinks, bootstrap, sockets, worker } = parts;
+    const { clock, random, log, stats, sinks, bootstrap, sockets, serving, worker } = parts;
     this.runtime = new StaticRuntime(bootstrap.runtime);
     const metrics = new RequestMetrics(stats, identityOfNode(bootstrap.node.metadata));
     this.#sweeper = new StatSweeper(clock, [metrics, stats]);
@@ -71,7 +73,7 @@ export class DataPlane {
       explain: this.runtime.boolean('remora.local_reply.explain', false),
       ...worker,
     });
-    this.applier = new SnapshotApplier(this.env, parts.drain);
+    this.applier = new SnapshotApplier(this.env, parts.drain, serving);
     this.env.overloadManager.onRelief = () => {
       for (const listener of this.applier.listeners.values()) listener.serveHeld();
     };

@@ -1,5 +1,6 @@
 import type { Server } from 'node:net';
 import type { ListenSockets } from '../io/listen-sockets.ts';
+import type { Counted } from '../telemetry/metrics/carried.ts';
 
 /** What a proxy tells the supervisor that started it. */
 export type ToSupervisor =
@@ -13,7 +14,14 @@ export type ToSupervisor =
   /** Listens on all that it will: sockets that it did not take are of no use any more. */
   | { readonly type: 'settled' }
   /** Accepts no more: the next one is alone. */
-  | { readonly type: 'left' };
+  | { readonly type: 'left' }
+  | CountedMessage;
+
+/** What a process that leaves has counted since it said so last: for the one that has taken over. */
+export interface CountedMessage {
+  readonly type: 'counted';
+  readonly counted: readonly Counted[];
+}
 
 /** What a supervisor tells a proxy. */
 export type FromSupervisor =
@@ -24,13 +32,18 @@ export type FromSupervisor =
   /** The process before has left: this one is the proxy now. */
   | { readonly type: 'serve' }
   /** Another process is the proxy now. */
-  | { readonly type: 'leave' };
+  | { readonly type: 'leave' }
+  | CountedMessage;
 
 /** Messages to the supervisor and back, each with a socket or without. */
 export interface SupervisorChannel {
-  send(message: ToSupervisor, handle?: object): void;
+  /** `sent`: called when it has left this process, or never will. */
+  send(message: ToSupervisor, handle?: object, sent?: () => void): void;
   onMessage(listener: (message: FromSupervisor, handle: object | undefined) => void): void;
 }
+
+/** Series in one message: no turn of an event loop is to be long. */
+const COUNTED_PART = 500;
 
 /**
  * A proxy's side of a hot restart. Its listening sockets are kept by the supervisor, which gives them to the next
@@ -40,6 +53,8 @@ export class HotRestart implements ListenSockets {
   readonly epoch: number;
   /** Called when another process has taken over. */
   onLeave: (() => void) | null = null;
+  /** Called with what the process before has counted. */
+  onCounted: ((counted: readonly Counted[]) => void) | null = null;
   readonly #channel: SupervisorChannel;
   readonly #asked = new Map<string, (handle: object | null) => void>();
   readonly #started = Promise.withResolvers<{ readonly alone: boolean; readonly startedAt: number }>();
@@ -75,6 +90,14 @@ export class HotRestart implements ListenSockets {
     this.#channel.send({ type: 'left' });
   }
 
+  /** Resolves when it is on its way: this process may end then. */
+  async tellCounted(counted: readonly Counted[]): Promise<void> {
+    for (let i = 0; i < counted.length; i += COUNTED_PART) {
+      const part = counted.slice(i, i + COUNTED_PART);
+      await new Promise<void>((sent) => this.#channel.send({ type: 'counted', counted: part }, undefined, sent));
+    }
+  }
+
   // === ListenSockets ===
 
   take(key: string): Promise<object | null> {
@@ -106,6 +129,9 @@ export class HotRestart implements ListenSockets {
         return;
       case 'leave':
         this.onLeave?.();
+        return;
+      case 'counted':
+        this.onCounted?.(message.counted);
     }
   }
 }

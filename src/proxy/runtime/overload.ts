@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { loadCLibrary } from '../../base/c-library.ts';
 import type { Clock, TimerHandle } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import type { Random } from '../../base/random.ts';
@@ -117,6 +118,7 @@ export class OverloadManager implements Admission {
 
   /** Begins to watch. */
   start(): void {
+    if (!this.#guessed) this.#warnOfDescriptors();
     if (this.#monitors.length === 0) return;
     this.#armRefresh();
     if (this.#monitors.some(({ config }) => config.kind === 'event-loop-delay')) this.#armSample();
@@ -153,6 +155,15 @@ export class OverloadManager implements Admission {
       : 'set by overload_manager';
     this.#parts.log.warn(
       `the limit of ${this.#maxConnections} client connections is reached, more are refused; it is ${why}`,
+    );
+  }
+
+  /** The kernel ends connections beyond, unseen, and the requests of others are 503, since upstreams cannot be dialled. */
+  #warnOfDescriptors(): void {
+    const limit = this.#probes.descriptors();
+    if (this.#maxConnections <= limit - OWN_DESCRIPTORS) return;
+    this.#parts.log.warn(
+      `overload_manager allows ${this.#maxConnections} client connections, and the process may have ${limit} descriptors open: raise that limit (ulimit -n)`,
     );
   }
 
@@ -283,6 +294,7 @@ function gauge(stats: StatStore, of: string, stat: string): number {
 /** Of this thread; descriptors are the process's. */
 export function processProbes(): OverloadProbes {
   let gc: (() => void) | null = null;
+  let trim: (() => void) | null = null;
   return {
     heapBytes() {
       const { heapUsed, external } = process.memoryUsage();
@@ -293,12 +305,29 @@ export function processProbes(): OverloadProbes {
         process.getBuiltinModule('node:v8').setFlagsFromString('--expose-gc');
         // Loaded when it is needed first.
         gc = process.getBuiltinModule('node:vm').runInNewContext('gc') as () => void;
+        trim = loadTrim();
       }
       gc();
+      trim?.();
     },
     readFile: (path) => readFileSync(path, 'utf8'),
     descriptors: descriptorLimit,
   };
+}
+
+/**
+ * malloc_trim(3): gives pages back to the system that buffers have left in the C library's heap, which keeps them
+ * otherwise; null where there is none (musl) or it cannot be called.
+ */
+function loadTrim(): (() => void) | null {
+  try {
+    const c = loadCLibrary();
+    if (c === null) return null;
+    const trim = c.library.getFunction('malloc_trim', { arguments: ['uint64'], return: 'int32' });
+    return () => void trim(0n);
+  } catch {
+    return null;
+  }
 }
 
 /** Where it cannot be read, what macOS and most distributions allow at least after Node has raised it. */

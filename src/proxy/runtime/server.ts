@@ -10,6 +10,7 @@ import type { AdminServer } from '../admin/server.ts';
 import type { DnsProxy } from '../dns/dns-proxy.ts';
 import type { HostRequests } from '../http/host-requests.ts';
 import { LogSinks } from '../telemetry/accesslog/sink.ts';
+import { addCounted, CountedSince } from '../telemetry/metrics/carried.ts';
 import { StatStore } from '../telemetry/metrics/store.ts';
 import type { AppOptions } from './admin.ts';
 import type { SnapshotApplier } from './apply.ts';
@@ -55,6 +56,9 @@ export interface ProxyOptions {
   /** Who it is, for mutual TLS; absent: nobody, and config that asks for an identity finds no secrets. */
   readonly identity?: IdentitySettings;
 }
+
+/** How often a process that drains tells the next one what it counts. */
+const COUNTED_EVERY_MS = 5000;
 
 /** One running proxy. This file is where its parts meet, and the only one. */
 export class Proxy {
@@ -106,6 +110,12 @@ export class Proxy {
     const { hotRestart } = this.#options;
     await this.#startWorkers();
     this.#plane.start();
+    if (hotRestart !== undefined) {
+      hotRestart.onCounted = (counted) => {
+        if (this.#workers === null) addCounted(this.env.stats, counted);
+        else this.#workers.stats.carry(counted);
+      };
+    }
     const takesOver = hotRestart !== undefined && !(await hotRestart.started).alone;
     // Before the config: `/ready` answers while it is awaited. Where another process serves, that one answers.
     if (!takesOver) await this.#serveAdmin();
@@ -171,6 +181,12 @@ export class Proxy {
     this.#workers.start();
   }
 
+  /** Access log files are opened anew, in every thread: somebody has moved them. */
+  reopenLogs(): void {
+    this.#sinks.reopen();
+    this.#workers?.reopenLogs();
+  }
+
   /** Where a listener really listens (port 0 resolved), or undefined when there is no such listener. */
   addressOf(listener: string): SocketAddress | undefined {
     for (const { name, addresses } of this.#listeners()) if (name === listener) return addresses[0];
@@ -200,15 +216,27 @@ export class Proxy {
 
   /** Another process has taken over: ends when the clients of this one are gone, or after `shutdownMs`. */
   async handOver(shutdownMs: number): Promise<void> {
-    const { hotRestart } = this.#options;
+    const { hotRestart, clock } = this.#options;
     hotRestart?.beginLeaving();
     for (const { server } of this.#admin) server.leave();
     this.#dns?.leave();
     const gone = this.drain.handOver(shutdownMs);
     // Workers accept no more when they have heard of it.
     await this.#workers?.sync();
-    hotRestart?.left();
-    await gone;
+    if (hotRestart === undefined) return gone;
+    const counted = new CountedSince();
+    const tell = async (): Promise<void> => hotRestart.tellCounted(counted.take(await this.stats()));
+    // First, so that the next one shows no number smaller than this one did.
+    await tell();
+    hotRestart.left();
+    let over = false;
+    const ended = gone.then(() => {
+      over = true;
+    });
+    while (!over) {
+      await Promise.race([ended, new Promise<void>((resolve) => clock.after(COUNTED_EVERY_MS, resolve))]);
+      await tell();
+    }
   }
 
   /** Cuts every connection and frees everything. */

@@ -65,6 +65,8 @@ export class WorkerThread {
       bootstrap: { ...start.bootstrap, secrets: givenSecrets(start.bootstrap.secrets) },
       drain: start.drain,
       sockets: new MainSockets(this.#main),
+      // The process does, and this is one more of its threads.
+      serving: start.restarts > 0,
       worker: {
         resolve: (name) => this.#main.ask('resolve', name),
         workers: {

@@ -1,7 +1,7 @@
 import type { LogLevel } from '../../base/log.ts';
 import type { LoadAssignment } from '../../model/endpoint.ts';
 import type { AdminRoute } from '../admin/route.ts';
-import type { ClusterView, DrainingListener, DrainView, ListenerView, MemoryUse } from '../admin/view.ts';
+import type { ClusterView, DrainingListener, DrainView, ListenerView, MemoryUse, ServerState } from '../admin/view.ts';
 import type { StatStore } from '../telemetry/metrics/store.ts';
 import type { EndpointDescription } from '../upstream/describe.ts';
 import { type AdminViewParts, ProxyAdminView } from './admin-view.ts';
@@ -84,6 +84,16 @@ export class WorkersAdminView extends ProxyAdminView {
         },
       };
     });
+  }
+
+  /** Connections that nobody accepts are not to be sent here. */
+  override state(): ServerState {
+    const state = super.state();
+    return state === 'LIVE' && !this.#workers.serve ? 'INITIALIZING' : state;
+  }
+
+  override stateReason(): string {
+    return this.state() === 'INITIALIZING' ? 'All workers have ended and are started again.' : super.stateReason();
   }
 
   override get stats(): StatStore {

@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import type { Clock } from '../../base/clock.ts';
-import { messageOf, RemoraError } from '../../base/errors.ts';
+import { errorCode, messageOf, RemoraError, stackOf } from '../../base/errors.ts';
 import type { Logger, LogLevel } from '../../base/log.ts';
 import { SharedCounts } from '../../base/shared-counts.ts';
 import { EMPTY_SNAPSHOT, type Snapshot } from '../../model/snapshot.ts';
@@ -69,6 +69,8 @@ interface Seat {
   /** What the worker in it was told last. */
   snapshot: Snapshot;
   secrets: Secrets;
+  /** Config is in force in it. */
+  serves: boolean;
   restarts: number;
   startedAt: number;
   pauseMs: number;
@@ -107,6 +109,10 @@ export class Workers implements DrainFollowers {
   readonly #probes: ReturnType<typeof probesBlock>;
   readonly #beats: ReturnType<typeof beatsBlock>;
   #snapshot: Snapshot = EMPTY_SNAPSHOT;
+  /** The last that could be applied. */
+  #inForce: Snapshot = EMPTY_SNAPSHOT;
+  /** The last that could not. */
+  #rejected: Snapshot | null = null;
   #secrets = NO_SECRETS;
   #logLevel: LogLevel;
   /** Each has been told a config that is in force. */
@@ -147,6 +153,7 @@ export class Workers implements DrainFollowers {
       channel: null,
       snapshot: EMPTY_SNAPSHOT,
       secrets: NO_SECRETS,
+      serves: false,
       restarts: 0,
       startedAt: 0,
       pauseMs: 0,
@@ -162,6 +169,11 @@ export class Workers implements DrainFollowers {
   /** The last that was to be applied. */
   get snapshot(): Snapshot {
     return this.#snapshot;
+  }
+
+  /** At least one is there. */
+  get serve(): boolean {
+    return this.#seats.some(({ serves }) => serves);
   }
 
   get count(): number {
@@ -181,29 +193,42 @@ export class Workers implements DrainFollowers {
         if (!this.#serving) this.#failStart = reject;
       });
       const changes = new Map<Snapshot, SnapshotChange>();
-      const bound = await Promise.race([Promise.all(this.#seats.map((seat) => this.#apply(seat, changes))), failed]);
+      const bound = await Promise.race([
+        Promise.all(this.#seats.map((seat) => this.#apply(seat, snapshot, changes))),
+        failed,
+      ]);
       this.#serving = true;
       this.#failStart = null;
+      this.#inForce = snapshot;
       this.listeners = bound.find((of) => of !== null) ?? this.listeners;
       this.hosts.update(snapshot.routes);
+    } catch (error) {
+      this.#rejected = snapshot;
+      throw error;
     } finally {
       if (--this.#together === 0) this.#said = null;
     }
   }
 
   /** Null: the worker has ended, and gets it when it is started again. */
-  async #apply(seat: Seat, changes: Map<Snapshot, SnapshotChange>): Promise<readonly BoundListener[] | null> {
+  async #apply(
+    seat: Seat,
+    snapshot: Snapshot,
+    changes: Map<Snapshot, SnapshotChange>,
+  ): Promise<readonly BoundListener[] | null> {
     const { channel, snapshot: before } = seat;
     if (channel === null) return null;
     // Most often all are told the same.
     let change = changes.get(before);
     if (change === undefined) {
-      change = snapshotChange(before, this.#snapshot, (kind) => this.#filters.get(kind)?.routeData);
+      change = snapshotChange(before, snapshot, (kind) => this.#filters.get(kind)?.routeData);
       changes.set(before, change);
     }
-    seat.snapshot = this.#snapshot;
+    seat.snapshot = snapshot;
     try {
-      return await channel.ask('apply', change);
+      const bound = await channel.ask('apply', change);
+      seat.serves = seat.channel === channel;
+      return bound;
     } catch (error) {
       if (seat.channel !== channel) return null;
       throw error;
@@ -248,15 +273,18 @@ export class Workers implements DrainFollowers {
     seat.startedAt = clock.now();
     this.stats.begin(seat.index);
     let why = '';
+    let stack: string | undefined;
     worker.on('error', (error) => {
       why = `by an error: ${messageOf(error)}`;
+      // Those of Node itself (it is out of memory) are nowhere in the program.
+      if (errorCode(error) === undefined) stack = stackOf(error);
     });
     const watch = this.#watch(seat, worker, () => {
       why = 'because it hung';
     });
     worker.on('exit', (code) => {
       watch.stop();
-      this.#onExit(seat, why === '' ? `with code ${code}` : why);
+      this.#onExit(seat, why === '' ? `with code ${code}` : why, stack);
     });
   }
 
@@ -281,10 +309,11 @@ export class Workers implements DrainFollowers {
     return new WorkerWatch(clock, watched, end, hungMs);
   }
 
-  #onExit(seat: Seat, how: string): void {
+  #onExit(seat: Seat, how: string, stack: string | undefined): void {
     seat.channel?.close();
     seat.channel = null;
     seat.worker = null;
+    seat.serves = false;
     if (this.#closed) return;
     this.stats.end(seat.index);
     this.#counts.dropMember(seat.index);
@@ -295,12 +324,12 @@ export class Workers implements DrainFollowers {
       return;
     }
     if (this.#leaving) {
-      log.error(`worker ${seat.index} ended ${how}`);
+      log.error(`worker ${seat.index} ended ${how}`, { stack });
       return;
     }
     stats.inc(this.#restarts);
     if (clock.now() - seat.startedAt >= STEADY_MS) seat.pauseMs = 0;
-    log.error(`worker ${seat.index} ended ${how}: it is started again`, { inMs: seat.pauseMs });
+    log.error(`worker ${seat.index} ended ${how}: it is started again`, { inMs: seat.pauseMs, stack });
     if (seat.pauseMs > KEEP_SOCKETS_MS) this.#sockets.releaseAll(seat.index);
     clock.after(seat.pauseMs, () => this.#restart(seat));
     seat.pauseMs = Math.min(MAX_PAUSE_MS, seat.pauseMs === 0 ? FIRST_PAUSE_MS : seat.pauseMs * 2);
@@ -311,8 +340,19 @@ export class Workers implements DrainFollowers {
     seat.restarts++;
     this.#start(seat);
     this.#tellSecrets(seat);
-    this.#apply(seat, new Map()).catch((error) => this.#parts.log.error(messageOf(error)));
-    const { channel } = seat;
+    const { channel, worker } = seat;
+    const latest = this.#snapshot === this.#rejected ? this.#inForce : this.#snapshot;
+    // One that listens on nothing is none, and its sockets would have their share of the connections.
+    const fail = (why: string): void => {
+      this.#parts.log.error(`worker ${seat.index} cannot serve: ${why}`);
+      void worker?.terminate();
+    };
+    this.#apply(seat, latest, new Map()).then(
+      (bound) => {
+        if (bound?.length === 0 && this.listeners.length > 0) fail('it could bind no listener');
+      },
+      (error) => fail(messageOf(error)),
+    );
     if (this.#healthCheckFailed) channel?.tell('failHealthCheck', true);
     for (const how of this.#listenerDrains) channel?.tell('drainListeners', how);
     if (this.#termination !== null) this.#terminateSeat(seat, this.#termination);

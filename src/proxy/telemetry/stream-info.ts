@@ -21,6 +21,8 @@ export interface ConnectionInfo {
   readonly tlsVersion: string;
   /** What the handshake showed; absent without TLS. */
   readonly tls?: TlsInfo;
+  /** Why the handshake failed; absent when it did not. */
+  readonly tlsFailure?: string;
   /** Envoy's `traffic_direction` of the listener. */
   readonly direction: 'UNSPECIFIED' | 'INBOUND' | 'OUTBOUND';
 }

@@ -10,7 +10,7 @@ import { PeerValidator } from './validator.ts';
 /** A context in force: OpenSSL's, and what it cannot be told. */
 export interface TlsContext {
   readonly secure: SecureContext;
-  /** By server name, where there are more certificates than kinds of keys; null: `secure` has them all. */
+  /** By server name, where not all certificates are for the same names and of different keys; null: `secure` has them all. */
   readonly byName: ServerNames | null;
   readonly validator: PeerValidator | null;
   readonly material: TlsMaterial;
@@ -19,11 +19,16 @@ export interface TlsContext {
 /** In the order in which BoringSSL prefers them on a CPU with AES. */
 const TLS13_SUITES = ['TLS_AES_128_GCM_SHA256', 'TLS_AES_256_GCM_SHA384', 'TLS_CHACHA20_POLY1305_SHA256'];
 
+const HYBRID = 'X25519MLKEM768';
+
 /** What the two sides add of their own. */
 export type SideOptions = Pick<
   SecureContextOptions,
   'ticketKeys' | 'sessionIdContext' | 'sessionTimeout' | 'secureOptions'
 >;
+
+/** What a client gets that asks for a name that no certificate is for (Envoy: full_scan_certs_on_sni_mismatch). */
+export type WithoutMatch = 'first' | 'any';
 
 /** Makes OpenSSL's context. Throws PemError when it does not take a certificate. */
 export function buildContext(
@@ -31,6 +36,7 @@ export function buildContext(
   material: TlsMaterial,
   options: SideOptions,
   now: () => number,
+  withoutMatch: WithoutMatch = 'first',
 ): TlsContext {
   const { validation, certificates } = material;
   const validator =
@@ -39,7 +45,7 @@ export function buildContext(
     minVersion: common.minVersion as SecureVersion,
     maxVersion: common.maxVersion as SecureVersion,
     ciphers: cipherList(common),
-    ecdhCurve: common.curves.join(':'),
+    ecdhCurve: groupList(common.curves),
     ...(common.signatureAlgorithms.length === 0 ? {} : { sigalgs: common.signatureAlgorithms.join(':') }),
     honorCipherOrder: true,
     // Nobody else's roots: without this Node would add its own.
@@ -51,16 +57,11 @@ export function buildContext(
   };
   const first = onePerKeyType(certificates);
   const secure = createContext(shared, first);
+  const contextOf = (some: readonly LoadedCertificate[]): SecureContext =>
+    some.every((one) => first.includes(one)) && some.length === first.length ? secure : createContext(shared, some);
   return {
     secure,
-    byName:
-      first.length === certificates.length
-        ? null
-        : new ServerNames(certificates, (some) =>
-            some.every((one) => first.includes(one)) && some.length === first.length
-              ? secure
-              : createContext(shared, some),
-          ),
+    byName: interchangeable(certificates) ? null : new ServerNames(certificates, contextOf, withoutMatch),
     validator,
     material,
   };
@@ -86,6 +87,18 @@ function createContext(shared: SecureContextOptions, certificates: readonly Load
   }
 }
 
+/**
+ * By OpenSSL's names. A client sends key shares for the marked ones: as BoringSSL for the first that is hybrid and the
+ * first that is not, so that no server has to ask again.
+ */
+function groupList(curves: readonly string[]): string {
+  const [major, minor] = process.versions.openssl.split('.').map(Number) as [number, number];
+  if (major < 3 || (major === 3 && minor < 5)) return curves.filter((one) => one !== HYBRID).join(':');
+  if (!curves.includes(HYBRID)) return curves.join(':');
+  const classic = curves.find((one) => one !== HYBRID);
+  return curves.map((one) => (one === HYBRID || one === classic ? `*${one}` : one)).join(':');
+}
+
 function cipherList({ ciphers, minVersion, maxVersion }: CommonTls): string {
   const old = minVersion === 'TLSv1' || minVersion === 'TLSv1.1';
   // OpenSSL 3 speaks TLS before 1.2 at this level only: its hashes are SHA-1.
@@ -100,15 +113,23 @@ function onePerKeyType(certificates: readonly LoadedCertificate[]): LoadedCertif
   return [...chosen.filter(({ keyType }) => keyType !== 'ec'), ...chosen.filter(({ keyType }) => keyType === 'ec')];
 }
 
-/** The certificates of a server by the names they are for. */
+/** Whether any of them will do whoever is asked for, and OpenSSL can choose by the client's algorithms. */
+function interchangeable(certificates: readonly LoadedCertificate[]): boolean {
+  if (onePerKeyType(certificates).length < certificates.length) return false;
+  return new Set(certificates.map(({ leaf }) => JSON.stringify(namesOf(leaf).sort()))).size < 2;
+}
+
+/** The certificates of a server by the names they are for (Envoy: DefaultTlsCertificateSelector). */
 export class ServerNames {
   readonly #exact = new Map<string, SecureContext>();
   /** By what follows the `*`. */
   readonly #wildcard = new Map<string, SecureContext>();
+  readonly #other: SecureContext;
 
   constructor(
     certificates: readonly LoadedCertificate[],
     contextOf: (certificates: readonly LoadedCertificate[]) => SecureContext,
+    withoutMatch: WithoutMatch,
   ) {
     const byName = new Map<string, LoadedCertificate[]>();
     for (const one of certificates) {
@@ -131,13 +152,18 @@ export class ServerNames {
       if (name.startsWith('*.')) this.#wildcard.set(name.slice(1), context);
       else this.#exact.set(name, context);
     }
+    const first = certificates[0]!;
+    // An RSA certificate serves every client. Beside one of ECDSA there is another for those who cannot have it.
+    const alone = withoutMatch === 'first' && first.keyType !== 'ec';
+    this.#other = contextOf(alone ? [first] : onePerKeyType(certificates));
   }
 
-  /** undefined: no certificate is for that name. */
+  /** undefined: the client named nobody. */
   find(serverName: string): SecureContext | undefined {
+    if (serverName === '') return undefined;
     const name = serverName.toLowerCase();
     const dot = name.indexOf('.');
-    return this.#exact.get(name) ?? (dot < 0 ? undefined : this.#wildcard.get(name.slice(dot)));
+    return this.#exact.get(name) ?? (dot < 0 ? undefined : this.#wildcard.get(name.slice(dot))) ?? this.#other;
   }
 }
 

@@ -31,9 +31,11 @@ export class WatchedFiles {
   watch(paths: Iterable<string>, directories: Iterable<string>, changed: () => void): () => void {
     const names = new Set(directories);
     for (const path of paths) names.add(dirname(path));
-    for (const name of names) this.#folder(name).callbacks.add(changed);
+    // One of its own: who watches anew before he leaves off must not take himself away.
+    const callback = (): void => changed();
+    for (const name of names) this.#folder(name).callbacks.add(callback);
     return () => {
-      for (const name of names) this.#leave(name, changed);
+      for (const name of names) this.#leave(name, callback);
     };
   }
 
@@ -79,9 +81,9 @@ export class WatchedFiles {
     });
   }
 
-  #leave(name: string, changed: () => void): void {
+  #leave(name: string, callback: () => void): void {
     const folder = this.#folders.get(name);
-    if (folder === undefined || !folder.callbacks.delete(changed) || folder.callbacks.size > 0) return;
+    if (folder === undefined || !folder.callbacks.delete(callback) || folder.callbacks.size > 0) return;
     folder.settling?.cancel();
     folder.watcher?.close();
     this.#folders.delete(name);

@@ -53,10 +53,15 @@ export function tlsInfo(
   };
 }
 
+/** Whether TLS itself failed, and not the connection below. */
+export function isTlsError(error: unknown): boolean {
+  return /^ERR_(?:SSL|TLS)_/.test(errorCode(error) ?? '');
+}
+
 /** Why a handshake failed, in words. */
 export function handshakeFailure(error: unknown): string {
   const code = errorCode(error) ?? '';
   if (code === 'ECONNRESET' || code === 'EPIPE') return 'connection reset during the handshake';
-  if (code.startsWith('ERR_SSL_') || code.startsWith('ERR_TLS_')) return opensslReason(error);
+  if (isTlsError(error)) return opensslReason(error);
   return messageOf(error);
 }

@@ -1,8 +1,16 @@
-import { readFileSync } from 'node:fs';
+import { readBoundedFile } from '../../base/bounded-file.ts';
 import { messageOf } from '../../base/errors.ts';
-import { PemError, parseCertificates, parseCrls, parsePrivateKey } from '../../base/pem.ts';
+import {
+  crlsIn,
+  MAX_CRL_BYTES,
+  MAX_PEM_BYTES,
+  PemError,
+  parseCertificates,
+  parseCrls,
+  parsePrivateKey,
+} from '../../base/pem.ts';
 import { SecretBytes } from '../../base/secret-bytes.ts';
-import type { CertificateValidation, TlsCertificate, TlsData } from '../../model/tls.ts';
+import { type CertificateValidation, needsRoots, type TlsCertificate, type TlsData } from '../../model/tls.ts';
 import { Certificate } from './certificate-info.ts';
 
 /** A certificate chain with its key, read and held against each other. */
@@ -51,6 +59,8 @@ export function loadCertificate({ chain, key, password }: TlsCertificate): Loade
 
 /** Reads roots and revocation lists as they are now. Throws PemError with a sentence that names the file. */
 export function loadValidation(config: CertificateValidation): LoadedValidation {
+  const rootless = needsRoots(config);
+  if (rootless !== '') throw new PemError(`the validation context has ${rootless}, but no trusted_ca to verify by`);
   const rootsOf = (data: TlsData, what: string): Certificate[] =>
     read(data, what, (bytes) => parseCertificates(bytes)).map((x509) => new Certificate(x509));
   const domains =
@@ -58,6 +68,8 @@ export function loadValidation(config: CertificateValidation): LoadedValidation 
       ? null
       : new Map(config.trustDomains.map(({ name, bundle }) => [name, rootsOf(bundle, `trust bundle of ${name}`)]));
   const own = config.trustedCa === null ? [] : rootsOf(config.trustedCa, 'trusted CA');
+  const listsBeside =
+    config.trustedCa === null ? [] : read(config.trustedCa, 'trusted CA', (bytes) => crlsBeside(bytes, config));
   const readsSystemRoots = config.systemRoots && (config.allowExpired || config.maxDepth !== null);
   return {
     config,
@@ -67,9 +79,20 @@ export function loadValidation(config: CertificateValidation): LoadedValidation 
       ...(readsSystemRoots ? systemRoots() : []),
     ],
     domains,
-    crls: config.crl === null ? [] : read(config.crl, 'revocation list', parseCrls),
+    crls: [
+      ...(config.crl === null ? [] : read(config.crl, 'revocation list', parseCrls, MAX_CRL_BYTES)),
+      ...listsBeside,
+    ],
     source: config.trustedCa === null ? '' : sourceOf(config.trustedCa),
   };
+}
+
+/** Roots may bring their revocation lists along (Envoy: DefaultCertValidator). */
+function crlsBeside(roots: Buffer, { allowExpired }: CertificateValidation): string[] {
+  const lists = crlsIn(roots);
+  if (allowExpired && lists.length > 0)
+    throw new PemError('holds a revocation list, which is not supported beside allow_expired_certificate');
+  return lists;
 }
 
 function systemRoots(): Certificate[] {
@@ -89,14 +112,15 @@ export function filesOf(of: TlsCertificate | CertificateValidation): { paths: st
   };
 }
 
-export function readTlsData(data: TlsData): Buffer {
-  return data.kind === 'inline' ? data.bytes.reveal() : readFileSync(data.path);
+/** No more is read of a file than `maxBytes`. Throws what the system says, and `too_large`. */
+export function readTlsData(data: TlsData, maxBytes = MAX_PEM_BYTES): Buffer {
+  return data.kind === 'inline' ? data.bytes.reveal() : readBoundedFile(data.path, maxBytes);
 }
 
-function read<T>(data: TlsData, what: string, parse: (bytes: Buffer) => T): T {
+function read<T>(data: TlsData, what: string, parse: (bytes: Buffer) => T, maxBytes = MAX_PEM_BYTES): T {
   let bytes: Buffer;
   try {
-    bytes = readTlsData(data);
+    bytes = readTlsData(data, maxBytes);
   } catch (error) {
     throw new PemError(`the ${what} ${sourceOf(data)} cannot be read: ${messageOf(error)}`);
   }

@@ -1,3 +1,4 @@
+import { PemError } from '../../base/pem.ts';
 import type { DownstreamTlsConfig, TlsData } from '../../model/tls.ts';
 import { buildContext, type TlsContext } from './context.ts';
 import type { TlsContexts } from './contexts.ts';
@@ -20,9 +21,11 @@ export function buildServerContext(
         ticketKeys,
         sessionIdContext: sessionIdContext(config, material),
         sessionTimeout: config.sessionTimeoutS,
-        ...(tickets ? {} : { secureOptions: constants.SSL_OP_NO_TICKET }),
+        // A client of TLS 1.2 that shakes hands again could be another one than it was let in as; Envoy refuses it too.
+        secureOptions: constants.SSL_OP_NO_RENEGOTIATION | (tickets ? 0 : constants.SSL_OP_NO_TICKET),
       },
       now,
+      config.fullScan ? 'any' : 'first',
     );
   const context = build(config.tickets);
   // A resumed session brings no chain along: what has to be read again cannot be resumed.
@@ -82,6 +85,7 @@ export class TicketKeys {
     const first = this.#given()[0];
     if (first === undefined) return this.#own;
     const bytes = readTlsData(first);
+    if (bytes.length !== 80) throw new PemError(`the session ticket key is ${bytes.length} bytes long: it has 80`);
     // Envoy's: 16 bytes name, 32 bytes HMAC key, 32 bytes AES key.
     return Buffer.concat([bytes.subarray(0, 16), bytes.subarray(16, 32), bytes.subarray(48, 64)]);
   }

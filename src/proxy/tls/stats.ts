@@ -49,6 +49,12 @@ export class TlsStats {
     this.#store.inc(this.#counter(stat, dotted, {}));
   }
 
+  /** A client took longer than `transport_socket_connect_timeout`. */
+  handshakeTimeout(): void {
+    const stat = 'downstream_cx_transport_socket_connect_timeout';
+    this.#store.inc(this.#counter(stat, stat, {}));
+  }
+
   /** The names are OpenSSL's, so there are few. */
   #countFact(kind: 'versions' | 'ciphers', value: string): void {
     const key = `${kind}.${value}`;

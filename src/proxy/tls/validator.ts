@@ -17,6 +17,8 @@ export interface PeerVerdict {
   readonly failure: PeerFailure | null;
   /** Its certificate was verified, and held. */
   readonly validated: boolean;
+  /** Counted as a failure although it is let in (`ACCEPT_UNTRUSTED`). */
+  readonly forgiven?: PeerFailure['stat'];
 }
 
 /** OpenSSL's verdict on a chain: its code, such as `CERT_HAS_EXPIRED`; '' when it held. */
@@ -24,6 +26,7 @@ export type ChainResult = string;
 
 const ACCEPTED: PeerVerdict = { failure: null, validated: true };
 const UNVERIFIED: PeerVerdict = { failure: null, validated: false };
+const FORGIVEN_CHAIN: PeerVerdict = { failure: null, validated: false, forgiven: 'fail_verify_error' };
 const EXPIRY: ReadonlySet<ChainResult> = new Set(['CERT_HAS_EXPIRED', 'CERT_NOT_YET_VALID']);
 /** Names in a reason: a certificate may hold thousands. */
 const MAX_NAMES = 5;
@@ -87,10 +90,14 @@ export class PeerValidator {
     const { acceptUntrusted } = this.#config;
     if (this.verifiesChain) {
       const reason = this.#chainFailure(peer, chain);
-      if (reason !== '') return acceptUntrusted ? UNVERIFIED : refused('fail_verify_error', reason);
+      if (reason !== '') return acceptUntrusted ? FORGIVEN_CHAIN : refused('fail_verify_error', reason);
     }
     const failure = this.#leafFailure(peer, serverName);
-    if (failure !== null) return acceptUntrusted ? UNVERIFIED : { failure, validated: false };
+    if (failure !== null) {
+      return acceptUntrusted
+        ? { failure: null, validated: false, forgiven: failure.stat }
+        : { failure, validated: false };
+    }
     return this.verifiesChain || this.#pinsLeaf || serverName !== '' ? ACCEPTED : UNVERIFIED;
   }
 
@@ -117,8 +124,9 @@ export class PeerValidator {
     const depth = pathDepth(peer.x509, roots, expiryForgiven ? null : this.#now());
     if (depth < 0) return 'certificate verify failed: no path to a trusted root';
     const { maxDepth } = this.#config;
-    if (maxDepth !== null && depth > maxDepth) {
-      return `certificate verify failed: ${depth} intermediate certificates, more than max_verify_depth ${maxDepth}`;
+    // It counts the CAs, the trusted one too, which no chain is without.
+    if (maxDepth !== null && depth + 1 > Math.max(1, maxDepth)) {
+      return `certificate verify failed: ${depth + 1} CA certificates above it, more than max_verify_depth ${maxDepth}`;
     }
     return '';
   }

@@ -8,7 +8,14 @@ import type { TlsInfo } from '../telemetry/tls-info.ts';
 import type { Certificate } from '../tls/certificate-info.ts';
 import { buildContext, type TlsContext } from '../tls/context.ts';
 import type { TlsContexts } from '../tls/contexts.ts';
-import { chainResult, handshakeFailure, localCertificate, peerCertificate, tlsInfo } from '../tls/handshake.ts';
+import {
+  chainResult,
+  handshakeFailure,
+  isTlsError,
+  localCertificate,
+  peerCertificate,
+  tlsInfo,
+} from '../tls/handshake.ts';
 import { MaterialSource, secretsOfContext } from '../tls/material.ts';
 import { TlsStats } from '../tls/stats.ts';
 import { fingerprint } from './fingerprint.ts';
@@ -31,7 +38,9 @@ export const ANY_HTTP_SERVER: ServerIdentity = { sni: '', san: '', http: true };
  */
 const ISTIO_HTTP = ['istio-http/1.1', 'istio', 'http/1.1'];
 
-function httpProtocolsOf(alpn: readonly string[]): readonly string[] {
+/** What only agrees on HTTP/2, which is not spoken yet, is not offered. */
+function httpProtocolsOf(configured: readonly string[]): readonly string[] {
+  const alpn = configured.filter((name) => name !== 'h2' && name !== 'istio-h2');
   const inMesh = alpn.includes('istio') && alpn.every((name) => name === 'istio' || name === 'istio-peer-exchange');
   return inMesh ? ISTIO_HTTP : alpn;
 }
@@ -155,7 +164,13 @@ export class UpstreamTls {
       if (early !== null) keep(early);
     });
     secured.on('error', (error) => {
-      if (stage === 'handshake' && !(error instanceof TlsFailure)) this.#stats.count('connection_error');
+      // A peer that goes away is no error of TLS (Envoy: SslSocket::drainErrorQueue).
+      if (stage === 'handshake' && isTlsError(error)) this.#stats.count('connection_error');
+      // Bytes that are no record: Node has sent OpenSSL's alert, and leaves the socket open.
+      if (stage === 'ready' && isTlsError(error)) {
+        this.#stats.count('connection_error');
+        secured.destroy();
+      }
     });
   }
 
@@ -187,6 +202,7 @@ export class UpstreamTls {
         secured.destroy(new TlsFailure(`TLS error: ${verdict.failure.reason}`));
         return null;
       }
+      if (verdict?.forgiven !== undefined) this.#stats.count(verdict.forgiven);
       validated = verdict?.validated ?? false;
     }
     const local = localCertificate(secured, context.material.certificates);

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readBoundedFile } from '../../base/bounded-file.ts';
 import { systemClock } from '../../base/clock.ts';
 import { Registry } from '../../base/registry.ts';
 import type { Problems } from '../proto/codec.ts';
@@ -47,8 +47,8 @@ export interface DecodeContext {
   readonly checkFormat: (text: string) => string | null;
   /** Names what in a valid format never has a value here. */
   readonly formatWarnings: (text: string) => readonly string[];
-  /** Reads what a DataSource's `filename` names. Throws a system error. */
-  readonly readFile: (path: string) => Uint8Array;
+  /** Reads what a DataSource's `filename` names. Throws a system error, or that it has more than `maxBytes`. */
+  readonly readFile: (path: string, maxBytes: number) => Uint8Array;
   /** Wall time, ms: what expired is named. */
   readonly now: () => number;
 }
@@ -60,7 +60,7 @@ export interface ContextParts {
   readonly runtime?: RuntimeMap;
   readonly checkFormat?: (text: string) => string | null;
   readonly formatWarnings?: (text: string) => readonly string[];
-  readonly readFile?: (path: string) => Uint8Array;
+  readonly readFile?: (path: string, maxBytes: number) => Uint8Array;
   readonly now?: () => number;
 }
 
@@ -87,7 +87,7 @@ export function decodeContext(parts: ContextParts): DecodeContext {
     runtime: parts.runtime ?? new Map(),
     checkFormat: parts.checkFormat ?? (() => null),
     formatWarnings: parts.formatWarnings ?? (() => []),
-    readFile: parts.readFile ?? readFileSync,
+    readFile: parts.readFile ?? readBoundedFile,
     now: parts.now ?? systemClock.wall,
   };
 }

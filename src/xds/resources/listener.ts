@@ -1,6 +1,7 @@
 import type { SocketAddress } from '../../model/address.ts';
 import { formatAddress } from '../../model/address.ts';
 import type { FilterChain, FilterChainMatch, Listener, ListenerFilter, NetworkFilter } from '../../model/listener.ts';
+import type { DownstreamTlsConfig } from '../../model/tls.ts';
 import type * as wire from '../proto/gen/envoy/config/listener/v3.ts';
 import { HttpConnectionManager } from '../proto/gen/envoy/extensions/filters/network/http_connection_manager/v3.ts';
 import { TcpProxy } from '../proto/gen/envoy/extensions/filters/network/tcp_proxy/v3.ts';
@@ -96,16 +97,28 @@ function decodeChain(chain: wire.FilterChain, path: string, s: Decoding): Filter
     s,
   );
   const declared = decodeDeclared(chain.metadata, `${path}.metadata`, s);
+  const filter = byAddress(
+    decodeNetworkFilters(chain.filters ?? [], `${path}.filters`, s),
+    decodeAddressRoutes(chain.metadata, `${path}.metadata`, s),
+  );
   return {
     name: chain.name ?? '',
     ...(declared === null ? {} : { declared }),
     match: decodeMatch(chain.filter_chain_match ?? {}, `${path}.filter_chain_match`, s),
-    filter: byAddress(
-      decodeNetworkFilters(chain.filters ?? [], `${path}.filters`, s),
-      decodeAddressRoutes(chain.metadata, `${path}.metadata`, s),
-    ),
-    ...(tls === null ? {} : { tls }),
+    filter,
+    ...(tls === null ? {} : { tls: filter.kind === 'http' ? withoutHttp2(tls, path, s) : tls }),
   };
+}
+
+/** What HTTP/2 has no codec for is not agreed on: clients that offer HTTP/1.1 besides, as all do, use that. */
+function withoutHttp2(tls: DownstreamTlsConfig, path: string, s: Decoding): DownstreamTlsConfig {
+  const alpn = tls.common.alpn.filter((protocol) => protocol !== 'h2');
+  if (alpn.length === tls.common.alpn.length) return tls;
+  s.noEffect(
+    `${path}.transport_socket.typed_config.common_tls_context.alpn_protocols`,
+    'h2 is not offered, since HTTP/2 is not spoken yet: clients use HTTP/1.1',
+  );
+  return { ...tls, common: { ...tls.common, alpn } };
 }
 
 function byAddress(filter: NetworkFilter, addressRoutes: string): NetworkFilter {

@@ -1,3 +1,4 @@
+import { readCertificate } from '../../base/certificate.ts';
 import { PemError, parseCertificates, parsePrivateKey } from '../../base/pem.ts';
 import type { TlsCertificate, TlsData } from '../../model/tls.ts';
 import type * as tls from '../proto/gen/envoy/extensions/transport_sockets/tls/v3.ts';
@@ -23,12 +24,17 @@ export function decodeTlsCertificate(c: tls.TlsCertificate, path: string, s: Dec
 
 function checkPair({ chain, key, password }: TlsCertificate, path: string, s: Decoding): void {
   const certificates = checkTlsData(chain, `${path}.certificate_chain`, s, parseCertificates);
+  const leaf = certificates === undefined ? undefined : readCertificate(certificates[0]!.raw);
+  if (leaf !== undefined && leaf.notAfter < s.context.now()) {
+    const when = new Date(leaf.notAfter).toISOString().slice(0, 10);
+    s.warnings.add(`${path}.certificate_chain`, `${JSON.stringify(leaf.subject)} expired on ${when}: peers refuse it`);
+  }
   const secret = password === null ? null : readTlsData(password, `${path}.password`, s);
   if (secret === undefined) return;
   checkTlsData(key, `${path}.private_key`, s, (bytes) => {
     const parsed = parsePrivateKey(bytes, secret);
     if (certificates === undefined || certificates[0]!.checkPrivateKey(parsed)) return;
-    throw new PemError(`is not the key of the certificate ${JSON.stringify(certificates[0]!.subject)}`);
+    throw new PemError(`is not the key of the certificate ${JSON.stringify(leaf?.subject)}`);
   });
 }
 

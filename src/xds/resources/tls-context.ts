@@ -1,14 +1,14 @@
-import type {
-  CertificateSource,
-  CommonTls,
-  DownstreamTlsConfig,
-  SecretReference,
-  TlsVersion,
-  UpstreamTlsConfig,
-  ValidationSource,
+import {
+  type CertificateSource,
+  type CommonTls,
+  type DownstreamTlsConfig,
+  needsRoots,
+  type SecretReference,
+  type TlsVersion,
+  type UpstreamTlsConfig,
+  type ValidationSource,
 } from '../../model/tls.ts';
 import type * as tls from '../proto/gen/envoy/extensions/transport_sockets/tls/v3.ts';
-import { checkConfigSource } from './config-source.ts';
 import type { Decoding } from './decoding.ts';
 import { decodeTicketKeys, decodeTlsCertificate } from './tls-certificate.ts';
 import { decodeValidation } from './tls-validation.ts';
@@ -28,15 +28,31 @@ export function decodeDownstreamTls(
   if (common.certificates.length === 0 && s.problems.ok) {
     s.error(`${path}.common_tls_context.tls_certificates`, 'a server needs a certificate');
   }
+  if (context.require_client_certificate === true && !verifiesClients(common)) {
+    s.warnings.add(
+      `${path}.require_client_certificate`,
+      'anybody’s certificate will do, since none is verified: add common_tls_context.validation_context.trusted_ca',
+    );
+  }
   return {
     common,
     requireClientCertificate: context.require_client_certificate ?? false,
     requireSni: context.require_sni ?? false,
+    fullScan: context.full_scan_certs_on_sni_mismatch ?? false,
     tickets: !(context.disable_stateless_session_resumption ?? false),
     ticketKeys: decodeTickets(context, path, s),
     sessionTimeoutS: Math.max(1, Math.round((context.session_timeout ?? SESSION_TIMEOUT_S * 1000) / 1000)),
     handshakeTimeoutMs: handshakeTimeoutMs ?? HANDSHAKE_TIMEOUT_MS,
   };
+}
+
+/** What a secret brings along is not known yet. */
+function verifiesClients({ validation }: CommonTls): boolean {
+  if (validation === null) return false;
+  const { given, secret } = validation;
+  if (secret !== null || given === null) return true;
+  const { trustedCa, systemRoots, trustDomains, hashes, spki } = given;
+  return trustedCa !== null || systemRoots || trustDomains !== null || hashes.length + spki.length > 0;
 }
 
 export function decodeUpstreamTls(context: tls.UpstreamTlsContext, path: string, s: Decoding): UpstreamTlsConfig {
@@ -115,7 +131,11 @@ function decodeCertificates(context: tls.CommonTlsContext, path: string, s: Deco
 
 function decodeValidationSource(context: tls.CommonTlsContext, path: string, s: Decoding): ValidationSource | null {
   if (context.validation_context !== undefined) {
-    return { given: decodeValidation(context.validation_context, `${path}.validation_context`, s), secret: null };
+    const at = `${path}.validation_context`;
+    const given = decodeValidation(context.validation_context, at, s);
+    const rootless = needsRoots(given);
+    if (rootless !== '') s.error(`${at}.${rootless}`, 'verifies nothing without roots: add trusted_ca');
+    return { given, secret: null };
   }
   const sds = context.validation_context_sds_secret_config;
   if (sds !== undefined) {
@@ -136,7 +156,8 @@ function decodeReference(config: tls.SdsSecretConfig, path: string, s: Decoding)
   const name = config.name ?? '';
   if (name === '') s.error(`${path}.name`, 'is needed');
   const from = sourceOf(config, path, s);
-  s.secrets.push({ name, from, path });
+  const { path_config_source, path: file } = config.sds_config ?? {};
+  if (path_config_source === undefined && file === undefined) s.secrets.push({ name, from, path });
   return { name, from };
 }
 
@@ -153,7 +174,14 @@ function sourceOf(
   const at = `${path}.sds_config`;
   const server = source.api_config_source;
   if (server === undefined) {
-    checkConfigSource(source, at, s);
+    const file =
+      source.path_config_source !== undefined ? 'path_config_source' : source.path !== undefined ? 'path' : '';
+    if (file !== '') {
+      s.error(
+        `${at}.${file}`,
+        'a secret in a file of its own is not supported: name the files of the certificate where the secret is named; they are watched',
+      );
+    }
     return 'ads';
   }
   const cluster = server.grpc_services?.[0]?.envoy_grpc?.cluster_name ?? '';
@@ -202,7 +230,8 @@ const CIPHERS: ReadonlySet<string> = new Set([
   'AES256-SHA',
 ]);
 const TLS13_SUITES = /^TLS_(?:AES_128_GCM_SHA256|AES_256_GCM_SHA384|CHACHA20_POLY1305_SHA256)$/;
-const DEFAULT_CURVES = ['X25519', 'P-256'];
+/** As Envoy 1.40 offers and takes them; the first is not broken by quantum computers. */
+const DEFAULT_CURVES = ['X25519MLKEM768', 'X25519', 'P-256'];
 const CURVES: ReadonlySet<string> = new Set(['X25519', 'P-256', 'P-384', 'P-521', 'X25519MLKEM768']);
 const SIGNATURE_ALGORITHMS: ReadonlySet<string> = new Set([
   'rsa_pkcs1_sha256',

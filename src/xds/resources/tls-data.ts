@@ -1,5 +1,5 @@
 import { messageOf } from '../../base/errors.ts';
-import { PemError } from '../../base/pem.ts';
+import { MAX_PEM_BYTES, PemError } from '../../base/pem.ts';
 import { SecretBytes } from '../../base/secret-bytes.ts';
 import type { TlsData } from '../../model/tls.ts';
 import type * as core from '../proto/gen/envoy/config/core/v3.ts';
@@ -15,10 +15,10 @@ export function decodeTlsData(source: core.DataSource): TlsData {
 }
 
 /** What is in it now; undefined when it cannot be read, which is then a problem. */
-export function readTlsData(data: TlsData, path: string, s: Decoding): Buffer | undefined {
+export function readTlsData(data: TlsData, path: string, s: Decoding, maxBytes = MAX_PEM_BYTES): Buffer | undefined {
   if (data.kind === 'inline') return data.bytes.reveal();
   try {
-    return Buffer.from(s.context.readFile(data.path));
+    return Buffer.from(s.context.readFile(data.path, maxBytes));
   } catch (error) {
     s.error(`${path}.filename`, `cannot be read: ${messageOf(error)}`);
     return undefined;
@@ -26,8 +26,14 @@ export function readTlsData(data: TlsData, path: string, s: Decoding): Buffer | 
 }
 
 /** Runs a check of `bytes`; what it throws as a PemError becomes a problem that names the file. */
-export function checkTlsData<T>(data: TlsData, path: string, s: Decoding, check: (bytes: Buffer) => T): T | undefined {
-  const bytes = readTlsData(data, path, s);
+export function checkTlsData<T>(
+  data: TlsData,
+  path: string,
+  s: Decoding,
+  check: (bytes: Buffer) => T,
+  maxBytes = MAX_PEM_BYTES,
+): T | undefined {
+  const bytes = readTlsData(data, path, s, maxBytes);
   if (bytes === undefined) return undefined;
   try {
     return check(bytes);

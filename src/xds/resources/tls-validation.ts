@@ -1,5 +1,5 @@
 import { readCertificate } from '../../base/certificate.ts';
-import { PemError, parseCertificates, parseCrls } from '../../base/pem.ts';
+import { crlsIn, MAX_CRL_BYTES, PemError, parseCertificates, parseCrls } from '../../base/pem.ts';
 import type { CertificateValidation, SanMatcher, TlsData } from '../../model/tls.ts';
 import * as tls from '../proto/gen/envoy/extensions/transport_sockets/tls/v3.ts';
 import type { Decoding } from './decoding.ts';
@@ -30,7 +30,7 @@ export function decodeValidation(context: Context, path: string, s: Decoding): C
     spki: (context.verify_certificate_spki ?? []).map((hash, i) =>
       decodeSpki(hash, at(`verify_certificate_spki[${i}]`), s),
     ),
-    sans: [...decodeSans(context, path, s), ...decodeLegacySans(context, path, s)],
+    sans: decodeSans(context, path, s),
     allowExpired,
     acceptUntrusted: context.trust_chain_verification === 'ACCEPT_UNTRUSTED',
     maxDepth: context.max_verify_depth ?? null,
@@ -41,7 +41,12 @@ export function decodeValidation(context: Context, path: string, s: Decoding): C
 function decodeRoots(source: Context['trusted_ca'], path: string, allowExpired: boolean, s: Decoding): TlsData | null {
   if (source === undefined) return null;
   const data = decodeTlsData(source);
-  checkTlsData(data, path, s, (bytes) => warnExpired(bytes, path, allowExpired, s));
+  checkTlsData(data, path, s, (bytes) => {
+    warnExpired(bytes, path, allowExpired, s);
+    if (allowExpired && crlsIn(bytes).length > 0) {
+      throw new PemError('holds a revocation list, which is not supported beside allow_expired_certificate');
+    }
+  });
   return data;
 }
 
@@ -59,7 +64,7 @@ function warnExpired(bytes: Buffer, path: string, allowExpired: boolean, s: Deco
 function decodeCrl(context: Context, path: string, s: Decoding): TlsData | null {
   if (context.crl === undefined) return null;
   const data = decodeTlsData(context.crl);
-  checkTlsData(data, path, s, parseCrls);
+  checkTlsData(data, path, s, parseCrls, MAX_CRL_BYTES);
   return data;
 }
 
@@ -75,7 +80,11 @@ function decodeSpki(hash: string, path: string, s: Decoding): string {
   return bytes.toString('base64');
 }
 
+/** The deprecated list counts only where there is no other. */
 function decodeSans(context: Context, path: string, s: Decoding): SanMatcher[] {
+  if ((context.match_typed_subject_alt_names ?? []).length === 0) return decodeLegacySans(context, path, s);
+  if ((context.match_subject_alt_names ?? []).length > 0)
+    s.noEffect(`${path}.match_subject_alt_names`, 'match_typed_subject_alt_names is there too, and holds alone');
   return (context.match_typed_subject_alt_names ?? []).flatMap((one, i) => {
     const at = `${path}.match_typed_subject_alt_names[${i}]`;
     const kind = one.san_type ?? 'SAN_TYPE_UNSPECIFIED';

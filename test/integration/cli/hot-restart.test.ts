@@ -71,6 +71,9 @@ describe('hot restart', () => {
       const { failures, served, asked, connections } = await load.stop();
       expect(failures).toEqual([]);
       expect(served).toBe(server.requests.length);
+      // Those that the processes before have served are among them.
+      const stats = await (await fetch(`${admin}/stats?filter=^http.web.downstream_rq_total`)).text();
+      expect(stats).toBe(`http.web.downstream_rq_total: ${served}\n`);
       // Each of the clients that keep their connections was asked to leave by each of the two that left.
       expect(asked).toBeGreaterThanOrEqual(16);
       expect(connections).toBeGreaterThan(200);

@@ -1,14 +1,16 @@
 // Issue 4 §4, pains rows 2 and 3: how a proxy process ends.
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, expect, it } from 'vitest';
 import { type RawClient, rawClient } from '../../support/client.ts';
+import { eventually } from '../../support/proxy.ts';
 import { type HttpUpstream, httpUpstream } from '../../support/upstream.ts';
 import { bootstrap } from './bootstrap.ts';
 import { Remora } from './remora.ts';
 
 const home = mkdtempSync(join(tmpdir(), 'remora-life-'));
+const accessLog = join(home, 'access.log');
 const running: Remora[] = [];
 const clients: RawClient[] = [];
 const upstreams: HttpUpstream[] = [];
@@ -27,12 +29,14 @@ interface Running {
   readonly server: HttpUpstream;
 }
 
-async function start(...flags: string[]): Promise<Running> {
+const start = (...flags: string[]): Promise<Running> => startIn({}, ...flags);
+
+async function startIn(env: Readonly<Record<string, string>>, ...flags: string[]): Promise<Running> {
   const server = await httpUpstream();
   upstreams.push(server);
   const file = join(home, 'bootstrap.yaml');
-  writeFileSync(file, bootstrap(server.port));
-  const proxy = new Remora(['proxy', '-c', file, ...flags], home);
+  writeFileSync(file, bootstrap(server.port, accessLog));
+  const proxy = new Remora(['proxy', '-c', file, ...flags], home, undefined, env);
   running.push(proxy);
   const [, admin] = await proxy.said(/listening listener=admin address=(\S+)/);
   const [, web] = await proxy.said(/listening listener=web address=(\S+)/);
@@ -105,4 +109,36 @@ it('a second signal does not wait', async () => {
   await proxy.said(/terminating/);
   await proxy.stop('SIGTERM');
   expect((await ended).code).toBe(1);
+});
+
+it('SIGHUP, which is for a supervisor, is said and does nothing; SIGUSR1 opens no debugger', async () => {
+  const { proxy, port } = await start();
+  proxy.signal('SIGUSR1');
+  proxy.signal('SIGHUP');
+  await proxy.said(/SIGHUP does nothing here: it is for a supervisor \(--hot-restart\)/);
+  expect((await (await client(port)).get().response()).status).toBe(200);
+  expect(proxy.stderr).not.toContain('Debugger');
+});
+
+it.each(['1', '2'])('SIGUSR1 with %s threads opens access logs anew', async (threads) => {
+  const { proxy, port } = await start('--concurrency', threads);
+  const logged = (): boolean => existsSync(accessLog) && readFileSync(accessLog, 'utf8').includes('GET /');
+  await (await client(port)).get().response();
+  await eventually(logged);
+  renameSync(accessLog, `${accessLog}.1`);
+  proxy.signal('SIGUSR1');
+  await eventually(() => existsSync(accessLog));
+  await (await client(port)).get().response();
+  await eventually(logged);
+});
+
+it('an exception that nobody caught ends the process with one line that says where', async () => {
+  const crash = 'process.on("SIGUSR2", () => { throw new TypeError("a mistake of ours"); })';
+  const { proxy } = await startIn({ NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(crash)}` });
+  proxy.signal('SIGUSR2');
+  const { code, stderr } = await proxy.ended;
+  expect(code).toBe(1);
+  expect(stderr.trimEnd().split('\n').at(-1)).toMatch(
+    /error {3}an exception ends the process stack="TypeError: a mistake of ours\\n +at /,
+  );
 });

@@ -333,6 +333,25 @@ test('or goes on with what is known, where continue_on_listener_filters_timeout 
   expect(await connection.bytes(1)).toBe('\x16');
   connection.write('hello');
   expect(await client.bytes(5)).toBe('hello');
+  expect(p.stat('listener.127.0.0.1_0.downstream_pre_cx_timeout')).toBe(1);
+});
+
+test('who is refused before there is a chain is in the listener’s log', async () => {
+  const STDOUT = 'type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog';
+  const log_format = { text_format_source: { inline_string: '%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%\n' } };
+  const p = await proxy()
+    .cluster('a', 1)
+    .listener({
+      access_log: [{ name: 'log', typed_config: { '@type': STDOUT, log_format } }],
+      listener_filters: [proxyProtocol()],
+      filter_chains: [tcpChain('a')],
+    })
+    .start();
+  const client = await p.client();
+  client.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+  await client.untilEnded();
+  await eventually(() => p.logLines.length === 1);
+  expect(p.logLines).toEqual(['127.0.0.1']);
 });
 
 test('a first message that never ends is cut off at 64 KiB', async () => {

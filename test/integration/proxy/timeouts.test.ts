@@ -159,6 +159,32 @@ test('a head that does not arrive in time is 408', async () => {
   expect(p.stat('http.main.downstream_rq_header_timeout')).toBe(1);
 });
 
+test.each([
+  ['by default after five minutes', {}, 300_000],
+  ['after stream_idle_timeout', { stream_idle_timeout: '10s', request_headers_timeout: '20s' }, 10_000],
+])('a head that does not arrive is 408 %s, however busily it comes, as SI', async (_, fields, ms) => {
+  const clock = manualClock();
+  const p = await proxy()
+    .clock(clock)
+    .route({ match: { prefix: '/' }, direct_response: { status: 200 } })
+    .manager(fields)
+    .start();
+  const client = await p.client();
+  client.write('GET / HTTP/1.1\r\nHo');
+  await turns();
+  clock.advance(ms - 500);
+  client.write('st');
+  await turns();
+  expect(client.received).toBe('');
+  clock.advance(600);
+  const response = await client.response();
+  expect([response.status, response.body]).toEqual([408, 'stream timeout']);
+  await client.untilEnded();
+  clock.advance(20);
+  expect(await p.log(0)).toMatchObject({ code: 408, flags: 'SI', details: 'stream_idle_timeout' });
+  expect(p.stat('http.main.downstream_rq_idle_timeout')).toBe(1);
+});
+
 test('a body that does not arrive in request_timeout is 408', async () => {
   const clock = manualClock();
   const server = await scripted();

@@ -11,11 +11,12 @@ import {
   eventually,
   type Json,
   proxy,
+  scripted,
   type TestProxy,
   transportSocket,
   upstream,
 } from '../../support/proxy.ts';
-import { inlineCertificate, trusting } from '../../support/tls.ts';
+import { type BrokenAccepted, brokenClient, brokenServer, inlineCertificate, trusting } from '../../support/tls.ts';
 
 const SERVER = inlineCertificate('server');
 const client = (name: string): ConnectionOptions => ({ cert: pem(name), key: key(name.replace(/-chain$/, '')) });
@@ -116,8 +117,11 @@ describe('downstream', () => {
     const p = await proxy().cluster('up', up.port).tls(mtls()).start();
     const c = await Client.to(p.port, client('client-chain'));
     for (let i = 0; i < 3; i++) expect(bodyOf(await c.get())).toHaveLength(300_000);
-    expect(p.stat('listener.main.ssl.handshake')).toBe(1);
+    expect(p.stat('listener.127.0.0.1_0.ssl.handshake')).toBe(1);
     expect(up.requests[0]!.headers['x-forwarded-proto']).toBe('https');
+    expect([p.stat('http.main.downstream_cx_ssl_total'), p.stat('http.main.downstream_cx_ssl_active')]).toEqual([1, 1]);
+    c.socket.destroy();
+    await eventually(() => p.stat('http.main.downstream_cx_ssl_active') === 0);
   });
 
   test('what the handshake showed is in the access log', async () => {
@@ -184,6 +188,74 @@ describe('downstream', () => {
     expect(await status(client('client-chain'))).toBe(201);
     expect(await status(client('client-b'))).toBe(202);
     expect(await status({})).toBe(203);
+  });
+
+  test.each(['http', 'tcp'] as const)('bytes that are no records end a connection of %s at once', async (kind) => {
+    const up = await upstream();
+    const base = proxy().cluster('up', up.port);
+    const p = await (kind === 'tcp' ? base.tcp({ cluster: 'up' }) : base).tls(mtls()).start();
+    const broken = await brokenClient(p.port, client('client-2'));
+    const c = new Client(broken.tls);
+    expect(statusOf(await c.get())).toBe(200);
+    broken.inject(Buffer.from('17030300207777', 'hex'));
+    broken.inject(Buffer.alloc(30, 7));
+    // One record: an alert, which TLS 1.3 calls application data.
+    const sent = await broken.ended;
+    expect([sent[0], sent.length]).toEqual([23, 5 + sent.readUInt16BE(3)]);
+    expect(p.stat('listener.127.0.0.1_0.ssl.connection_error')).toBe(1);
+    await eventually(() => p.stat('listener.127.0.0.1_0.downstream_cx_active') === 0);
+    expect(statusOf(await (await Client.to(p.port, client('client-2'))).get())).toBe(200);
+  });
+
+  test('a handshake that fails is a connection, and the listener’s log says why', async () => {
+    const up = await upstream();
+    const STDOUT = 'type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog';
+    const inline_string = '%DOWNSTREAM_TLS_VERSION% %DOWNSTREAM_TRANSPORT_FAILURE_REASON%\n';
+    const log_format = { text_format_source: { inline_string } };
+    const p = await proxy()
+      .cluster('up', up.port)
+      .listener({ access_log: [{ name: 'log', typed_config: { '@type': STDOUT, log_format } }] })
+      .tls(mtls())
+      .start();
+    const c = await Client.to(p.port, client('client-b'));
+    expect(await c.get()).toBe('');
+    const plain = await p.client();
+    plain.write('GET / HTTP/1.1\r\nhost: a\r\n\r\n');
+    await plain.untilEnded();
+    await eventually(() => p.logLines.length === 2);
+    expect(p.logLines).toEqual([
+      expect.stringMatching(/^- TLS_error:_certificate_verify_failed:_unable_to/),
+      '- TLS_error:_http_request',
+    ]);
+    expect(['total', 'destroy', 'active'].map((one) => p.stat(`listener.127.0.0.1_0.downstream_cx_${one}`))).toEqual([
+      2, 2, 0,
+    ]);
+  });
+
+  test('h2 is not agreed on where HTTP is spoken, and is where bytes are', async () => {
+    const up = await upstream();
+    const context = { common_tls_context: { tls_certificates: [SERVER], alpn_protocols: ['h2', 'http/1.1'] } };
+    const http = await proxy().cluster('up', up.port).tls(context).start();
+    const c = await Client.to(http.port, { ALPNProtocols: ['h2', 'http/1.1'] });
+    expect(c.socket.alpnProtocol).toBe('http/1.1');
+    expect(statusOf(await c.get())).toBe(200);
+    const tcp = await proxy().cluster('up', up.port).tcp({ cluster: 'up' }).tls(context).start();
+    expect((await Client.to(tcp.port, { ALPNProtocols: ['h2', 'http/1.1'] })).socket.alpnProtocol).toBe('h2');
+  });
+
+  test('a server that goes away in the handshake is no error of TLS', async () => {
+    const server = await scripted();
+    const p = await proxy()
+      .cluster('up', server.port, upstreamTls({ common_tls_context: { validation_context: trusting('root-a') } }))
+      .start();
+    const c = await p.client();
+    c.write('GET / HTTP/1.1\r\nhost: a\r\n\r\n');
+    const connection = await server.accept();
+    await connection.bytes(5);
+    connection.end('');
+    expect((await c.response()).status).toBe(503);
+    expect(p.stat('cluster.up.ssl.connection_error')).toBe(0);
+    expect(p.stat('cluster.up.upstream_cx_connect_fail')).toBe(1);
   });
 
   test('a TCP proxy behind TLS', async () => {
@@ -378,6 +450,30 @@ describe('upstream', () => {
     ]);
     expect(p.stat('cluster.plain.ssl.connection_error')).toBe(1);
     expect(p.stat('cluster.nobody.ssl.connection_error')).toBe(0);
+  });
+
+  test.each([
+    ['before the response', '', 503, 'UC TLS_error'],
+    ['within it', 'HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf', 200, 'UC TLS_error'],
+    ['behind it', 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok', 200, '- -'],
+  ])('bytes that are no records end the connection to a server at once: %s', async (_when, answer, status, log) => {
+    let last: BrokenAccepted | undefined;
+    const port = await brokenServer((to) => {
+      last = to;
+      to.tls.write(answer, () => to.raw.write('HTTP/1.1 200 OK\r\n\r\n'));
+    }, closeLast);
+    const p = await proxy()
+      .cluster('up', port, upstreamTls({ common_tls_context: verified }))
+      .logFormat('%RESPONSE_FLAGS% %UPSTREAM_TRANSPORT_FAILURE_REASON%\n')
+      .start();
+    const c = await p.client();
+    c.write('GET / HTTP/1.1\r\nhost: a\r\n\r\n');
+    await eventually(() => last?.raw.destroyed === true);
+    await eventually(() => p.logLines.length === 1);
+    expect(p.logLines[0]).toContain(log);
+    expect(c.received).toContain(`HTTP/1.1 ${status}`);
+    expect(p.stat('cluster.up.ssl.connection_error')).toBe(1);
+    expect(p.stat('cluster.up.upstream_cx_active')).toBe(0);
   });
 
   test('sessions are resumed, up to max_session_keys', async () => {
@@ -583,10 +679,18 @@ describe('files', () => {
     const up = await upstream();
     const p = await proxy().cluster('up', up.port).tls(byFile(dir)).start();
     expect(await subject(p)).toBe('CN=server');
-    symlinkSync('v2', join(dir, '..data_tmp'));
-    renameSync(join(dir, '..data_tmp'), join(dir, '..data'));
-    await eventually(() => p.processLog.some((line) => line.includes('certificates replaced')));
-    expect(await subject(p)).toBe('CN=server-2');
+    // As often as it is swapped.
+    for (const [version, name] of [
+      ['v2', 'server-2'],
+      ['v1', 'server'],
+      ['v2', 'server-2'],
+    ] as const) {
+      const seen = p.processLog.filter((line) => line.includes('certificates replaced')).length;
+      symlinkSync(version, join(dir, '..data_tmp'));
+      renameSync(join(dir, '..data_tmp'), join(dir, '..data'));
+      await eventually(() => p.processLog.filter((line) => line.includes('certificates replaced')).length > seen);
+      expect(await subject(p)).toBe(`CN=${name}`);
+    }
   });
 
   test('that are broken leave the certificate before in force, and the log says why', async () => {
@@ -599,6 +703,20 @@ describe('files', () => {
     const line = p.processLog.find((one) => one.includes('cannot be used'))!;
     expect(line).toContain('is not the key of the certificate');
     expect(line).not.toContain(key('server').split('\n')[1]!);
+    expect(await subject(p)).toBe('CN=server');
+  });
+
+  test('that have no end leave the certificate before in force, and are not read to it', async () => {
+    const dir = folder();
+    write(dir, 'server');
+    const up = await upstream();
+    const p = await proxy().cluster('up', up.port).tls(byFile(dir)).start();
+    symlinkSync('/dev/zero', join(dir, 'endless'));
+    renameSync(join(dir, 'endless'), join(dir, 'tls.key'));
+    await eventually(() => p.processLog.some((line) => line.includes('new certificates cannot be used')));
+    expect(p.processLog.find((one) => one.includes('cannot be used'))).toContain(
+      `the private key ${dir}/tls.key cannot be read: ${dir}/tls.key has more than 1048576 bytes`,
+    );
     expect(await subject(p)).toBe('CN=server');
   });
 

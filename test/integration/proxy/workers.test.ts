@@ -264,6 +264,8 @@ describe('a worker that dies', () => {
     const line = p.processLog.find((one) => one.includes('started again'))!;
     expect(line).toContain('worker 0 ended by an error');
     expect(line.trim().split('\n')).toHaveLength(1);
+    // Where in the program it was.
+    expect(line).toMatch(/ stack="TypeError: .*channel\.ts/);
     // All that connect from now on are served, and by both.
     const [again] = await oneEach(p);
     expect((await again.get().response()).body).toBe('hello');
@@ -271,6 +273,26 @@ describe('a worker that dies', () => {
     // What it had counted is still there.
     expect(await p.statOfAll('http.main.downstream_rq_2xx')).toBeGreaterThanOrEqual(requests + 6);
     expect(await p.statOfAll('listener.127.0.0.1_0.downstream_cx_active')).toBeLessThanOrEqual(clients.length - 1);
+  });
+
+  it('leaves the process not ready where it was the last', async () => {
+    const p = await answering()
+      .fields({ admin: { address: { socket_address: { address: '127.0.0.1', port_value: 0 } } } })
+      .start();
+    const admin = await rawClient(p.proxy.adminAddress!.port);
+    clients.push(admin);
+    const ready = async (): Promise<string> =>
+      (await admin.write('GET /ready HTTP/1.1\r\nHost: localhost\r\n\r\n').response()).body;
+    expect(await ready()).toBe('LIVE\n');
+    await threads[0]!.terminate();
+    expect(await ready()).toBe('LIVE\n');
+    await eventually(() => threads.length === 3);
+    await (await connect(p)).get().response();
+    // Those that come in their place are threads that have yet to start.
+    await Promise.all(threads.map((thread) => thread.terminate()));
+    expect(await ready()).toBe('INITIALIZING\n');
+    expect((await (await connect(p)).get().response()).body).toBe('hello');
+    expect(await ready()).toBe('LIVE\n');
   });
 
   it('loses no connection that it has not accepted', async () => {
@@ -307,6 +329,44 @@ describe('a worker that dies', () => {
   });
 });
 
+describe('a worker that comes later', () => {
+  /** Those of both, once the first has been started again. */
+  const bodies = async (p: TestProxy): Promise<string[]> => {
+    const both = await oneEach(p);
+    return Promise.all(both.map(async (client) => (await client.get().response()).body));
+  };
+  const replaceFirst = async (): Promise<void> => {
+    await threads[0]!.terminate();
+    await eventually(() => threads.length === 3);
+  };
+
+  it('has the config in force where the latest was rejected', async () => {
+    const p = await answering().start();
+    await expect(p.proxy.apply(p.snapshot({ listeners: broken(p) }))).rejects.toThrow();
+    await replaceFirst();
+    expect(await bodies(p)).toEqual(['hello', 'hello']);
+    await p.proxy.apply(p.snapshot({ listeners: renamed(p, 'changed') }));
+    expect(await bodies(p)).toEqual(['changed', 'changed']);
+    expect(await p.statOfAll('server.worker_restarts')).toBe(1);
+  });
+
+  it('serves what it can, as the others do, where a listener cannot be bound', async () => {
+    const p = await answering().start();
+    const [listener] = p.snapshot().listeners.values();
+    const { port } = await upstream();
+    const taken = { ...listener!, name: 'taken', addresses: [{ host: '127.0.0.1', port }] };
+    await p.proxy.apply(p.snapshot({ listeners: new Map([['taken', taken], ...renamed(p, 'changed')]) }));
+    await replaceFirst();
+    expect(await bodies(p)).toEqual(['changed', 'changed']);
+    expect(await p.statOfAll('server.worker_restarts')).toBe(1);
+  });
+});
+
+/** A config that does not compile. */
+function broken(p: TestProxy): ReadonlyMap<string, Listener> {
+  return new Map([...p.snapshot().listeners].map(([name, one]) => [name, { ...one, filterChains: null as never }]));
+}
+
 /** The proxy's listener, with another body for its answers. */
 function renamed(p: TestProxy, body: string): ReadonlyMap<string, Listener> {
   const text = JSON.stringify([...p.snapshot().listeners.values()], (_key, value) =>
@@ -337,10 +397,7 @@ describe('config and drain', () => {
 
   it('rejects what cannot be put in force, and goes on', async () => {
     const p = await answering().start();
-    const broken = new Map(
-      [...p.snapshot().listeners].map(([name, one]) => [name, { ...one, filterChains: null as never }]),
-    );
-    await expect(p.proxy.apply(p.snapshot({ listeners: broken }))).rejects.toThrow();
+    await expect(p.proxy.apply(p.snapshot({ listeners: broken(p) }))).rejects.toThrow();
     expect((await (await connect(p)).get().response()).body).toBe('hello');
   });
 

@@ -38,6 +38,7 @@ describe('parsePrivateKey', () => {
   });
   test.each([
     ['', null, 'is empty'],
+    [' '.repeat(1024 * 1024 + 1), null, 'is larger than 1048576 bytes'],
     [pem('server'), null, 'holds no PEM private key (-----BEGIN PRIVATE KEY-----)'],
     [key('server-encrypted'), null, 'is encrypted: give its password'],
     [key('server-encrypted'), 'wrong', 'cannot be decrypted with the password given'],

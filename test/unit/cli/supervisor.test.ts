@@ -162,6 +162,58 @@ describe('a hot restart', () => {
   });
 });
 
+it('what one that leaves has counted goes to the one that takes over, and from nobody to nobody else', () => {
+  serving();
+  const counted = { type: 'counted' as const, counted: [] };
+  processes[0]!.say(counted);
+  supervisor.restart();
+  const [before, next] = processes as [FakeProcess, FakeProcess];
+  next.say({ type: 'ready' });
+  before.say(counted);
+  expect(next.types.filter((type) => type === 'counted')).toHaveLength(1);
+  before.say({ type: 'left' });
+  expect(next.types.slice(-2)).toEqual(['counted', 'serve']);
+  // While it drains.
+  before.say(counted);
+  expect(next.types.at(-1)).toBe('counted');
+  expect(before.types).not.toContain('counted');
+});
+
+describe('while one takes over from another', () => {
+  beforeEach(() => {
+    serving();
+    supervisor.restart();
+    processes[1]!.say({ type: 'ready' });
+  });
+
+  it('a further restart waits until that is done', () => {
+    supervisor.restart();
+    supervisor.restart();
+    expect(processes[1]!.signals).toEqual([]);
+    expect(processes).toHaveLength(2);
+    processes[0]!.say({ type: 'left' });
+    expect(processes[1]!.types).toContain('serve');
+    expect(processes).toHaveLength(3);
+    processes[0]!.end(0);
+    processes[2]!.say({ type: 'ready' });
+    processes[1]!.say({ type: 'left' });
+    expect(processes[2]!.types).toContain('serve');
+    expect([processes.length, exits]).toEqual([3, []]);
+  });
+
+  it('the next dies: another is started, for the one before does not come back, and its end is not ours', () => {
+    processes[1]!.end(null, 'SIGKILL');
+    expect(lines.at(-1)).toContain('the proxy ended by SIGKILL: it is started again inMs=100');
+    processes[0]!.say({ type: 'left' });
+    processes[0]!.end(0);
+    expect([processes[0]!.signals, exits]).toEqual([[], []]);
+    clock.advance(100);
+    expect(processes[2]!.told[0]).toMatchObject({ type: 'start', alone: true });
+    processes[2]!.say({ type: 'ready' });
+    expect(processes[2]!.types).toContain('serve');
+  });
+});
+
 describe('sockets', () => {
   it('one that nobody listens on any more is closed, so that clients are refused', () => {
     const socket = serving();
@@ -194,6 +246,13 @@ describe('sockets', () => {
     processes[0]!.say({ type: 'keep', key: 'a:1' }, again);
     expect([socket.closed, again.closed]).toEqual([true, false]);
   });
+});
+
+it('access logs are opened anew by all but one that only starts', () => {
+  serving();
+  supervisor.restart();
+  supervisor.reopenLogs();
+  expect(processes.map(({ signals }) => signals)).toEqual([['SIGUSR1'], []]);
 });
 
 describe('the end', () => {

@@ -1,3 +1,4 @@
+import { addCounted, type Counted, keyOf } from './carried.ts';
 import { DEFAULT_BUCKETS, type Series, type StatChange, StatStore } from './store.ts';
 
 /** A series of another thread's store. */
@@ -76,6 +77,22 @@ export class MergedStats {
     }
   }
 
+  /** What a process before this one counted: as if a thread had that has ended. */
+  carry(counted: readonly Counted[]): void {
+    const own = new Set(Array.from(this.#own.series(), keyOf));
+    addCounted(
+      this.#own,
+      counted.filter((one) => own.has(keyOf(one))),
+    );
+    for (const one of counted) {
+      if (own.has(keyOf(one))) continue;
+      const { name, labels, dotted, buckets, values } = one;
+      const kind = buckets === null ? 'counter' : 'histogram';
+      const kept = this.#keptOf({ series: { name, labels, dotted, kind, id: -1 }, buckets });
+      if (kept.length === values.length) for (const [i, value] of values.entries()) kept[i]! += value;
+    }
+  }
+
   #keptOf(one: Followed): Float64Array {
     const key = keyOf(one.series);
     let found = this.#ended.get(key);
@@ -97,6 +114,7 @@ export class MergedStats {
     if (this.#ended.size === 0) return;
     const live = new Set<string>();
     for (const { series } of this.#threads.values()) for (const one of series.values()) live.add(keyOf(one.series));
+    for (const series of this.#own.series()) live.add(keyOf(series));
     for (const [key, one] of this.#ended) {
       if (live.has(key)) one.since = -1;
       else if (one.since < 0) one.since = now;
@@ -135,10 +153,6 @@ function combine({ name, kind }: Series, a: number, b: number): number {
 
 function widthOf({ series, buckets }: Followed): number {
   return series.kind === 'histogram' ? (buckets ?? DEFAULT_BUCKETS).length + 2 : 1;
-}
-
-function keyOf({ name, labels }: Series): string {
-  return `${name} ${JSON.stringify(labels)}`;
 }
 
 const PER_THREAD = /^envoy_listener_(downstream_cx_(?:total|active))$/;

@@ -1,6 +1,6 @@
 import * as core from '../../proto/gen/envoy/config/core/v3.ts';
 import * as tls from '../../proto/gen/envoy/extensions/transport_sockets/tls/v3.ts';
-import { effective, moot, perf, refused, reported, table, whenTrue } from '../field-state.ts';
+import { effective, moot, refused, reported, table, whenTrue } from '../field-state.ts';
 
 const providers = refused('certificate provider plugins are not supported: use files or SDS');
 const ocsp = reported('no OCSP response is stapled: Node only staples what a callback fetches');
@@ -93,7 +93,7 @@ export const secretTables = [
         MUST_STAPLE: refused('no OCSP response is stapled: use LENIENT_STAPLING'),
       },
     },
-    full_scan_certs_on_sni_mismatch: perf,
+    full_scan_certs_on_sni_mismatch: effective,
   }),
   table(tls.UpstreamTlsContext, {
     common_tls_context: effective,

@@ -256,12 +256,12 @@ describe('actions', () => {
     );
   });
 
-  test('skip_exit needs graceful, as in Envoy', async () => {
-    expect(await post('/drain_listeners?skip_exit')).toMatchObject({
-      status: 400,
-      body: 'skip_exit requires graceful\n',
-    });
-    expect((await get('/ready')).status).toBe(200);
+  test('skip_exit goes on accepting, with graceful or without, as in Envoy', async () => {
+    expect((await post('/drain_listeners?skip_exit')).status).toBe(200);
+    const { port } = proxy.applier.listeners.get('ingress')!.addresses[0]!;
+    expect((await request(port, 'GET', '/direct')).status).toBe(204);
+    expect((await get('/ready')).body).toBe('DRAINING\n');
+    expect((await get('/remora/drain')).body).toContain('ingress: accepting, 0 connections, 0 % asked to leave');
   });
 
   test('healthcheck/fail asks clients to leave, and healthcheck/ok lets them stay', async () => {

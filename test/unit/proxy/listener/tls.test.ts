@@ -4,6 +4,7 @@ import { type ClientHelloFacts, DownstreamTls } from '../../../../src/proxy/list
 import { key, pem } from '../../../support/certs/index.ts';
 import { manualClock } from '../../../support/clock.ts';
 import {
+  brokenClient,
   downstreamConfig,
   inlineCertificate,
   rawBytes,
@@ -65,14 +66,14 @@ describe('a handshake', () => {
   });
 
   test.each([
-    ['HTTP', 'GET / HTTP/1.1\r\n\r\n', false, 'http request'],
-    ['noise', Buffer.alloc(64, 0xff), false, /wrong version number|unexpected message|packet length/],
-    ['half a hello', Buffer.from('16030100', 'hex'), true, 'the client ended the connection during the handshake'],
-  ])('with %s fails, is counted, and said why', async (_what, bytes, end, reason) => {
+    ['HTTP', 'GET / HTTP/1.1\r\n\r\n', false, 'http request', 1],
+    ['noise', Buffer.alloc(64, 0xff), false, /wrong version number|unexpected message|packet length/, 1],
+    ['half a hello', Buffer.from('16030100', 'hex'), true, 'the client ended the connection during the handshake', 0],
+  ])('with %s fails, is counted as what it is, and said why', async (_what, bytes, end, reason, counted) => {
     const { echo, contexts, stat } = await serve({});
     await rawBytes(echo.port, bytes, end);
     expect(await echo.result(0)).toBeNull();
-    expect(stat('connection_error')).toBe(1);
+    expect(stat('connection_error')).toBe(counted);
     expect(contexts.lines.at(-1)).toMatch(reason);
   });
 
@@ -88,6 +89,8 @@ describe('a handshake', () => {
     await closed;
     expect(await echo.result(0)).toBeNull();
     expect(contexts.lines.at(-1)).toContain('the handshake took too long');
+    expect(contexts.stat('listener.main.downstream_cx_transport_socket_connect_timeout')).toBe(1);
+    expect(contexts.stat('listener.main.ssl.connection_error')).toBe(0);
   });
 
   test('without a common protocol fails as RFC 7301 says, but goes on without one where the offer is known', async () => {
@@ -98,11 +101,51 @@ describe('a handshake', () => {
     expect([failure, socket.alpnProtocol]).toEqual(['', false]);
   });
 
+  test('is not begun anew by a client of TLS 1.2', async () => {
+    const { echo, stat } = await serve({});
+    const { socket } = await tlsClient(echo.port, { maxVersion: 'TLSv1.2' });
+    const error = await new Promise<Error | null>((resolve) => {
+      socket.once('error', resolve);
+      socket.renegotiate({ rejectUnauthorized: false }, resolve);
+    });
+    expect(error).toMatchObject({ code: expect.stringContaining('NO_RENEGOTIATION') });
+    expect(stat('handshake')).toBe(1);
+  });
+
   test('needs a name where require_sni asks for one', async () => {
     const { echo, contexts } = await serve({}, { require_sni: true });
     expect((await tlsClient(echo.port, { maxVersion: 'TLSv1.2' })).failure).not.toBe('');
     expect(contexts.lines.at(-1)).toContain('the client named no server (SNI)');
     expect((await tlsClient(echo.port, { servername: 'a.test' })).failure).toBe('');
+  });
+});
+
+describe('bytes that are no records, after the handshake', () => {
+  test.each([
+    ['TLSv1.3', Buffer.from('GET / HTTP/1.1\r\n\r\n')],
+    ['TLSv1.2', Buffer.from('GET / HTTP/1.1\r\n\r\n')],
+    ['TLSv1.3', Buffer.concat([Buffer.from('1703030020', 'hex'), Buffer.alloc(32, 7)])],
+    ['TLSv1.2', Buffer.concat([Buffer.from('1703030020', 'hex'), Buffer.alloc(32, 7)])],
+  ] as const)('by %s end the connection at once, with an alert, and are counted: %#', async (version, bytes) => {
+    const { echo, stat, contexts } = await serve({});
+    const client = await brokenClient(echo.port, { minVersion: version, maxVersion: version });
+    expect(await echo.result(0)).not.toBeNull();
+    client.inject(bytes);
+    const sent = await client.ended;
+    // One record: an alert (21), which TLS 1.3 calls application data (23).
+    expect(sent[0]).toBe(version === 'TLSv1.3' ? 23 : 21);
+    expect([stat('connection_error'), stat('handshake')]).toEqual([1, 1]);
+    expect(contexts.lines.at(-1)).toContain('TLS connection broken');
+  });
+
+  test('a connection that is reset is no such error', async () => {
+    const { echo, stat } = await serve({});
+    const client = await brokenClient(echo.port);
+    const { socket: accepted } = (await echo.result(0))!;
+    const closed = new Promise((resolve) => accepted.on('close', resolve));
+    client.reset();
+    await closed;
+    expect(stat('connection_error')).toBe(0);
   });
 });
 
@@ -139,6 +182,16 @@ describe('parameters', () => {
     const { socket } = await tlsClient(echo.port);
     expect(socket.getEphemeralKeyInfo()).toMatchObject({ name: 'secp384r1' });
     expect((await tlsClient(echo.port, { ecdhCurve: 'X25519' })).failure).not.toBe('');
+  });
+
+  test('of curves, by default Envoy’s', async () => {
+    const { echo } = await serve({});
+    const group = async (ecdhCurve: string): Promise<unknown> =>
+      (await tlsClient(echo.port, { ecdhCurve })).socket.getEphemeralKeyInfo();
+    expect(await group('X25519MLKEM768:X25519')).toMatchObject({ name: 'X25519MLKEM768' });
+    expect(await group('X25519')).toMatchObject({ name: 'X25519' });
+    expect(await group('P-256')).toMatchObject({ name: 'prime256v1' });
+    expect((await tlsClient(echo.port, { ecdhCurve: 'P-384' })).failure).not.toBe('');
   });
 
   test('signature algorithms', async () => {
@@ -188,6 +241,23 @@ describe('certificates', () => {
     expect(await subject('server.example.com', 'rsa_pss_rsae_sha256')).toBe('CN=server-rsa');
     expect(await subject('other.example.com', both)).toBe('CN=other');
     expect(await subject('', both)).toBe('CN=other');
+  });
+
+  test('of both kinds, each for a name of its own: the name decides, then the first, or any where all are looked at', async () => {
+    const certificates = [inlineCertificate('server-rsa'), inlineCertificate('other')];
+    const subject = async (servername: string, more: Json, hello: boolean): Promise<string> => {
+      const known = hello ? { hello: { serverName: servername, alpn: [] } } : {};
+      const { echo } = await serve({ tls_certificates: certificates }, more, known);
+      const { socket } = await tlsClient(echo.port, servername === '' ? {} : { servername });
+      return socket.getPeerX509Certificate()!.subject.split('\n').at(-1)!;
+    };
+    for (const hello of [true, false]) {
+      expect(await subject('server.example.com', {}, hello)).toBe('CN=server-rsa');
+      expect(await subject('other.example.com', {}, hello)).toBe('CN=other');
+      expect(await subject('nobody.example.com', {}, hello)).toBe('CN=server-rsa');
+      expect(await subject('', {}, hello)).toBe('CN=other');
+      expect(await subject('nobody.example.com', { full_scan_certs_on_sni_mismatch: true }, hello)).toBe('CN=other');
+    }
   });
 
   test('with an encrypted key', async () => {
@@ -271,6 +341,7 @@ describe('clients', () => {
     [
       'without a certificate, with ACCEPT_UNTRUSTED',
       {
+        ...trusting('root-a'),
         trust_chain_verification: 'ACCEPT_UNTRUSTED',
         match_typed_subject_alt_names: [{ san_type: 'URI', matcher: { exact: 'x' } }],
       },
@@ -294,8 +365,15 @@ describe('clients', () => {
     ],
     [
       'within max_verify_depth',
-      { ...trusting('root-a'), max_verify_depth: 1 },
+      { ...trusting('root-a'), max_verify_depth: 2 },
       'client-chain',
+      REQUIRED,
+      { validated: true },
+    ],
+    [
+      'of the trusted CA itself, whose depth is never too much',
+      { ...trusting('root-a'), max_verify_depth: 0 },
+      'client-2',
       REQUIRED,
       { validated: true },
     ],
@@ -334,11 +412,19 @@ describe('clients', () => {
     ],
     [
       'beyond max_verify_depth',
-      { ...trusting('root-a'), max_verify_depth: 0 },
+      { ...trusting('root-a'), max_verify_depth: 1 },
       'client-chain',
       {},
       'error',
-      'more than max_verify_depth 0',
+      '2 CA certificates above it, more than max_verify_depth 1',
+    ],
+    [
+      'revoked by a list that came with the root',
+      { trusted_ca: { inline_string: pem('root-a') + pem('crl-a') } },
+      'client-revoked',
+      {},
+      'error',
+      'cert revoked',
     ],
   ] as const)('%s are refused', async (_title, validation, name, context, counted, log) => {
     const result = await admission(validation, name, context);
@@ -377,6 +463,40 @@ describe('clients', () => {
     if (admitted) expect(result).toEqual({ validated: true });
     else
       expect(result).toMatchObject({ counted: ['san'], log: expect.stringContaining('no subject alternative name') });
+  });
+
+  test('the deprecated list counts only without the other', async () => {
+    const both = {
+      ...typed('DNS', { exact: 'nobody.example.com' }),
+      match_subject_alt_names: [{ exact: 'client.example.com' }],
+    };
+    expect(await admission({ ...trusting('root-a'), ...both }, 'client-chain')).toMatchObject({ counted: ['san'] });
+  });
+
+  test('let in although untrusted are counted', async () => {
+    const untrusted = { trust_chain_verification: 'ACCEPT_UNTRUSTED' };
+    const stats = async (validation: Json, name: string): Promise<number[]> => {
+      const { echo, stat } = await serve({ validation_context: { ...validation, ...untrusted } });
+      expect((await tlsClient(echo.port, client(name))).failure).toBe('');
+      return [stat('handshake'), stat('fail_verify_error'), stat('fail_verify_san')];
+    };
+    expect(await stats(trusting('root-a'), 'client-b')).toEqual([1, 1, 0]);
+    expect(await stats({ ...trusting('root-a'), ...uri({ exact: 'x' }) }, 'client-2')).toEqual([1, 0, 1]);
+    expect(await stats(trusting('root-a'), 'client-2')).toEqual([1, 0, 0]);
+  });
+
+  test.each(['TLSv1.2', 'TLSv1.3'] as const)('of %s without a certificate are told so by an alert', async (version) => {
+    const sans = uri({ prefix: 'spiffe://' });
+    for (const [validation, context] of [
+      [trusting('root-a'), REQUIRED],
+      [{ ...trusting('root-a'), ...sans }, {}],
+    ] as const) {
+      const { echo, stat } = await serve({ validation_context: validation }, context);
+      const { failure } = await tlsClient(echo.port, { minVersion: version, maxVersion: version });
+      expect(failure).toMatch(/ALERT_(?:HANDSHAKE_FAILURE|CERTIFICATE_REQUIRED)/);
+      expect(await echo.result(0)).toBeNull();
+      expect([stat('fail_verify_no_cert'), stat('connection_error')]).toEqual([1, 0]);
+    }
   });
 
   test('by hash of the certificate, or of its key, with or without a root', async () => {
@@ -580,6 +700,13 @@ describe('secrets', () => {
     expect((await tlsClient(echo.port, client('client-chain'))).failure).not.toBe('');
     expect((await tlsClient(echo.port, client('client-b'))).failure).not.toBe('');
     expect([stat('fail_verify_san'), stat('fail_verify_error')]).toEqual([1, 1]);
+  });
+
+  test('that leave names without roots to verify them by are not used', async () => {
+    const { contexts, tls } = await serve({ validation_context_sds_secret_config: sds('names') });
+    const sans = { match_typed_subject_alt_names: [{ san_type: 'URI', matcher: { prefix: 'spiffe://' } }] };
+    contexts.secrets.update(new Map([['names', secret({ name: 'names', validation_context: sans })]]));
+    expect(tls.reason).toContain('has match_typed_subject_alt_names, but no trusted_ca to verify by');
   });
 });
 

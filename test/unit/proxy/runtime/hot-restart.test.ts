@@ -7,7 +7,10 @@ function channel() {
   let listener: (message: FromSupervisor, handle: object | undefined) => void = () => {};
   return {
     sent,
-    send: (message: ToSupervisor, handle?: object): void => void sent.push([message, handle]),
+    send(message: ToSupervisor, handle?: object, done?: () => void): void {
+      sent.push([message, handle]);
+      done?.();
+    },
     onMessage: (given: typeof listener): void => {
       listener = given;
     },
@@ -69,5 +72,24 @@ describe('the proxy’s side of a hot restart', () => {
     restart.onLeave = vi.fn();
     wire.hear({ type: 'leave' });
     expect(restart.onLeave).toHaveBeenCalledOnce();
+  });
+
+  it('hands on what was counted, a part at a time, and hears of it', async () => {
+    const wire = channel();
+    const restart = new HotRestart(1, wire);
+    const counted = Array.from({ length: 1001 }, (_, i) => ({
+      name: `envoy_${i}`,
+      labels: {},
+      dotted: '',
+      buckets: null,
+      values: [1],
+    }));
+    await restart.tellCounted(counted);
+    const parts = wire.sent.map(([message]) => (message.type === 'counted' ? message.counted : []));
+    expect(parts.map(({ length }) => length)).toEqual([500, 500, 1]);
+    expect(parts.flat()).toEqual(counted);
+    restart.onCounted = vi.fn();
+    wire.hear({ type: 'counted', counted: parts[2]! });
+    expect(restart.onCounted).toHaveBeenCalledExactlyOnceWith(parts[2]);
   });
 });

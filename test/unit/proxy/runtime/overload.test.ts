@@ -1,3 +1,5 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
 import { afterEach, describe, expect, it } from 'vitest';
 import { LogRoot } from '../../../../src/base/log.ts';
 import { seededRandom } from '../../../../src/base/random.ts';
@@ -196,6 +198,17 @@ describe('connections', () => {
     expect(own.state.requests).toBe(1);
   });
 
+  it('a configured limit that the descriptors do not allow is said at once', () => {
+    const limit = (max: number): ResourceMonitor => ({ name: 'connections', kind: 'connections', max });
+    expect(manager(config(limit(100), STOP_REQUESTS, 0.5)).lines).toEqual([]);
+    const { lines } = manager(config(limit(101), STOP_REQUESTS, 0.5));
+    expect(lines).toEqual([
+      expect.stringContaining(
+        'overload_manager allows 101 client connections, and the process may have 164 descriptors open: raise that limit (ulimit -n)',
+      ),
+    ]);
+  });
+
   it.each([
     'envoy.overload_actions.reject_incoming_connections',
     'envoy.load_shed_points.tcp_listener_accept',
@@ -241,4 +254,30 @@ it('reads the process itself', () => {
   own.refresh();
   expect(own.state.requests).toBe(1);
   expect(own.maxConnections).toBeGreaterThan(100);
+});
+
+/** In a process of its own: rss of before, with buffers, and when all but a few are gone and were collected, MiB. */
+const BUFFERS = `
+  const { processProbes } = await import(${JSON.stringify(new URL('../../../../src/proxy/runtime/overload.ts', import.meta.url).href)});
+  const rss = () => process.memoryUsage.rss() / 1024 / 1024;
+  const probes = processProbes();
+  probes.collectGarbage();
+  const before = rss();
+  let buffers = Array.from({ length: 3000 }, (_, i) => Buffer.alloc(64 * 1024, 1));
+  const full = rss();
+  // What lives on keeps the C library's heap from shrinking at its end.
+  buffers = buffers.filter((_, i) => i % 500 === 499);
+  for (let i = 0; i < 2; i++) {
+    await new Promise((resolve) => setImmediate(resolve));
+    probes.collectGarbage();
+  }
+  console.log(JSON.stringify({ before, full, after: rss(), kept: buffers.length }));`;
+
+it.runIf(process.platform === 'linux')('gives the memory of buffers that are gone back to the system', async () => {
+  const flags = ['--disable-warning=ExperimentalWarning', '--input-type=module', '-e', BUFFERS];
+  const { stdout } = await promisify(execFile)(process.execPath, flags);
+  const { before, full, after, kept } = JSON.parse(stdout);
+  expect(kept).toBe(6);
+  expect(full - before).toBeGreaterThan(150);
+  expect(after - before).toBeLessThan(40);
 });

@@ -39,7 +39,7 @@ describe('a certificate', () => {
 
   test('whose key is another one’s is refused by name', () => {
     expect(errorsOf(inlineCertificate('server', 'other'))).toEqual([
-      'tls_certificate.private_key: is not the key of the certificate "O=Remora Test\\nCN=server"',
+      'tls_certificate.private_key: is not the key of the certificate "CN=server,O=Remora Test"',
     ]);
   });
 
