@@ -117,6 +117,8 @@ const ATOM =
 /** Optional atoms double the paths a backtracking engine may try, so only a few are let through. */
 const MAX_OPTIONAL = 4;
 const MAX_BRANCHES = 16;
+/** V8 compiles at the first match, and throws there for what it finds too large. */
+const MAX_NATIVE_LENGTH = 4096;
 
 /**
  * Translates a pattern whose meaning is the same in JS and whose backtracking is bounded: single-character
@@ -124,6 +126,7 @@ const MAX_BRANCHES = 16;
  * each of n positions is tried once for each of a constant number of paths, so the time is linear.)
  */
 function toNative(pattern: string): RegExp | null {
+  if (pattern.length > MAX_NATIVE_LENGTH) return null;
   let source = '';
   let unbounded = 0;
   let optional = 0;

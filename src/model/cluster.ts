@@ -20,6 +20,8 @@ export interface Cluster {
   /** 0 never. */
   readonly maxConnectionDurationMs: number;
   readonly protocol: 'HTTP1' | 'HTTP2' | 'DOWNSTREAM';
+  /** Trailers of requests are sent, and those of responses are read; absent, they are dropped. */
+  readonly enableTrailers?: true;
   /** Below this share of healthy hosts (percent) all hosts are used; 0 turns panic off. */
   readonly healthyPanicThreshold: number;
   readonly tcpKeepalive: { readonly timeMs: number } | null;

@@ -42,6 +42,8 @@ export interface HttpConnectionManager {
   /** Host given to an HTTP/1.0 request without one; '' for none. */
   readonly defaultHostForHttp10: string;
   readonly allowAbsoluteUrl: boolean;
+  /** Trailers of requests are read, and those of responses are sent; off, they are dropped. */
+  readonly enableTrailers: boolean;
 
   readonly serverName: string;
   readonly serverHeader: 'OVERWRITE' | 'APPEND_IF_ABSENT' | 'PASS_THROUGH';

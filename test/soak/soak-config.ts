@@ -22,6 +22,7 @@ function cluster(name: string, ports: readonly number[], fields: object = {}): o
   return {
     name,
     type: 'STATIC',
+    http_protocol_options: { enable_trailers: true },
     load_assignment: { cluster_name: name, endpoints: [{ lb_endpoints: ports.map(endpoint) }] },
     ...fields,
   };
@@ -68,6 +69,7 @@ export function soakConfig(round: number, ports: Ports): string {
                     // Now and then another connection manager: connections of the one before drain.
                     max_request_headers_kb: 60 + (Math.floor(round / 20) % 2),
                     upgrade_configs: [{ upgrade_type: 'websocket' }],
+                    http_protocol_options: { enable_trailers: true },
                     access_log: [
                       {
                         name: 'log',

@@ -198,6 +198,12 @@ export class ProxyBuilder {
     this.#routeConfig = { ...this.#routeConfig, ...fields };
     return this;
   }
+  /** `enable_trailers` on both sides, of the clusters that are there already. */
+  trailers(): this {
+    const http_protocol_options = { enable_trailers: true };
+    for (const cluster of this.#clusters) Object.assign(cluster, { http_protocol_options });
+    return this.manager({ http_protocol_options });
+  }
   /** Fields of the HTTP connection manager. */
   manager(fields: Json): this {
     this.#manager = { ...this.#manager, ...fields };

@@ -7,6 +7,7 @@
 
 import { CHUNKED, Corpus, EMPTY_CHUNKED, post, request, SMUGGLED, type SmugglingCase } from './smuggling-case.ts';
 import { DESYNC_CASES } from './smuggling-desync.ts';
+import { GADGET_CASES } from './smuggling-gadgets.ts';
 
 const corpus = new Corpus();
 
@@ -413,4 +414,4 @@ corpus.refuse('Connection nominates too much', `GET / HTTP/1.1\r\nHost: a\r\nCon
 corpus.refuse('a head beyond 60 KiB', `GET / HTTP/1.1\r\nHost: a\r\nX: ${'y'.repeat(61 * 1024)}\r\n\r\n`, 431);
 corpus.refuse('more than 100 headers', `GET / HTTP/1.1\r\nHost: a\r\n${'X: y\r\n'.repeat(100)}\r\n`, 431);
 
-export const SMUGGLING_CASES: readonly SmugglingCase[] = [...corpus.cases, ...DESYNC_CASES];
+export const SMUGGLING_CASES: readonly SmugglingCase[] = [...corpus.cases, ...DESYNC_CASES, ...GADGET_CASES];

@@ -73,7 +73,7 @@ export class Headers {
     return false;
   }
 
-  /** All values of a header joined by "," as RFC 9110 section 5.3 allows and Envoy's matchers see them; undefined when absent. */
+  /** All values of a header joined by "," as RFC 9110 section 5.3 allows; undefined when absent. */
   getJoined(name: string): string | undefined {
     let joined: string | undefined;
     for (let line = this.#find(name, 0); line >= 0; line = this.#find(name, line + 1)) {
@@ -86,6 +86,22 @@ export class Headers {
       joined = joined === undefined ? added[i + 1]! : `${joined},${added[i + 1]!}`;
     }
     return joined;
+  }
+
+  /** Whether one of the header's values, each line by itself, passes; undefined when the header is absent. */
+  someValue(name: string, test: (value: string) => boolean): boolean | undefined {
+    let found: false | undefined;
+    for (let line = this.#find(name, 0); line >= 0; line = this.#find(name, line + 1)) {
+      if (test(this.valueAt(line))) return true;
+      found = false;
+    }
+    const added = this.added;
+    for (let i = 0; i < added.length; i += 2) {
+      if (!equalsIgnoreCase(added[i]!, name)) continue;
+      if (test(added[i + 1]!)) return true;
+      found = false;
+    }
+    return found;
   }
 
   /** Appends a line, whether or not the header is there. The caller vouches that name and value hold no CR, LF or NUL. */

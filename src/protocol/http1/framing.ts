@@ -417,6 +417,8 @@ export function frameResponse(head: ResponseHead, notes: HeadNotes, asked: Asked
     head.framing = Framing.Tunnel;
   } else if (asked === Asked.Head || status === 204 || status === 304) {
     head.framing = Framing.None;
+    // Whoever announces a body where there is none may send it too: it must not be taken for the next response.
+    if (status === 204 && (notes.chunked || notes.contentLength > 0)) head.keepAlive = false;
   } else if (notes.chunked) {
     head.framing = Framing.Chunked;
   } else if (notes.contentLength >= 0) {

@@ -167,7 +167,6 @@ function explainOne(target: ExplainTarget, clusters: ExplainClusters, wire: Buff
   }
   const { head } = prepared;
   const context = {
-    scheme: head.scheme,
     internal: prepared.internal,
     tls: false,
     peerPresented: false,

@@ -98,7 +98,7 @@ export class Attempt implements ResponseReader, PendingRequest {
   /** The request is whole. */
   end(trailers: Headers | null): void {
     const connection = this.connection!;
-    if (this.framing === Framing.Chunked) connection.output.text(lastChunk(trailers));
+    if (this.framing === Framing.Chunked) connection.output.text(lastChunk(this.#mayTrail ? trailers : null));
     connection.output.flush();
     connection.endRequest();
   }
@@ -167,7 +167,7 @@ export class Attempt implements ResponseReader, PendingRequest {
   }
   onTrailers(trailers: Headers): void {
     try {
-      this.#owner.attemptTrailers(trailers);
+      if (this.#mayTrail) this.#owner.attemptTrailers(trailers);
     } catch (error) {
       this.#owner.attemptFault(error);
     }
@@ -221,6 +221,11 @@ export class Attempt implements ResponseReader, PendingRequest {
   get address(): string {
     const endpoint = this.endpoint;
     return endpoint === null ? '' : formatAddress(endpoint);
+  }
+
+  /** Trailers go to this cluster and come from it: an app that takes them for headers would not know better. */
+  get #mayTrail(): boolean {
+    return this.cluster!.config.enableTrailers === true;
   }
 
   #release(): void {

@@ -1,15 +1,6 @@
+import { isIPv4 } from '../../base/ip.ts';
 import type { CidrRange } from '../../model/address.ts';
 import { type AddressTest, compileCidr } from '../matcher/cidr.ts';
-
-/** Envoy's internal addresses when `internal_address_config` is not given: RFC 1918, loopback and RFC 4193. */
-const DEFAULT_INTERNAL: readonly CidrRange[] = [
-  { address: '10.0.0.0', prefixLength: 8 },
-  { address: '172.16.0.0', prefixLength: 12 },
-  { address: '192.168.0.0', prefixLength: 16 },
-  { address: '127.0.0.0', prefixLength: 8 },
-  { address: '::1', prefixLength: 128 },
-  { address: 'fc00::', prefixLength: 7 },
-];
 
 /** Asks whether an address is inside a set of ranges; answers are kept for the last few addresses asked. */
 export class AddressRanges {
@@ -32,13 +23,18 @@ export class AddressRanges {
   }
 }
 
-/** The ranges a connection manager calls internal. */
+/**
+ * The ranges a connection manager calls internal: none without `internal_address_config`, since whoever comes in by a
+ * load balancer has a private address (Envoy since 1.33, GHSA-ffhv-fvxq-r6mf).
+ */
 export function internalAddresses(configured: readonly CidrRange[] | null): AddressRanges {
-  return new AddressRanges(configured ?? DEFAULT_INTERNAL);
+  return new AddressRanges(configured ?? []);
 }
 
 /** The address as logs and headers show it: without the IPv6 prefix of a mapped IPv4 address. */
 export function plainAddress(address: string | undefined): string {
   if (address === undefined) return '';
-  return address.startsWith('::ffff:') ? address.slice(7) : address;
+  if (!address.startsWith('::ffff:')) return address;
+  const rest = address.slice(7);
+  return isIPv4(rest) ? rest : address;
 }

@@ -13,7 +13,7 @@ import { resetSocket } from '../io/reset.ts';
 import { ResponseFlag } from '../telemetry/response-flags.ts';
 import type { ConnectionInfo } from '../telemetry/stream-info.ts';
 import type { ConnectionManager } from './connection-manager.ts';
-import { badRequestReply, idleHeadReply, requestTimeoutReply } from './replies.ts';
+import { badRequestReply, codecDetails, idleHeadReply, requestTimeoutReply } from './replies.ts';
 import type { HttpStats } from './stats.ts';
 import { HttpStream } from './stream.ts';
 import type { StreamConnection } from './stream-connection.ts';
@@ -216,7 +216,7 @@ export class HttpConnection implements MessageEvents<RequestHead>, StreamConnect
     stats.count(stats.protocolErrors);
     if (stream.active) {
       if (error.code === 'truncated') stream.onAborted();
-      else stream.onBroken(error.status, `http1.codec_error{${error.code}}`, error.reason);
+      else stream.onBroken(error.status, codecDetails(error.code), error.reason);
       return;
     }
     if (error.code === 'truncated') {
@@ -229,7 +229,7 @@ export class HttpConnection implements MessageEvents<RequestHead>, StreamConnect
     if (head.headers.raw === this.#lastHead) head.reset();
     head.keepAlive = false;
     stream.refuse(head, this.#parser.notes, this.#source() ?? this.#manager, {
-      ...badRequestReply(error.status, `http1.codec_error{${error.code}}`, error.reason),
+      ...badRequestReply(error.status, codecDetails(error.code), error.reason),
       flags: ResponseFlag.DownstreamProtocolError,
     });
   }

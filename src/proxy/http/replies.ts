@@ -1,4 +1,5 @@
 import type { HttpConnectionManager } from '../../model/http-connection-manager.ts';
+import type { ParseErrorCode } from '../../protocol/http1/framing.ts';
 import type { LocalReply } from '../filters/filter.ts';
 import type { CompiledDirect, CompiledRedirect } from '../router/route.ts';
 import { ResponseFlag } from '../telemetry/response-flags.ts';
@@ -29,6 +30,12 @@ export function missingTable(routes: HttpConnectionManager['routes']): string {
     return `The request is in no scope of ${JSON.stringify(routes.name)} (its key is made of ${made}), or the scope's routes have not arrived from the control server yet`;
   }
   return `Route table ${JSON.stringify(routes.kind === 'rds' ? routes.name : routes.config.name)} has not arrived from the control server yet`;
+}
+
+/** Envoy's details of what its parser refuses, and our reason where it has none. */
+export function codecDetails(code: ParseErrorCode): string {
+  if (code === 'header_too_large') return 'http1.headers_too_large';
+  return code === 'too_many_headers' ? 'http1.too_many_headers' : `http1.codec_error{${code}}`;
 }
 
 export function badRequestReply(status: number, details: string, reason: string): LocalReply {

@@ -1,3 +1,4 @@
+import { isIP } from '../../base/ip.ts';
 import { uuid } from '../../base/random.ts';
 import type { Headers } from '../../protocol/http/headers.ts';
 import type { RequestHead } from '../../protocol/http/message.ts';
@@ -13,18 +14,13 @@ import { originalIpReply } from './replies.ts';
  * trusted, and the headers that follow from both (Envoy: conn_manager_utility.cc `mutateRequestHeaders`).
  */
 
-/** Headers that steer the proxy: honoured from trusted callers, removed from others (Envoy's `cleanEdge`). */
-const STEERING_HEADERS = [
-  'x-envoy-decorator-operation',
-  'x-envoy-downstream-service-cluster',
-  'x-envoy-downstream-service-node',
+/** Headers that steer the proxy: honoured from internal callers, removed from others (Envoy: `cleanInternalHeaders`). */
+const STEERING_HEADERS: ReadonlySet<string> = new Set([
   'x-envoy-expected-rq-timeout-ms',
   'x-envoy-force-trace',
   'x-envoy-hedge-on-per-try-timeout',
-  'x-envoy-internal',
   'x-envoy-ip-tags',
   'x-envoy-max-retries',
-  'x-envoy-original-path',
   'x-envoy-original-url',
   'x-envoy-retriable-header-names',
   'x-envoy-retriable-status-codes',
@@ -34,7 +30,17 @@ const STEERING_HEADERS = [
   'x-envoy-upstream-rq-per-try-timeout-ms',
   'x-envoy-upstream-rq-timeout-alt-response',
   'x-envoy-upstream-rq-timeout-ms',
-] as const;
+  'x-envoy-upstream-stream-duration-ms',
+]);
+
+/** What only proxies of ours say: removed as well where strangers come in. */
+const PROXY_HEADERS: ReadonlySet<string> = new Set([
+  'x-envoy-decorator-operation',
+  'x-envoy-downstream-service-cluster',
+  'x-envoy-downstream-service-node',
+  'x-envoy-original-host',
+  'x-envoy-original-path',
+]);
 
 /** What one pass over the header lines found; reused, since it is read at once. */
 const found = {
@@ -65,48 +71,44 @@ export function applyRequestPolicy(
   }
   scan(head);
   const forwardedFor = found.forwardedFor >= 0 ? headers.getJoined('x-forwarded-for') : undefined;
+  // Not the scheme of the target, which is the client's to say.
+  const spoken = info.connection.tlsVersion === '' ? 'http' : 'https';
   let internal: boolean;
-  let edge = false;
+  let address = '';
   if (config.useRemoteAddress) {
-    edge = config.xffNumTrustedHops === 0 || forwardedFor === undefined;
-    info.remote =
-      config.xffNumTrustedHops > 0 && forwardedFor !== undefined
-        ? hopFromEnd(forwardedFor, config.xffNumTrustedHops - 1, peer)
-        : peer;
+    if (config.xffNumTrustedHops > 0 && forwardedFor !== undefined) {
+      address = addressFromEnd(forwardedFor, config.xffNumTrustedHops - 1);
+    }
+    info.remote = address || peer;
     internal = forwardedFor === undefined && manager.internal.contains(peer);
     if (!config.skipXffAppend) {
       appendForwardedFor(headers, forwardedFor, options?.mapped ? asMapped(peer) : peer);
     }
-    if (found.forwardedProto < 0 || config.xffNumTrustedHops === 0) headers.set('x-forwarded-proto', head.scheme);
+    if (found.forwardedProto < 0 || config.xffNumTrustedHops === 0) headers.set('x-forwarded-proto', spoken);
   } else if (options?.originalIp) {
     options.originalIp.detect(head);
     if (detected.rejectStatus > 0) return originalIpReply(detected.rejectStatus);
     info.remote = detected.address || peer;
     internal = detected.trusted && manager.internal.contains(detected.address);
-    if (found.forwardedProto < 0) headers.add('x-forwarded-proto', head.scheme);
+    if (found.forwardedProto < 0) headers.add('x-forwarded-proto', spoken);
   } else {
-    info.remote = forwardedFor === undefined ? peer : hopFromEnd(forwardedFor, config.xffNumTrustedHops, peer);
-    // A single internal address in X-Forwarded-For is a call between internal services (Envoy's rule).
-    internal =
-      forwardedFor === undefined
-        ? manager.internal.contains(peer)
-        : !forwardedFor.includes(',') && manager.internal.contains(forwardedFor.trim());
-    if (found.forwardedProto < 0) headers.add('x-forwarded-proto', head.scheme);
+    if (forwardedFor !== undefined) address = addressFromEnd(forwardedFor, config.xffNumTrustedHops);
+    info.remote = address || peer;
+    // A single internal address in X-Forwarded-For is a call between internal services; without it nobody vouches.
+    internal = address !== '' && !forwardedFor!.includes(',') && manager.internal.contains(address);
+    if (found.forwardedProto < 0) headers.add('x-forwarded-proto', spoken);
   }
   if (options !== null) options.setTarget(head, info);
-  if (found.envoy && !internal) for (const name of STEERING_HEADERS) headers.remove(name);
+  const edge = config.useRemoteAddress && !internal;
+  if (found.envoy) sanitize(headers, internal, edge);
   const internalOnly = manager.tableFor(head)?.config.internalOnlyHeaders;
   if (internalOnly !== undefined && !internal) for (const name of internalOnly) headers.remove(name);
   if (options !== null) options.setCaller(head);
-  if (config.useRemoteAddress && !internal && edge) {
-    headers.set('x-envoy-external-address', options?.mapped ? asMapped(info.remote) : info.remote);
-  }
-  if (internal && config.useRemoteAddress) headers.set('x-envoy-internal', 'true');
+  if (edge) headers.set('x-envoy-external-address', options?.mapped ? asMapped(info.remote) : info.remote);
+  if (internal) headers.set('x-envoy-internal', 'true');
   if (config.generateRequestId) {
     if (found.requestId < 0) headers.add('x-request-id', uuid(manager.env.random));
-    else if (!internal && edge && config.useRemoteAddress && !config.preserveExternalRequestId) {
-      headers.set('x-request-id', uuid(manager.env.random));
-    }
+    else if (edge && !config.preserveExternalRequestId) headers.set('x-request-id', uuid(manager.env.random));
   }
   if (found.clientCert || config.clientCert !== undefined) {
     applyClientCert(headers, found.clientCert, config.clientCert, info.connection.tls);
@@ -115,8 +117,35 @@ export function applyRequestPolicy(
   return internal;
 }
 
+/** Takes off what the caller may not say. Between sidecars there is always a line to look at, so others are passed by. */
+function sanitize(headers: Headers, internal: boolean, edge: boolean): void {
+  const { raw, offsets, count, added } = headers;
+  for (let i = 0; i < count; i++) {
+    if (offsets[i * 4 + 1]! < 0 || !isEnvoyName(raw, offsets[i * 4]!)) continue;
+    if (isForbidden(headers.nameAt(i).toLowerCase(), internal, edge)) headers.removeLine(i);
+  }
+  for (let i = added.length - 2; i >= 0; i -= 2) {
+    const name = added[i]!;
+    if (isEnvoyName(name, 0) && isForbidden(name.toLowerCase(), internal, edge)) added.splice(i, 2);
+  }
+}
+
+/** Whether `x-e` stands there. */
+function isEnvoyName(text: string, at: number): boolean {
+  return (
+    (text.charCodeAt(at) | 0x20) === 0x78 &&
+    text.charCodeAt(at + 1) === 0x2d &&
+    (text.charCodeAt(at + 2) | 0x20) === 0x65
+  );
+}
+
+function isForbidden(name: string, internal: boolean, edge: boolean): boolean {
+  if (name === 'x-envoy-internal') return true;
+  return (!internal && STEERING_HEADERS.has(name)) || (edge && PROXY_HEADERS.has(name));
+}
+
 function appendForwardedFor(headers: Headers, before: string | undefined, peer: string): void {
-  headers.set('x-forwarded-for', before === undefined ? peer : `${before},${peer}`);
+  headers.set('x-forwarded-for', before === undefined || before === '' ? peer : `${before},${peer}`);
 }
 
 /** Whether a header name holds an underscore, for `headers_with_underscores_action`. */
@@ -167,13 +196,16 @@ function scan(head: RequestHead): void {
   }
 }
 
-/** The `index`-th address of X-Forwarded-For counted from its end; the peer when there are fewer. */
-function hopFromEnd(forwardedFor: string, index: number, peer: string): string {
+/** The `index`-th address of X-Forwarded-For counted from its end; '' when there are fewer, or it is no address. */
+function addressFromEnd(forwardedFor: string, index: number): string {
   let end = forwardedFor.length;
   for (let i = 0; ; i++) {
     const comma = forwardedFor.lastIndexOf(',', end - 1);
-    if (i === index) return forwardedFor.slice(comma + 1, end).trim() || peer;
-    if (comma <= 0) return peer;
+    if (i === index) {
+      const address = forwardedFor.slice(comma + 1, end).trim();
+      return isIP(address) === 0 ? '' : address;
+    }
+    if (comma <= 0) return '';
     end = comma;
   }
 }

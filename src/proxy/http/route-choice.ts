@@ -11,7 +11,7 @@ export class RouteChoice {
   /** The cluster chosen among the route's, with what depends on it; null for redirects and direct answers. */
   target: ClusterTarget | null = null;
   filterConfigs: RouteFilterConfigs = null;
-  readonly #context = { scheme: 'http', internal: false, tls: false, peerPresented: false, peerValidated: false };
+  readonly #context = { internal: false, tls: false, peerPresented: false, peerValidated: false };
 
   reset(): void {
     this.route = null;
@@ -22,7 +22,6 @@ export class RouteChoice {
   /** What the table in force says to the request as it is now; null when there is no table, or no route matches. */
   find({ request, connection }: StreamInfo, manager: ConnectionManager, trusted: boolean): CompiledRoute | null {
     const table = manager.tableFor(request);
-    this.#context.scheme = request.scheme;
     this.#context.internal = trusted;
     const { tls } = connection;
     if (tls !== undefined) {

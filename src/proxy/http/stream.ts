@@ -154,7 +154,9 @@ export class HttpStream implements FilterStream, ResponseSink, TimedStream, Host
   }
 
   onTrailers(trailers: Headers): void {
-    if (this.#replied) return;
+    const { config } = this.#manager;
+    if (this.#replied || !config.enableTrailers) return;
+    if (config.headersWithUnderscores !== 'ALLOW') trailers.removeWhere((name) => name.includes('_'));
     const hooks = this.#chain.requestTrailers;
     if (hooks !== null) {
       requestTrailers(
@@ -393,7 +395,7 @@ export class HttpStream implements FilterStream, ResponseSink, TimedStream, Host
   onUpstreamTrailers(trailers: Headers): void {
     const hooks = this.#chain.responseTrailers;
     if (hooks !== null) responseTrailers(hooks, this, this.#choice.filterConfigs, trailers);
-    this.#responseTrailers = trailers;
+    this.#responseTrailers = this.#manager.config.enableTrailers ? trailers : null;
     this.info.responseTrailers = trailers;
   }
 

@@ -12,12 +12,19 @@ export interface HeaderTest {
 }
 
 /**
- * Compiles a header matcher. Several lines of a header are one value, joined by commas. A header that is
- * absent fails every test of its value, an inverted one too, unless missing counts as empty (Envoy's rule).
+ * Compiles a header matcher. Of several lines of a header one is enough: joined they would be a value that no rule
+ * knows, and whoever sends `x-role: a` and `x-role: admin` would pass a rule against `admin` (GHSA-ghc4-35x6-crw5).
+ * A header that is absent fails every test of its value, an inverted one too, unless missing counts as empty (Envoy's rule).
  */
 export function compileHeaderMatcher(matcher: HeaderMatcher): HeaderTest {
   const { name, test, invert, treatMissingAsEmpty } = matcher;
   const read = headerReader(name);
+  const some = isOfHead(name)
+    ? (head: RequestHead, test: (value: string) => boolean) => {
+        const value = read(head);
+        return value === undefined ? undefined : test(value);
+      }
+    : (head: RequestHead, test: (value: string) => boolean) => head.headers.someValue(name, test);
   const seen = (head: RequestHead): string => {
     const value = read(head);
     return value === undefined ? 'it is absent' : `it is ${JSON.stringify(value)}`;
@@ -33,13 +40,18 @@ export function compileHeaderMatcher(matcher: HeaderMatcher): HeaderTest {
   const { test: valueTest, describe } = test.kind === 'string' ? compileStringMatcher(test.matcher) : rangeTest(test);
   return {
     test: (head) => {
-      const value = read(head);
-      if (value !== undefined) return valueTest(value) !== invert;
+      const passes = some(head, valueTest);
+      if (passes !== undefined) return passes !== invert;
       return treatMissingAsEmpty && valueTest('') !== invert;
     },
     describe: `header ${name} ${invert ? 'is present and not: ' : ''}${describe}`,
     seen,
   };
+}
+
+/** Pseudo-headers and Host, which come from the head itself. */
+function isOfHead(name: string): boolean {
+  return name.startsWith(':') || name === 'host';
 }
 
 /** Reads a header's whole value; pseudo-headers and Host come from the head itself. */

@@ -55,8 +55,8 @@ export function explainRoute(table: RouteTable, head: RequestHead, context: Matc
     return { ...base, routes: [], routesNotReached: 0, route: null, decision };
   }
   const { name, requireTls } = host.virtualHost;
-  if (host.tlsRedirect !== null && needsTls(host.virtualHost, context)) {
-    const decision = `Virtual host ${name} requires TLS (${requireTls}) and the request is ${context.scheme}: 301 to https.`;
+  if (host.tlsRedirect !== null && needsTls(host.virtualHost, head, context)) {
+    const decision = `Virtual host ${name} requires TLS (${requireTls}) and the request's X-Forwarded-Proto is ${JSON.stringify(head.headers.getJoined('x-forwarded-proto') ?? '')}: 301 to https.`;
     return { ...base, routes: [], routesNotReached: host.rules.length, route: host.tlsRedirect, decision };
   }
   const input = new MatchInput();

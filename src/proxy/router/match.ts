@@ -10,8 +10,6 @@ import { compileHeaderMatcher, compileStringMatcher, lowerAscii } from './header
 
 /** What the route table asks about a request besides its head; one object a connection will do. */
 export interface MatchContext {
-  /** The scheme the client used, as X-Forwarded-Proto tells where that is trusted. For `require_tls`. */
-  readonly scheme: string;
   /** The request is from an internal caller. For `require_tls: EXTERNAL_ONLY`. */
   readonly internal: boolean;
   /** The downstream connection is TLS. */
@@ -23,7 +21,6 @@ export interface MatchContext {
 }
 
 export const PLAINTEXT: MatchContext = {
-  scheme: 'http',
   internal: false,
   tls: false,
   peerPresented: false,

@@ -58,11 +58,11 @@ export function mergeSlashes(path: string): string {
 }
 
 /** Whatever normalisation could change: escapes, backslashes, a dot segment, characters that must be escaped. */
-const MAY_CHANGE = /[^!$&-;=@-[\]^_a-z|~]|\/\./;
+const MAY_CHANGE = /[^!$&-;=@-[\]_a-z~]|\/\./;
 
 /**
  * Normalises a path without query as Envoy does with `normalize_path`: dot segments resolved (`%2e` is a
- * dot, `\` a slash), escapes of unreserved characters decoded, characters that may not stand in a path
+ * dot, `\` a slash, parameters such as those of `..;x` are taken off, in Envoy only behind plain dots), escapes of unreserved characters decoded, characters that may not stand in a path
  * escaped. The case of other escapes is kept. null for an escaped NUL, which is refused.
  */
 export function normalizePath(path: string): string | null {
@@ -74,11 +74,13 @@ export function normalizePath(path: string): string | null {
       const slash = out.endsWith('/');
       const after = i + dot;
       const second = slash ? dotAt(path, after) : 0;
-      if (slash && isEnd(path, after)) {
-        i = after + 1;
-      } else if (second > 0 && isEnd(path, after + second)) {
+      const one = slash ? endOf(path, after) : -1;
+      const two = second > 0 ? endOf(path, after + second) : -1;
+      if (one >= 0) {
+        i = one + 1;
+      } else if (two >= 0) {
         out = parent(out);
-        i = after + second + 1;
+        i = two + 1;
       } else {
         out += '.';
         i = after;
@@ -99,7 +101,7 @@ export function normalizePath(path: string): string | null {
       }
       continue;
     }
-    out += c === '\\' ? '/' : /[!$-;=@-[\]^_a-z|~]/.test(c) ? c : escapeOctet(c);
+    out += c === '\\' ? '/' : /[!$-;=@-[\]_a-z~]/.test(c) ? c : escapeOctet(c);
     i++;
   }
   return out;
@@ -114,9 +116,15 @@ function dotAt(path: string, i: number): number {
   return c === 0x25 && path.charCodeAt(i + 1) === 0x32 && (path.charCodeAt(i + 2) | 0x20) === 0x65 ? 3 : 0;
 }
 
-/** Whether a segment ends at `i`. */
-function isEnd(path: string, i: number): boolean {
-  return i >= path.length || path[i] === '/' || path[i] === '\\';
+/**
+ * Where a dot segment ends whose dots end at `i`: there, or behind its parameters, which servlet containers take off
+ * before they look at the dots (`/..;x/`); -1 when something else follows.
+ */
+function endOf(path: string, i: number): number {
+  if (i >= path.length || path[i] === '/' || path[i] === '\\') return i;
+  if (path[i] !== ';') return -1;
+  const slash = path.indexOf('/', i);
+  return slash < 0 ? path.length : slash;
 }
 
 /** `/a/b/` becomes `/a/`; the root stays. */

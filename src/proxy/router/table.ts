@@ -42,7 +42,7 @@ export class RouteTable {
     const host = this.hostIndex.find(head.authority);
     if (host === null) return null;
     if (host.use !== null) host.use.seen = true;
-    if (host.tlsRedirect !== null && needsTls(host.virtualHost, context)) return host.tlsRedirect;
+    if (host.tlsRedirect !== null && needsTls(host.virtualHost, head, context)) return host.tlsRedirect;
     const input = this.#input;
     input.fill(head, context, this.config.ignorePathParameters);
     const rule = host.index.find(input);
@@ -85,8 +85,9 @@ function keptHosts(config: RouteConfig, before: RouteTable | null): ReadonlyMap<
 const NO_HOSTS: ReadonlyMap<VirtualHost, CompiledHost> = new Map();
 
 /** Whether a request must be sent to https before any route is looked at. */
-export function needsTls(host: VirtualHost, context: MatchContext): boolean {
-  if (host.requireTls === 'NONE' || context.scheme === 'https') return false;
+export function needsTls(host: VirtualHost, head: RequestHead, context: MatchContext): boolean {
+  // Not the scheme of an absolute-form target: that is the client's to say.
+  if (host.requireTls === 'NONE' || head.headers.getJoined('x-forwarded-proto') === 'https') return false;
   return host.requireTls === 'ALL' || !context.internal;
 }
 

@@ -114,7 +114,9 @@ function hydrateMessage(name: string): Message | undefined {
       required: oneof.endsWith('!'),
       fields: fields.filter((field) => field.oneof === index),
     })),
-    checked: fields.filter((field) => field.rules || field.kind === kind.MESSAGE || field.kind === kind.ANY),
+    checked: fields.filter(
+      ({ rules, kind: of }) => rules || of === kind.MESSAGE || of === kind.ANY || of === kind.DURATION,
+    ),
     unchecked: unchecked === 1,
     byName: undefined,
   };

@@ -74,6 +74,8 @@ function checkValue(field: Field, rules: Rules | undefined, value: unknown, path
     }
   } else if (field.kind === kind.ANY) checkAny(value as Any, rules, path, depth);
   else if (rules !== undefined) checkScalar(field, rules, value, path);
+  // Envoy refuses them where they are used.
+  else if (field.kind === kind.DURATION && (value as number) < 0) path.report('must not be negative');
 }
 
 function checkScalar(field: Field, rules: Rules, value: unknown, path: Path): void {

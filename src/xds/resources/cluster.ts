@@ -40,6 +40,7 @@ export function decodeCluster(cluster: wire.Cluster, path: string, s: Decoding, 
     idleTimeoutMs: options.common.idle_timeout ?? HOUR_MS,
     maxConnectionDurationMs: options.common.max_connection_duration ?? 0,
     protocol: options.protocol,
+    ...(options.http1.enable_trailers === true ? { enableTrailers: true as const } : {}),
     healthyPanicThreshold: panicThreshold(cluster),
     // Without keepalive_time the kernel's two hours hold.
     tcpKeepalive: keepalive === undefined ? null : { timeMs: (keepalive.keepalive_time ?? 7200) * 1000 },

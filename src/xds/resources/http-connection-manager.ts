@@ -67,6 +67,7 @@ export function decodeManager(m: hcm.HttpConnectionManager, path: string, s: Dec
     acceptHttp10: http1.accept_http_10 ?? false,
     defaultHostForHttp10: http1.default_host_for_http_10 ?? '',
     allowAbsoluteUrl: http1.allow_absolute_url ?? true,
+    enableTrailers: http1.enable_trailers ?? false,
 
     serverName: m.server_name || 'envoy',
     serverHeader: m.server_header_transformation ?? 'OVERWRITE',

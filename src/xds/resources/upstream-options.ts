@@ -8,6 +8,7 @@ import { checkFormatter } from './header-format.ts';
 export interface UpstreamOptions {
   readonly common: core.HttpProtocolOptions;
   readonly protocol: Cluster['protocol'];
+  readonly http1: core.Http1ProtocolOptions;
   readonly upstreamHttp: core.UpstreamHttpProtocolOptions;
 }
 
@@ -30,6 +31,7 @@ export function decodeUpstreamOptions(
   return {
     common: cluster.common_http_protocol_options ?? {},
     protocol,
+    http1: cluster.http_protocol_options ?? {},
     upstreamHttp: cluster.upstream_http_protocol_options ?? {},
   };
 }
@@ -68,14 +70,15 @@ function decodeOptions(
   if (options.use_downstream_protocol_config !== undefined) {
     const at = `${path}.use_downstream_protocol_config.http_protocol_options`;
     checkHttp1(options.use_downstream_protocol_config.http_protocol_options, at, s);
-    return { common, upstreamHttp, protocol: 'DOWNSTREAM' };
+    const http1 = options.use_downstream_protocol_config.http_protocol_options ?? {};
+    return { common, upstreamHttp, protocol: 'DOWNSTREAM', http1 };
   }
   if (explicit?.http2_protocol_options !== undefined) {
     const protocol = http2(`${path}.explicit_http_config.http2_protocol_options`, s, controlPlane);
-    return { common, upstreamHttp, protocol };
+    return { common, upstreamHttp, protocol, http1: {} };
   }
   checkHttp1(explicit?.http_protocol_options, `${path}.explicit_http_config.http_protocol_options`, s);
-  return { common, upstreamHttp, protocol: 'HTTP1' };
+  return { common, upstreamHttp, protocol: 'HTTP1', http1: explicit?.http_protocol_options ?? {} };
 }
 
 function http2(path: string, s: Decoding, controlPlane: boolean): Cluster['protocol'] {

@@ -3,7 +3,7 @@ import { isForbiddenTrailer } from '../../../src/protocol/http1/framing.ts';
 import type { FuzzCase } from './generate.ts';
 import { type LlhttpMessage, LlhttpPeer } from './llhttp.ts';
 import { type OurMessage, Recorder } from './ours.ts';
-import { OURS_STRICTER, THEIRS_STRICTER } from './rules.ts';
+import { namesBody, OURS_STRICTER, THEIRS_STRICTER } from './rules.ts';
 
 export interface Outcome {
   kind: 'both accept' | 'both refuse' | 'ours stricter' | 'theirs stricter, explained' | 'FAIL';
@@ -78,7 +78,14 @@ function judge(test: FuzzCase, ours: Recorder, theirs: LlhttpPeer): Outcome {
     return { kind: 'FAIL', why: `we refuse without a rule: ${error.code}: ${error.reason}` };
   }
   if (more < 0) {
-    if (ours.messages.at(-1)?.keepAlive === false) {
+    const last = ours.messages.at(-1);
+    if (last !== undefined && namesBody(last)) {
+      return {
+        kind: 'ours stricter',
+        why: 'a 204 that names a body is the last message of its connection (RFC 9112 section 6.3: it has none, but may come)',
+      };
+    }
+    if (last?.keepAlive === false) {
       return {
         kind: 'ours stricter',
         why: 'Proxy-Connection: close, and close beside keep-alive, end the connection (RFC 9112 section 9.3: close wins)',

@@ -49,6 +49,9 @@ const ODD_METHODS = [
   '(',
   'PURGE',
   'SOURCE',
+  'X'.repeat(31),
+  'X'.repeat(32),
+  'X'.repeat(33),
 ];
 const TARGETS = ['/', '/a', '/a/b?c=d', '/?x=%20y', '/%2e%2e/', '/a;b=c', '/~u/:1@2'];
 const ODD_TARGETS = [
@@ -214,6 +217,10 @@ const TRAILERS = [
   'Z:',
   ': z',
   'X: \x00',
+  'Connection: close',
+  'Set-Cookie: a',
+  'X_Y: z',
+  'X: y\r\n folded',
 ];
 const INSERTS = [
   '\r\n',
@@ -252,12 +259,59 @@ export function generate(dice: Dice): FuzzCase {
   const type = dice.chance(60) ? 'request' : 'response';
   const methods: string[] = [];
   let text = '';
+  if (dice.next() % 500 === 0) return atLimit(dice);
   const count = dice.chance(60) ? 1 : 1 + dice.below(3);
   for (let i = 0; i < count; i++) text += type === 'request' ? request(dice) : response(dice, methods);
   if (dice.chance(45)) text = mutate(dice, text);
   const bytes = Buffer.from(text, 'latin1');
   return { type, bytes, cuts: cuts(dice, bytes.length), methods };
 }
+
+/** A message that meets one of the parser's bounds, or is one beside it. */
+function atLimit(dice: Dice): FuzzCase {
+  const type = dice.chance(60) ? 'request' : 'response';
+  const start = type === 'request' ? 'POST / HTTP/1.1\r\nHost: a\r\n' : 'HTTP/1.1 200 OK\r\n';
+  const off = dice.below(4) - 2;
+  const chunks = (text: string) => `${start}Transfer-Encoding: chunked\r\n\r\n${text}`;
+  let text: string;
+  switch (dice.below(9)) {
+    case 0: {
+      const empty = `${start}X: \r\n\r\n`.length;
+      text = `${start}X: ${'x'.repeat(HEAD_BYTES + off - empty)}\r\n\r\n`;
+      break;
+    }
+    case 1:
+      text = `${start}${'X: 1\r\n'.repeat(100 + off)}\r\n`;
+      break;
+    case 2:
+      text = chunks(`0\r\n${'X: 1\r\n'.repeat(100 + off)}\r\n`);
+      break;
+    case 3:
+      text = chunks(`0\r\nX: ${'x'.repeat(HEAD_BYTES + off - 7)}\r\n\r\n`);
+      break;
+    case 4:
+      text = chunks(`1;${'a'.repeat(16 * 1024 + off)}\r\nx\r\n0\r\n\r\n`);
+      break;
+    case 5:
+      text = `${start}Connection: ${Array.from({ length: 10 + off }, (_, i) => `x${i}`).join(', ')}\r\n\r\n`;
+      break;
+    case 6:
+      text = `${start}Content-Length: ${2n ** BigInt(dice.pick([31, 32, 53, 63, 64])) + BigInt(off)}\r\n\r\nx`;
+      break;
+    case 7:
+      text = chunks(`${(2n ** BigInt(dice.pick([31, 32, 53, 63, 64])) + BigInt(off)).toString(16)}\r\nx`);
+      break;
+    default:
+      text = chunks(`${'0'.repeat(14 + off)}1\r\nx\r\n${'0'.repeat(16 + off)}\r\n\r\n`);
+  }
+  const bytes = Buffer.from(text, 'latin1');
+  // Octet by octet these would be slow.
+  const places = dice.chance(50) ? [1 + dice.below(bytes.length - 1)] : [];
+  return { type, bytes, cuts: places, methods: type === 'response' ? ['GET'] : [] };
+}
+
+/** The parser's bound on a head, and on trailers. */
+const HEAD_BYTES = 60 * 1024;
 
 function request(dice: Dice): string {
   const odd = dice.chance(40) ? dice.below(4) : -1;

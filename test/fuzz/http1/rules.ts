@@ -39,6 +39,24 @@ const isChunked = (message: LlhttpMessage | undefined) => valuesOf(message, 'tra
 const PLAIN_HOST = /^(\[[0-9a-fA-F:.]{2,}\]|([A-Za-z0-9\-._~!$&'()*+;=]|%[0-9A-Fa-f]{2})+)(:[0-9]{1,5})?$/;
 const validHost = (host: string) => PLAIN_HOST.test(host) && Number(/:([0-9]+)$/.exec(host)?.[1] ?? 0) <= 65535;
 
+const HEAD_BYTES = 60 * 1024;
+
+/** A 204 with a length or a coding. */
+export function namesBody({
+  start,
+  headers,
+}: {
+  readonly start: string;
+  readonly headers: readonly string[];
+}): boolean {
+  return (
+    start === '204' &&
+    headers.some(
+      (name, i) => i % 2 === 0 && /^(transfer-encoding|content-length)$/i.test(name) && headers[i + 1] !== '0',
+    )
+  );
+}
+
 export const OURS_STRICTER: readonly StricterRule[] = [
   rule(
     'a 1.1 request has a Host (RFC 9112 section 3.2)',
@@ -159,6 +177,24 @@ export const OURS_STRICTER: readonly StricterRule[] = [
     'too_many_headers',
     /./,
     (m) => (m?.headers.length ?? 0) > 200,
+  ),
+  rule(
+    'at most 100 trailer lines (Envoy’s bound, max_headers_count; RFC 9110 section 5.4)',
+    'too_many_headers',
+    /./,
+    (_, text) => text.split('\r\n').length > 101,
+  ),
+  rule(
+    'a head, and a trailer section, has at most 60 KiB (Envoy’s bound, max_request_headers_kb; RFC 9110 section 5.4)',
+    'header_too_large',
+    /./,
+    (_, text) => text.length > HEAD_BYTES,
+  ),
+  rule(
+    'the chunk extensions of a body have at most 16 KiB (RFC 9112 section 7.1.1: a server limits them)',
+    'chunk_extensions_too_large',
+    /./,
+    (m, text) => isChunked(m) && text.length > 16 * 1024,
   ),
   rule(
     'CONNECT has no body (RFC 9110 section 9.3.6)',
@@ -312,6 +348,28 @@ export const THEIRS_STRICTER: readonly LaxerRule[] = [
         trailers.some((name, i) => i % 2 === 0 && /^(proxy-)?connection$/i.test(name)) &&
         ours.messages[theirs.messages.length - 1]?.complete === true
       );
+    },
+  },
+  {
+    name: 'node counts the octets of names and values of a head or trailer section together, and begins anew elsewhere',
+    explains: (test, _ours, theirs) => theirs.error === 'HPE_HEADER_OVERFLOW' && test.bytes.length > HEAD_BYTES - 8,
+  },
+  {
+    name: 'Transfer-Encoding among trailers says nothing (RFC 9110 section 6.5.1); llhttp frames the next message by it',
+    explains: (_test, ours, theirs) => {
+      const trailers = theirs.messages.at(-1)?.trailers ?? [];
+      return (
+        theirs.error === 'HPE_CLOSED_CONNECTION' &&
+        trailers.some((name, i) => i % 2 === 0 && name.toLowerCase() === 'transfer-encoding') &&
+        ours.messages[theirs.messages.length - 1]?.complete === true
+      );
+    },
+  },
+  {
+    name: 'a 204 that names a body is the last message of its connection (RFC 9112 section 6.3: it has none, but may come)',
+    explains: (_test, ours, theirs) => {
+      const last = ours.messages.at(-1);
+      return last !== undefined && namesBody(last) && theirs.messages.length >= ours.messages.length;
     },
   },
   {

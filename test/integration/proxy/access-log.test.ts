@@ -43,6 +43,7 @@ test('trailers and the gRPC status that they carry; nothing of them is left for 
   const p = await proxy()
     .logFormat('%GRPC_STATUS% %GRPC_STATUS_NUMBER% %TRAILER(X-SUM)%\n')
     .cluster('a', server.port)
+    .trailers()
     .start();
   const client = await p.client();
   const post = (path: string): void => {

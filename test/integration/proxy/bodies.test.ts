@@ -31,7 +31,7 @@ test('a Content-Length body keeps its length both ways', async () => {
 
 test('a chunked body stays chunked both ways, trailers included, empty chunks never sent', async () => {
   const server = await scripted();
-  const p = await still().cluster('a', server.port).start();
+  const p = await still().cluster('a', server.port).trailers().start();
   const client = await p.client();
   client.write('POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n3\r\nabc\r\n');
   const connection = await server.accept();
@@ -182,6 +182,67 @@ for (const [method, status, extra] of [
     client.get('/next');
     expect(await connection.head()).toContain('/next');
     connection.write('HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n!');
+    expect((await client.response()).body).toBe('!');
+  });
+}
+
+for (const [name, manager, cluster] of [
+  ['nowhere', {}, {}],
+  ['downstream alone', { http_protocol_options: { enable_trailers: true } }, {}],
+  ['upstream alone', {}, { http_protocol_options: { enable_trailers: true } }],
+] as const) {
+  test(`trailers are dropped both ways where enable_trailers is set ${name}`, async () => {
+    const server = await scripted();
+    const p = await still().cluster('a', server.port, cluster).manager(manager).start();
+    const client = await p.client();
+    client.write(
+      'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-User: root\r\n\r\n',
+    );
+    const connection = await server.accept();
+    await connection.head();
+    expect(await connection.bytes(13)).toBe('3\r\nabc\r\n0\r\n\r\n');
+    connection.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Mac: 2\r\n\r\n');
+    const response = await client.response();
+    expect(response.body).toBe('ok');
+    expect(response.trailers).toBe('');
+    client.get('/next');
+    expect(await connection.head()).toContain('/next');
+  });
+}
+
+test('trailers whose names hold underscores go as such headers do', async () => {
+  const server = await scripted();
+  const p = await still()
+    .cluster('a', server.port, { http_protocol_options: { enable_trailers: true } })
+    .manager({
+      http_protocol_options: { enable_trailers: true },
+      common_http_protocol_options: { headers_with_underscores_action: 'DROP_HEADER' },
+    })
+    .start();
+  const client = await p.client();
+  client.write('POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX_User: root\r\nX-B: 1\r\n\r\n');
+  const connection = await server.accept();
+  await connection.head();
+  expect(await connection.until((received) => received.endsWith('\r\n\r\n'))).toBe('0\r\nX-B: 1\r\n\r\n');
+});
+
+for (const extra of ['Content-Length: 5\r\n', 'Transfer-Encoding: chunked\r\n']) {
+  test(`204 with ${extra.trim()}: what may follow is not taken for the next response`, async () => {
+    const server = await scripted();
+    const p = await still().cluster('a', server.port).start();
+    const client = await p.client();
+    client.get();
+    const connection = await server.accept();
+    await connection.head();
+    connection.write(`HTTP/1.1 204 No Content\r\n${extra}\r\n`);
+    const response = await client.response();
+    expect(response.status).toBe(204);
+    expect(response.header('content-length')).toBeUndefined();
+    expect(response.header('connection')).toBeUndefined();
+    client.get('/next');
+    const second = await server.accept();
+    expect(await second.head()).toContain('/next');
+    second.write('HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n!');
     expect((await client.response()).body).toBe('!');
   });
 }

@@ -31,15 +31,21 @@ test('the log line of malformed bytes behind a good request does not show that r
   expect((await p.log(1)).path).not.toBe('/good');
 });
 
-test('a head that is too large is 431', async () => {
-  const p = await proxy()
-    .route({ match: { prefix: '/' }, direct_response: { status: 200 } })
-    .start();
-  const client = await p.client();
-  client.get('/', `X: ${'y'.repeat(61 * 1024)}`);
-  expect((await client.response()).status).toBe(431);
-  await client.untilEnded();
-});
+for (const [name, lines, details] of [
+  ['is too large', [`X: ${'y'.repeat(61 * 1024)}`], 'http1.headers_too_large'],
+  ['has too many lines', Array.from({ length: 100 }, () => 'X: y'), 'http1.too_many_headers'],
+] as const) {
+  test(`a head that ${name} is 431, by Envoy's details`, async () => {
+    const p = await proxy()
+      .route({ match: { prefix: '/' }, direct_response: { status: 200 } })
+      .start();
+    const client = await p.client();
+    client.get('/', ...lines);
+    expect((await client.response()).status).toBe(431);
+    await client.untilEnded();
+    expect(await p.log(0)).toMatchObject({ code: 431, flags: 'DPE', details });
+  });
+}
 
 test('a bad chunk behind a request that a filter refuses is answered once', async () => {
   const p = await proxy()

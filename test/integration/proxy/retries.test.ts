@@ -7,6 +7,10 @@ const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok';
 /** No wait between tries, so that no test waits. */
 const AT_ONCE = { retry_back_off: { base_interval: '0.001s', max_interval: '0.001s' } };
 const NO_JITTER = { next: () => 0, int: () => 0 };
+const LOOPBACK_TRUSTED = {
+  use_remote_address: true,
+  internal_address_config: { cidr_ranges: [{ address_prefix: '127.0.0.0', prefix_len: 8 }] },
+};
 
 function retrying(port: number | readonly number[], policy: Json, cluster: Json = {}): ProxyBuilder {
   return proxy()
@@ -320,7 +324,7 @@ test('a body beyond the buffer limit is not replayed: counted, and the failure i
 
 test('a chunked body with trailers is replayed whole', async () => {
   const server = await scripted();
-  const p = await retrying(server.port, { retry_on: '5xx' }).start();
+  const p = await retrying(server.port, { retry_on: '5xx' }).trailers().start();
   const client = await p.client();
   client.write(
     'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\nX-T: 1\r\n\r\n',
@@ -351,7 +355,7 @@ test('retriable_request_headers limits which requests are retried', async () => 
 test('trusted callers steer retries and timeouts by header, and the headers end here', async () => {
   const clock = manualClock();
   const server = await upstream((_request, response) => response.writeHead(503).end('no'));
-  const p = await proxy().clock(clock).random(NO_JITTER).cluster('a', server.port).start();
+  const p = await proxy().clock(clock).random(NO_JITTER).manager(LOOPBACK_TRUSTED).cluster('a', server.port).start();
   const client = await p.client();
   client.get('/', 'x-envoy-retry-on: 5xx', 'x-envoy-max-retries: 3');
   await client.response();
@@ -364,6 +368,21 @@ test('trusted callers steer retries and timeouts by header, and the headers end 
   clock.advance(310);
   expect((await client.response()).status).toBe(504);
   clock.advance(20);
+});
+
+// Envoy since 1.33: whoever comes in by a load balancer has a private address too.
+test('without internal_address_config nobody steers, loopback and private addresses neither', async () => {
+  const server = await upstream((_request, response) => response.writeHead(503).end('no'));
+  for (const use_remote_address of [true, false]) {
+    server.requests.length = 0;
+    const p = await proxy().random(NO_JITTER).cluster('a', server.port).manager({ use_remote_address }).start();
+    const client = await p.client();
+    client.get('/', 'x-envoy-retry-on: 5xx', 'x-envoy-upstream-rq-timeout-ms: 1', 'x-envoy-internal: true');
+    await client.response();
+    expect(server.requests).toHaveLength(1);
+    expect(server.requests[0]!.headers['x-envoy-internal']).toBeUndefined();
+    expect(server.requests[0]!.headers['x-envoy-expected-rq-timeout-ms']).toBe('15000');
+  }
 });
 
 test('strangers cannot steer: their headers are removed', async () => {
@@ -493,7 +512,7 @@ test('x-envoy-retriable-header-names of an internal caller asks for retries', as
     if (server.requests.length === 1) response.writeHead(200, { 'x-again': '1' }).end('no');
     else response.end('yes');
   });
-  const p = await proxy().random(NO_JITTER).manager({ use_remote_address: true }).cluster('a', server.port).start();
+  const p = await proxy().random(NO_JITTER).manager(LOOPBACK_TRUSTED).cluster('a', server.port).start();
   const client = await p.client();
   client.get('/', 'x-envoy-retry-on: retriable-headers', 'x-envoy-retriable-header-names: x-other,x-again');
   expect((await client.response()).body).toBe('yes');

@@ -76,6 +76,18 @@ describe('matches', () => {
   });
 });
 
+test('a pattern too large for the native engine is matched by the other, and does not throw', () => {
+  for (const [pattern, text] of [
+    ['x'.repeat(70_000), 'x'.repeat(70_000)],
+    [`${'('.repeat(900)}a${')'.repeat(900)}`, 'a'],
+    ['[ab]'.repeat(16_000), 'ab'.repeat(8000)],
+  ] as const) {
+    const regex = compile(pattern);
+    expect(regex.matches(text)).toBe(true);
+    expect(regex.matches(`${text}!`)).toBe(false);
+  }
+});
+
 describe('replaceAll', () => {
   test.each([
     ['/a', '/b', '/a/a', '/b/b'],

@@ -120,7 +120,7 @@ export const coreTables = [
     {
       idle_timeout: effective,
       max_connection_duration: effective,
-      max_headers_count: reported("the listener's limit on header count holds for responses too"),
+      max_headers_count: reported('a response may have 200 header lines and 96 KiB of them, whatever this says'),
       max_stream_duration: reported('set max_stream_duration at the listener or the route'),
       headers_with_underscores_action: moot('it concerns only requests of clients'),
       max_requests_per_connection: effective,
@@ -132,7 +132,7 @@ export const coreTables = [
     accept_http_10: effective,
     default_host_for_http_10: effective,
     header_key_format: effective,
-    enable_trailers: moot('trailers are always proxied'),
+    enable_trailers: effective,
     allow_chunked_length: whenTrue(
       refused('Content-Length beside Transfer-Encoding is request smuggling: leave it off'),
     ),
@@ -150,7 +150,7 @@ export const coreTables = [
       accept_http_10: moot('HTTP/1.0 responses are always accepted'),
       default_host_for_http_10: moot('it concerns only requests of clients'),
       header_key_format: effective,
-      enable_trailers: moot('trailers are always proxied'),
+      enable_trailers: effective,
       allow_chunked_length: whenTrue(
         refused('Content-Length beside Transfer-Encoding is response smuggling: leave it off'),
       ),

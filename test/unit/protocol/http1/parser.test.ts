@@ -160,6 +160,14 @@ describe('responses', () => {
     ).toEqual(['head 200', 'end', 'head 204', 'end', 'head 304', 'end', 'head 200', 'data x', 'end']);
   });
 
+  it.each(['Content-Length: 5', 'Transfer-Encoding: chunked'])('a 204 with %s is the last message', (line) => {
+    const next = 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n';
+    expect(responses(['GET', 'GET'], `HTTP/1.1 204 No Content\r\n${line}\r\n\r\n${next}`)).toEqual(['head 204', 'end']);
+    expect(responses(['GET', 'GET'], `HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n${next}`)).toContain(
+      'head 200',
+    );
+  });
+
   it('delivers each 1xx as a message of its own', () => {
     expect(
       responses(

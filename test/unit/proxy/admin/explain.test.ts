@@ -23,6 +23,7 @@ function listener(name: string, prefix: string, routes: string, more = ''): stri
                 "@type": ${HCM}
                 stat_prefix: ${prefix}
                 use_remote_address: true
+                internal_address_config: { cidr_ranges: [{ address_prefix: 127.0.0.0, prefix_len: 8 }] }
                 ${more}
                 route_config:
                   name: ${name}-routes

@@ -50,7 +50,7 @@ function plan(head: string, asked: Asked = {}) {
   parser.execute(Buffer.from(`${head}\r\n`));
   const only = route('only', {}, { action: forward({ timeoutMs: 15_000, ...asked.action }), ...asked.route });
   const table = compileRouteTable(routeConfig([virtualHost('all', ['*'], { routes: [only], ...asked.host })]), deps());
-  const context = { scheme: 'http', internal: false, tls: false, peerPresented: false, peerValidated: false };
+  const context = { internal: false, tls: false, peerPresented: false, peerValidated: false };
   const found = table.match(request!, context)!;
   if (found.action.kind !== 'forward') throw new Error('not a forward');
   const info = new StreamInfo();

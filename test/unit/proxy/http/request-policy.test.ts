@@ -22,8 +22,9 @@ function head(...lines: string[]): RequestHead {
     onEnd: ignore,
     onError: ignore,
   };
+  const start = lines[0]?.startsWith('GET ') ? lines.shift() : 'GET / HTTP/1.1';
   new RequestParser(events).execute(
-    Buffer.from(`GET / HTTP/1.1\r\nHost: a\r\n${lines.map((line) => `${line}\r\n`).join('')}\r\n`),
+    Buffer.from(`${start}\r\nHost: a\r\n${lines.map((line) => `${line}\r\n`).join('')}\r\n`),
   );
   return read!;
 }
@@ -56,7 +57,7 @@ function apply(config: object, peer: string, ...lines: string[]) {
   const manager = {
     config: full,
     requestOptions: requestOptions(full, { id: 'node-1', cluster: 'shop' }),
-    internal: internalAddresses(null),
+    internal: internalAddresses([{ address: '10.0.0.0', prefixLength: 8 }]),
     env: { random: seededRandom(1) },
     tableFor: () => null,
   } as unknown as ConnectionManager;
@@ -65,7 +66,7 @@ function apply(config: object, peer: string, ...lines: string[]) {
 }
 
 test.each([
-  ['no header, private peer', {}, '10.0.0.9', [], true, '10.0.0.9'],
+  ['no header, private peer', {}, '10.0.0.9', [], false, '10.0.0.9'],
   ['no header, public peer', {}, '8.8.8.8', [], false, '8.8.8.8'],
   ['one internal address', {}, '8.8.8.8', ['X-Forwarded-For: 10.0.0.1'], true, '10.0.0.1'],
   ['two addresses', {}, '10.0.0.9', ['X-Forwarded-For: 10.0.0.1, 10.0.0.2'], false, '10.0.0.2'],
@@ -88,6 +89,24 @@ test.each([
     '10.0.0.9',
   ],
   ['an empty header', {}, '10.0.0.9', ['X-Forwarded-For:'], false, '10.0.0.9'],
+  ['what is no address', {}, '8.8.8.8', ['X-Forwarded-For: 10.0.0.1" 200'], false, '8.8.8.8'],
+  ['an address with a port', {}, '8.8.8.8', ['X-Forwarded-For: 10.0.0.1:80'], false, '8.8.8.8'],
+  [
+    'no address at the trusted hop',
+    { xffNumTrustedHops: 1 },
+    '8.8.8.8',
+    ['X-Forwarded-For: x, 1.1.1.1'],
+    false,
+    '8.8.8.8',
+  ],
+  [
+    'edge, no address at the hop',
+    { useRemoteAddress: true, xffNumTrustedHops: 1 },
+    '8.8.8.8',
+    ['X-Forwarded-For: ::x'],
+    false,
+    '8.8.8.8',
+  ],
 ] as const)('trust and client address: %s', (_name, config, peer, lines, trusted, remote) => {
   const result = apply(config, peer, ...lines);
   expect(result.trusted).toBe(trusted);
@@ -99,6 +118,43 @@ test('steering headers of callers that are not trusted are removed, whatever the
   expect(result.get('x-envoy-max-retries')).toBeUndefined();
   expect(result.get('x-envoy-internal')).toBeUndefined();
   expect(result.get('x-envoy-mine')).toBe('kept');
+});
+
+test('what only proxies of ours say is removed at the edge alone', () => {
+  const lines = ['x-envoy-original-path: /x', 'X-Envoy-Decorator-Operation: x', 'x-envoy-original-host: x'];
+  const edge = apply({ useRemoteAddress: true }, '8.8.8.8', ...lines);
+  const inside = apply({}, '8.8.8.8', ...lines);
+  for (const name of ['x-envoy-original-path', 'x-envoy-decorator-operation', 'x-envoy-original-host']) {
+    expect(edge.get(name)).toBeUndefined();
+    expect(inside.get(name)).toBeDefined();
+  }
+});
+
+test('an internal caller may steer, but not say itself that it is internal', () => {
+  const lines = ['X-Forwarded-For: 10.0.0.1', 'x-envoy-max-retries: 9', 'x-envoy-internal: forged'];
+  const result = apply({}, '8.8.8.8', ...lines);
+  expect(result.get('x-envoy-max-retries')).toBe('9');
+  expect(result.get('x-envoy-internal')).toBe('true');
+});
+
+test('the edge says who the client is, also behind trusted hops', () => {
+  const config = { useRemoteAddress: true, xffNumTrustedHops: 1 };
+  const lines = ['X-Forwarded-For: 1.1.1.1', 'x-envoy-external-address: 9.9.9.9', 'X-Request-Id: theirs'];
+  const result = apply(config, '10.0.0.9', ...lines);
+  expect(result.get('x-envoy-external-address')).toBe('1.1.1.1');
+  expect(result.get('x-request-id')).not.toBe('theirs');
+});
+
+test('an empty X-Forwarded-For is begun anew', () => {
+  expect(apply({ useRemoteAddress: true }, '8.8.8.8', 'X-Forwarded-For:').get('x-forwarded-for')).toBe('8.8.8.8');
+});
+
+test('the scheme of an absolute-form target does not say what the client spoke', () => {
+  for (const useRemoteAddress of [true, false]) {
+    const result = apply({ useRemoteAddress }, '8.8.8.8', 'GET https://a/ HTTP/1.1');
+    expect(result.scheme).toBe('https');
+    expect(result.get('x-forwarded-proto')).toBe('http');
+  }
 });
 
 test('underscores in names are found', () => {

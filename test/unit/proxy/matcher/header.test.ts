@@ -23,11 +23,25 @@ const matcher = (of: Partial<HeaderMatcher>): HeaderMatcher => ({
 const matches = (of: Partial<HeaderMatcher>, on: RequestHead): boolean => compileHeaderMatcher(matcher(of)).test(on);
 
 describe('header matcher', () => {
-  it('compares the value, of several lines joined by commas', () => {
+  // CVE-2026-26308: joined, two lines hid each other from a rule against one of them.
+  it('compares the value, of several lines each by itself', () => {
     expect(matches({}, head(['X-A', 'v']))).toBe(true);
     expect(matches({}, head(['x-a', 'w']))).toBe(false);
+    for (const lines of [
+      ['v', 'w'],
+      ['w', 'v'],
+      ['v', 'v'],
+    ] as const) {
+      const two = head(['x-a', lines[0]], ['X-A', lines[1]]);
+      expect(matches({}, two)).toBe(true);
+      expect(matches({ invert: true }, two)).toBe(false);
+    }
+    expect(matches({ invert: true }, head(['x-a', 'w'], ['x-a', 'x']))).toBe(true);
     const joined = { kind: 'string', matcher: { kind: 'exact', value: 'v,w', ignoreCase: false } } as const;
-    expect(matches({ test: joined }, head(['x-a', 'v'], ['x-a', 'w']))).toBe(true);
+    expect(matches({ test: joined }, head(['x-a', 'v'], ['x-a', 'w']))).toBe(false);
+    expect(matches({ test: joined }, head(['x-a', 'v,w']))).toBe(true);
+    const range = { kind: 'range', start: 1, end: 5 } as const;
+    expect(matches({ test: range }, head(['x-a', '9'], ['x-a', '3']))).toBe(true);
   });
 
   it('never matches the value of a header that is absent, inverted or not, unless missing is empty', () => {

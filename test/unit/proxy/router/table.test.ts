@@ -51,19 +51,22 @@ test('a virtual host without a matching route does not fall through to another',
 });
 
 describe('require_tls', () => {
-  const https: MatchContext = { ...PLAINTEXT, scheme: 'https' };
   const internal: MatchContext = { ...PLAINTEXT, internal: true };
   test.each([
-    ['ALL', PLAINTEXT, true],
-    ['ALL', internal, true],
-    ['ALL', https, false],
-    ['EXTERNAL_ONLY', PLAINTEXT, true],
-    ['EXTERNAL_ONLY', internal, false],
-    ['EXTERNAL_ONLY', https, false],
-    ['NONE', PLAINTEXT, false],
-  ] as const)('%s with %j: redirect %s', (requireTls, context, redirected) => {
+    ['ALL', PLAINTEXT, 'http', true],
+    ['ALL', internal, 'http', true],
+    ['ALL', PLAINTEXT, 'https', false],
+    ['ALL', PLAINTEXT, 'https, http', true],
+    ['EXTERNAL_ONLY', PLAINTEXT, 'http', true],
+    ['EXTERNAL_ONLY', internal, 'http', false],
+    ['EXTERNAL_ONLY', PLAINTEXT, 'https', false],
+    ['NONE', PLAINTEXT, 'http', false],
+  ] as const)('%s with %j and X-Forwarded-Proto %s: redirect %s', (requireTls, context, proto, redirected) => {
     const config = routeConfig([virtualHost('v', ['*'], { requireTls })]);
-    const found = compileRouteTable(config, deps()).match(request('/x?y'), context)!;
+    const head = request('/x?y', { 'x-forwarded-proto': proto });
+    // An absolute-form target: what it names is the client's to say.
+    head.scheme = 'https';
+    const found = compileRouteTable(config, deps()).match(head, context)!;
     expect(found.action.kind).toBe(redirected ? 'redirect' : 'forward');
     if (found.action.kind === 'redirect') {
       expect(found.action.status).toBe(301);

@@ -36,6 +36,12 @@ describe('the rules of the protos', () => {
       ].map((s) => `: ${s}`),
     ],
     ['a required message', Route, { redirect: {} }, ['match: is required']],
+    [
+      'a negative duration without a rule',
+      Route,
+      { match: { prefix: '/' }, route: { cluster: 'a', timeout: '-1s', idle_timeout: '-0s' } },
+      ['route.timeout: must not be negative'],
+    ],
     ['a pattern', RouteMatch, { path_separated_prefix: '/a/' }, ['path_separated_prefix: must match ^[^?#]+[^?#/]$']],
     [
       'a number with an upper bound',
