@@ -11,6 +11,8 @@ export async function main(verbs: Verbs): Promise<void> {
     .configureOutput({ outputError: (text, write) => write(usageError(text)) })
     .enablePositionalOptions();
   process.stdout.on('error', stopAtClosedPipe);
+  // By itself Node would open its debugger. A proxy does more.
+  process.on('SIGUSR1', () => {});
   try {
     for (const load of verbsFor(verbs, process.argv[2]))
       program.addCommand((await load()).copyInheritedSettings(program));

@@ -120,6 +120,16 @@ it('SIGHUP, which is for a supervisor, is said and does nothing; SIGUSR1 opens n
   expect(proxy.stderr).not.toContain('Debugger');
 });
 
+it('SIGUSR1 opens no debugger in a control server either', async () => {
+  const control = new Remora(['control', '--files', home, '--xds', '127.0.0.1:0', '--http', '127.0.0.1:0'], home);
+  running.push(control);
+  const [, http] = await control.said(/serving .*http=(\S+)/);
+  control.signal('SIGUSR1');
+  // A program that starts takes longer than a debugger to say that it listens.
+  await new Remora(['status', '--control', http!], home).ended;
+  expect(control.stderr).not.toContain('Debugger');
+});
+
 it.each(['1', '2'])('SIGUSR1 with %s threads opens access logs anew', async (threads) => {
   const { proxy, port } = await start('--concurrency', threads);
   const logged = (): boolean => existsSync(accessLog) && readFileSync(accessLog, 'utf8').includes('GET /');
