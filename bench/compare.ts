@@ -2,7 +2,7 @@
  * Two commits side by side: `node bench/compare.ts A B [--only NAMES] [--rounds N] [--seconds S] [--together]`. Each is
  * built in a folder of its own; the scenarios (small, if none is named) run on both in turn, or at the same time, which shows
  * differences of a hundredth. `.` means the working tree as it is, changes included; a name that ends in `.js` is a bundle
- * that is built already.
+ * that is built already, and a rival's name that rival, as in `node bench/compare.ts envoy . --together --only tls`.
  */
 import { cpSync, existsSync, mkdirSync, symlinkSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
@@ -13,18 +13,19 @@ import { SMALL } from './load/small.ts';
 import { HANDSHAKES, TLS } from './load/tls.ts';
 import { UPLOAD_1M } from './load/upload-1m.ts';
 import type { Peer } from './rivals/peer.ts';
+import { peers } from './rivals/peers.ts';
 import { remora } from './rivals/remora.ts';
 import { autocannon, findWrk } from './support/load.ts';
 import { type LoadScenario, measureLoad, type Settings } from './support/measure.ts';
 import { run, runToEnd, temporaryFolder } from './support/processes.ts';
-import { NODE, ROOT } from './support/programs.ts';
+import { BUNDLE, NODE, ROOT } from './support/programs.ts';
 import { median, type Report, render, spread } from './support/report.ts';
 import { measureTogether } from './support/together.ts';
 
 const SCENARIOS: readonly LoadScenario[] = [SMALL, FEATURES, BODY_1M, UPLOAD_1M, TLS, HANDSHAKES];
 
 const USAGE = `usage: node bench/compare.ts A B [--only NAMES] [--rounds N] [--seconds S] [--together]
-A and B are commits, . for the working tree, or built bundles (*.js); scenarios: ${SCENARIOS.map(({ name }) => name).join(', ')}`;
+A and B are commits, . for the working tree, built bundles (*.js) or rivals (envoy); scenarios: ${SCENARIOS.map(({ name }) => name).join(', ')}`;
 
 await runToEnd(async () => {
   const { values, positionals } = parseArgs({
@@ -62,6 +63,11 @@ await runToEnd(async () => {
 async function build(revision: string, letter: string): Promise<Peer> {
   if (revision.endsWith('.js')) {
     return remora({ name: `${letter} ${revision}`, bundle: resolve(revision), compileCache: temporaryFolder() });
+  }
+  const rival = peers(true, BUNDLE).find(({ name }) => name === revision && name !== 'remora');
+  if (rival !== undefined) {
+    if (rival.missing !== null) throw new Error(rival.missing);
+    return rival;
   }
   const folder = join(temporaryFolder(), 'tree');
   mkdirSync(folder);
