@@ -174,7 +174,7 @@ async function runProxy(flags: ProxyFlags): Promise<void> {
     else await proxy.drain.terminate({ acceptMs: flags.terminationAcceptS * 1000, deadlineMs });
     await proxy.close();
   });
-  // As Envoy takes them. By itself Node would open its debugger at the one, and end at the other.
+  // As Envoy takes them; by itself Node would end at SIGHUP.
   process.on('SIGUSR1', () => proxy.reopenLogs());
   process.on('SIGHUP', () => log.warn('SIGHUP does nothing here: it is for a supervisor (--hot-restart)'));
   if (hotRestart !== null) {

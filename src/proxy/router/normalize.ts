@@ -62,8 +62,9 @@ const MAY_CHANGE = /[^!$&-;=@-[\]_a-z~]|\/\./;
 
 /**
  * Normalises a path without query as Envoy does with `normalize_path`: dot segments resolved (`%2e` is a
- * dot, `\` a slash, parameters such as those of `..;x` are taken off, in Envoy only behind plain dots), escapes of unreserved characters decoded, characters that may not stand in a path
- * escaped. The case of other escapes is kept. null for an escaped NUL, which is refused.
+ * dot, `\` a slash, parameters such as those of `..;x` are taken off, in Envoy only behind plain dots), escapes
+ * of unreserved characters decoded, characters that may not stand in a path escaped. The case of other escapes is
+ * kept. null for an escaped NUL, which is refused.
  */
 export function normalizePath(path: string): string | null {
   if (!MAY_CHANGE.test(path)) return path;

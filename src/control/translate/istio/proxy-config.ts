@@ -2,6 +2,7 @@ import type { InterceptionMode, ProxyConfig } from '../../mesh/proxy-config.ts';
 import { didYouMean } from '../../source/schema/suggest.ts';
 import { isRecord, show } from '../../source/schema/type.ts';
 
+/** For the injector, which knows the mesh by its translation alone. */
 export type { InterceptionMode, ProxyConfig };
 
 export const INTERCEPTION_MODES: readonly InterceptionMode[] = ['REDIRECT', 'TPROXY', 'NONE'];
