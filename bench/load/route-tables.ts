@@ -1,10 +1,10 @@
-import { hostName, indexes, type RouteTable, routePath } from '../rivals/peer.ts';
+import { hostName, indexes, type Peer, type RouteTable, routePath } from '../rivals/peer.ts';
 import { firstAnswer } from '../support/ask.ts';
 import type { Ask } from '../support/load.ts';
 import { type Scenario, type Settings, sampleAll, WARM_UP_SECONDS, withProxy } from '../support/measure.ts';
 import { smallBody, startOrigin } from '../support/origin.ts';
 import { cpuMicros, memory } from '../support/proc.ts';
-import { stop } from '../support/processes.ts';
+import { type Child, stop } from '../support/processes.ts';
 import type { Report } from '../support/report.ts';
 
 const TABLES: readonly (RouteTable & { readonly metric: string; readonly title: string })[] = [
@@ -16,6 +16,7 @@ const TABLES: readonly (RouteTable & { readonly metric: string; readonly title: 
 
 /** Large configs take their time to be read. */
 const START_MS = 60_000;
+const CONNECTIONS = 64;
 
 /** What routing costs in small and large tables of exact hosts and exact paths; CPU µs/request of each. */
 export const routeTables: Scenario = { name: 'route-tables', run };
@@ -26,26 +27,31 @@ async function run(settings: Settings): Promise<Report> {
   const peers = settings.peers.filter(({ name }) => name !== 'http-proxy');
   const origin = await startOrigin(smallBody.length);
   try {
-    const { series, notes } = await sampleAll('route-tables', peers, settings, async (peer) => {
-      const sample: Record<string, number> = { failed: 0 };
-      for (const { metric, ...table } of TABLES) {
-        progress(`route-tables: ${peer.name}, ${table.title}`);
-        await withProxy(peer, { backend: origin.port, features: false, table }, async (child, { port }) => {
-          await firstAnswer(port, child, undefined, START_MS);
-          const ask = asking(table);
-          await load.run(port, 64, WARM_UP_SECONDS, ask);
-          const before = cpuMicros(child.pid);
-          const { answered, failed } = await load.run(port, 64, seconds, ask);
+    const { series, notes } = await sampleAll('route-tables', peers, settings, (peer) =>
+      withTables(peer, origin.port, async (running) => {
+        const sample: Record<string, number> = { failed: 0, rss: 0 };
+        for (const { port, ask } of running) await load.run(port, CONNECTIONS, WARM_UP_SECONDS, ask);
+        // By turns of a second: the machine's speed changes from minute to minute, and their ratio is what is asked.
+        for (let turn = 0; turn < seconds; turn++) {
+          progress(`route-tables: ${peer.name}, ${turn + 1} of ${seconds} s`);
+          for (const table of running) {
+            const before = cpuMicros(table.child.pid);
+            const { answered, failed } = await load.run(table.port, CONNECTIONS, 1, table.ask);
+            table.cpu += cpuMicros(table.child.pid) - before;
+            table.answered += answered;
+            sample['failed']! += failed;
+          }
+        }
+        for (const { metric, child, cpu, answered } of running) {
           if (answered === 0) throw new Error(`${peer.name} answered nothing. ${child.complaint()}`);
-          sample[metric] = (cpuMicros(child.pid) - before) / answered;
-          sample['rss'] = Math.max(sample['rss'] ?? 0, memory(child.pid).rss);
-          sample['failed']! += failed;
-        });
-      }
-      sample['hostsRatio'] = sample['hosts10000']! / sample['hosts10']!;
-      sample['routesRatio'] = sample['routes1000']! / sample['hosts10']!;
-      return sample;
-    });
+          sample[metric] = cpu / answered;
+          sample['rss'] = Math.max(sample['rss']!, memory(child.pid).rss);
+        }
+        sample['hostsRatio'] = sample['hosts10000']! / sample['hosts10']!;
+        sample['routesRatio'] = sample['routes1000']! / sample['hosts10']!;
+        return sample;
+      }),
+    );
     return {
       scenario: 'route-tables',
       title: `CPU µs/request by table, exact hosts and paths in turn, ${load.name}, medians of ${rounds} × ${seconds} s`,
@@ -69,12 +75,46 @@ async function run(settings: Settings): Promise<Report> {
   }
 }
 
-/** Requests spread evenly over the table. */
+/** A proxy with one of the tables. */
+interface Running {
+  readonly metric: string;
+  readonly child: Child;
+  readonly port: number;
+  readonly ask: Ask;
+  cpu: number;
+  answered: number;
+}
+
+/** Starts a proxy for each table, and ends them when `use` is through. */
+function withTables<T>(
+  peer: Peer,
+  backend: number,
+  use: (running: readonly Running[]) => Promise<T>,
+  running: readonly Running[] = [],
+): Promise<T> {
+  const next = TABLES[running.length];
+  if (next === undefined) return use(running);
+  const { metric, ...table } = next;
+  return withProxy(peer, { backend, features: false, table }, async (child, { port }) => {
+    await firstAnswer(port, child, undefined, START_MS);
+    return withTables(peer, backend, use, [
+      ...running,
+      { metric, child, port, ask: asking(table), cpu: 0, answered: 0 },
+    ]);
+  });
+}
+
+/**
+ * Requests spread evenly over the table, each for another host or path than the one before: the host of the last request is
+ * found again for nothing, which would be the small table's gain alone.
+ */
 function asking({ hosts, routes }: RouteTable): Ask {
   return {
-    targets: indexes(512).map((i) => ({
-      host: `${hostName(Math.floor((i * hosts) / 512))}:9080`,
-      target: routePath(Math.floor((i * routes) / 512)),
-    })),
+    targets: indexes(ASKED).map((i) => {
+      const at = ((i * STRIDE) % ASKED) / ASKED;
+      return { host: `${hostName(Math.floor(at * hosts))}:9080`, target: routePath(Math.floor(at * routes)) };
+    }),
   };
 }
+const ASKED = 512;
+const STRIDE = 197;

@@ -23,6 +23,8 @@ export class ForwardPlan {
   perTryTimeoutMs = 0;
   perTryIdleMs = 0;
   maxStreamDurationMs = 0;
+  /** null: the connection manager's; 0 off. */
+  idleTimeoutMs: number | null = null;
   /** null: no retries but the keep-alive race's. */
   retry: CompiledRetryPolicy | null = null;
   retryOn = 0;
@@ -62,26 +64,44 @@ export interface PlanSettings {
 const NO_CODES: ReadonlySet<number> = new Set();
 const NO_HEADERS: readonly HeaderTest[] = [];
 
-/** Parts of a plan that depend on the route alone, worked out at its first request. */
-interface RouteDefaults {
-  readonly retry: CompiledRetryPolicy | null;
-  readonly upgrades: ReadonlyMap<string, boolean>;
+/** All that a plan takes from the route alone, in one object: what only one route of thousands has is in no cache. */
+class RouteDefaults {
+  readonly clusterNotFoundStatus: number;
+  readonly priority: 'DEFAULT' | 'HIGH';
+  readonly timeoutMs: number;
+  readonly maxStreamDurationMs: number;
+  readonly idleTimeoutMs: number | null;
+  readonly includeAttemptCount: boolean;
+  readonly includeTimeoutRetry: boolean;
   readonly expectedTimeoutLine: string;
-}
-const defaults = new WeakMap<CompiledRoute, RouteDefaults>();
+  /** null: the listener's. */
+  readonly bufferLimitBytes: number | null;
+  readonly retry: CompiledRetryPolicy | null;
+  readonly redirects: InternalRedirectPolicy | null;
+  readonly grpcTimeout: GrpcTimeout | null;
+  readonly upgrades: ReadonlyMap<string, boolean>;
 
+  constructor({ virtualHost, bufferLimit, retryPolicy }: CompiledRoute, { config }: CompiledForward) {
+    this.clusterNotFoundStatus = config.clusterNotFoundStatus;
+    this.priority = config.priority;
+    this.timeoutMs = config.timeoutMs;
+    this.maxStreamDurationMs = config.maxStreamDurationMs ?? 0;
+    this.idleTimeoutMs = config.idleTimeoutMs;
+    this.includeAttemptCount = virtualHost.includeRequestAttemptCount;
+    this.includeTimeoutRetry = virtualHost.includeIsTimeoutRetryHeader;
+    this.expectedTimeoutLine = timeoutLine(expectedTimeout(config.timeoutMs, retryPolicy?.perTryTimeoutMs ?? 0));
+    this.bufferLimitBytes = bufferLimit;
+    this.retry = retryPolicy === null ? null : compileRetryPolicy(retryPolicy);
+    this.redirects = config.internalRedirects;
+    this.grpcTimeout = config.grpcTimeout;
+    this.upgrades = new Map(config.upgrades.map((upgrade) => [upgrade.type, upgrade.enabled]));
+  }
+}
+
+/** Worked out at the route's first request. */
 function defaultsOf(route: CompiledRoute, action: CompiledForward): RouteDefaults {
-  const known = defaults.get(route);
-  if (known !== undefined) return known;
-  const { config } = action;
-  const expected = expectedTimeout(config.timeoutMs, route.retryPolicy?.perTryTimeoutMs ?? 0);
-  const made: RouteDefaults = {
-    retry: route.retryPolicy === null ? null : compileRetryPolicy(route.retryPolicy),
-    upgrades: new Map(config.upgrades.map((upgrade) => [upgrade.type, upgrade.enabled])),
-    expectedTimeoutLine: expected === 0 ? '' : `x-envoy-expected-rq-timeout-ms: ${expected}\r\n`,
-  };
-  defaults.set(route, made);
-  return made;
+  action.derived ??= new RouteDefaults(route, action);
+  return action.derived as RouteDefaults;
 }
 
 /**
@@ -101,27 +121,28 @@ export function fillPlan(
 ): LocalReply | null {
   const { request } = info;
   const { headers } = request;
-  const { config } = action;
   const known = defaultsOf(route, action);
+  const { grpcTimeout } = known;
   plan.cluster = clusterName(target, request);
-  plan.clusterNotFoundStatus = config.clusterNotFoundStatus;
-  plan.priority = config.priority;
-  plan.redirects = config.internalRedirects;
+  plan.clusterNotFoundStatus = known.clusterNotFoundStatus;
+  plan.priority = known.priority;
+  plan.redirects = known.redirects;
   plan.framing = request.framing === Framing.Tunnel ? Framing.None : request.framing;
   if (settings.bodyMayChange && plan.framing === Framing.Length) plan.framing = Framing.Chunked;
-  plan.timeoutMs = config.timeoutMs;
-  plan.maxStreamDurationMs = config.maxStreamDurationMs ?? 0;
-  plan.bufferLimitBytes = route.bufferLimit ?? settings.bufferLimitBytes;
-  plan.includeAttemptCount = route.virtualHost.includeRequestAttemptCount;
-  plan.includeTimeoutRetry = route.virtualHost.includeIsTimeoutRetryHeader;
+  plan.timeoutMs = known.timeoutMs;
+  plan.maxStreamDurationMs = known.maxStreamDurationMs;
+  plan.idleTimeoutMs = known.idleTimeoutMs;
+  plan.bufferLimitBytes = known.bufferLimitBytes ?? settings.bufferLimitBytes;
+  plan.includeAttemptCount = known.includeAttemptCount;
+  plan.includeTimeoutRetry = known.includeTimeoutRetry;
   plan.expectedTimeoutLine = settings.suppressEnvoyHeaders ? '' : known.expectedTimeoutLine;
   fillRetry(plan, known.retry, info);
-  const grpc = config.grpcTimeout !== null && applyGrpcTimeout(plan, request, config.grpcTimeout);
+  const grpc = grpcTimeout !== null && applyGrpcTimeout(plan, request, grpcTimeout);
   if (trusted) {
     const refusal = applySteering(plan, info, settings);
     if (refusal !== null) return refusal;
   }
-  if (grpc) announceGrpcTimeout(plan, request, config.grpcTimeout!, settings);
+  if (grpc) announceGrpcTimeout(plan, request, grpcTimeout, settings);
   // Envoy ignores a per-try timeout that the route's would end first.
   if (plan.timeoutMs > 0 && plan.perTryTimeoutMs >= plan.timeoutMs) plan.perTryTimeoutMs = 0;
   // Ours to say, whatever the client said.
@@ -149,7 +170,7 @@ export function fillPlan(
   plan.autoHostRewrite = rewrite?.auto ?? false;
   if (rewrite !== null) {
     const host = rewrite.auto ? '' : rewrite.rewrite(request);
-    if (config.appendXForwardedHost && (rewrite.auto || host !== '')) appendForwardedHost(request);
+    if (action.config.appendXForwardedHost && (rewrite.auto || host !== '')) appendForwardedHost(request);
     if (host !== '') {
       request.authority = host;
       headers.remove('host');
@@ -222,7 +243,7 @@ function applySteering(plan: ForwardPlan, info: StreamInfo, settings: PlanSettin
   if (!settings.suppressEnvoyHeaders && (timeout !== null || perTry !== null)) {
     const next = expectedTimeout(plan.timeoutMs, plan.perTryTimeoutMs);
     headers.remove('x-envoy-expected-rq-timeout-ms');
-    plan.expectedTimeoutLine = next === 0 ? '' : `x-envoy-expected-rq-timeout-ms: ${next}\r\n`;
+    plan.expectedTimeoutLine = timeoutLine(next);
   }
   return null;
 }
@@ -302,8 +323,7 @@ function announceGrpcTimeout(
   settings: PlanSettings,
 ): void {
   const next = expectedTimeout(plan.timeoutMs, plan.perTryTimeoutMs);
-  if (!settings.suppressEnvoyHeaders)
-    plan.expectedTimeoutLine = next === 0 ? '' : `x-envoy-expected-rq-timeout-ms: ${next}\r\n`;
+  if (!settings.suppressEnvoyHeaders) plan.expectedTimeoutLine = timeoutLine(next);
   const ms = Math.ceil(legacy ? next : plan.timeoutMs);
   // A value has eight digits at most.
   if (ms > 0) request.headers.set('grpc-timeout', ms < 100_000_000 ? `${ms}m` : `${Math.ceil(ms / 1000)}S`);
@@ -338,6 +358,18 @@ function upgradeRefused(what: string): LocalReply {
 function expectedTimeout(timeoutMs: number, perTryMs: number): number {
   return perTryMs > 0 && (timeoutMs === 0 || perTryMs < timeoutMs) ? perTryMs : timeoutMs;
 }
+
+/** Most routes have the same timeout: they share the line. */
+function timeoutLine(ms: number): string {
+  if (ms === 0) return '';
+  if (ms !== lastTimeout) {
+    lastTimeout = ms;
+    lastTimeoutLine = `x-envoy-expected-rq-timeout-ms: ${ms}\r\n`;
+  }
+  return lastTimeoutLine;
+}
+let lastTimeout = 0;
+let lastTimeoutLine = '';
 
 function positive(text: string | undefined): number | null {
   return text !== undefined && /^\d{1,9}$/.test(text) ? Number(text) : null;

@@ -589,7 +589,7 @@ export class HttpStream implements FilterStream, ResponseSink, TimedStream, Host
       this.reply(refusal);
       return;
     }
-    this.#timers.ofRoute(action.config.idleTimeoutMs, plan.maxStreamDurationMs);
+    this.#timers.ofRoute(plan.idleTimeoutMs, plan.maxStreamDurationMs);
     this.#forwarder.start(plan);
     // A CONNECT has no body and no end: what follows belongs to the tunnel.
     if (info.request.framing === Framing.Tunnel) {

@@ -1,4 +1,5 @@
 import { ConfigError, messageOf } from '../../base/errors.ts';
+import { interned } from '../../base/interned.ts';
 import type { Random } from '../../base/random.ts';
 import type {
   ClusterSpecifier,
@@ -102,6 +103,7 @@ function compileAction(
         config: action,
         targets: compileTargets(action.cluster, shared, levels, runtime, problems, path),
         pathRewrite: problems.at(`${path}.rewrite`, null, () => compilePathRewrite(action.rewrite, route.match)),
+        derived: null,
       };
     case 'redirect':
       return {
@@ -126,7 +128,8 @@ function compileTargets(
   problems: CompileProblems,
   path: string,
 ): TargetPicker {
-  if (cluster.kind === 'cluster') return singleTarget({ ...shared, cluster: cluster.name, clusterHeader: '' });
+  if (cluster.kind === 'cluster')
+    return singleTarget({ ...shared, cluster: interned(cluster.name), clusterHeader: '' });
   if (cluster.kind === 'header') return singleTarget({ ...shared, cluster: '', clusterHeader: cluster.name });
   const targets = cluster.clusters.map((weighted, i) => {
     const at = `${path}.weighted_clusters[${i}]`;
@@ -137,7 +140,7 @@ function compileTargets(
         ? null
         : problems.at(at, null, () => compileHostRewrite({ kind: 'literal', value: weighted.hostRewrite })));
     const target: ClusterTarget = {
-      cluster: weighted.name,
+      cluster: interned(weighted.name),
       clusterHeader: weighted.clusterHeader,
       requestMutations: problems.at(at, null, () => levels.mutations(weighted, 'request')),
       responseMutations: problems.at(at, null, () => levels.mutations(weighted, 'response')),

@@ -101,8 +101,8 @@ export function endOfPath(path: string): number {
 export function compilePath(match: RouteMatch): Predicate {
   const { path, caseSensitive } = match;
   if (path.kind === 'connect') return CONNECT;
-  const shown = JSON.stringify(path.value);
   if (path.kind === 'regex') {
+    const shown = JSON.stringify(path.value);
     const { ok: regex, error } = compileRegex(path.value);
     if (regex === undefined) throw new ConfigError(`path regex ${shown}: ${error}`);
     return pathPredicate((input) => regex.matches(input.path), `matches regex ${shown}`);
@@ -111,25 +111,12 @@ export function compilePath(match: RouteMatch): Predicate {
     const regex = compileTemplate(path.value).regex;
     // As in Envoy, a template sees path parameters even where they are ignored.
     const whole = ({ path }: RequestHead): string => path.substring(0, endOfPath(path));
-    return pathPredicate((input) => regex.matches(whole(input.head)), `fits the template ${shown}`);
+    return pathPredicate(
+      (input) => regex.matches(whole(input.head)),
+      `fits the template ${JSON.stringify(path.value)}`,
+    );
   }
-  const value = caseSensitive ? toOctets(path.value) : lowerAscii(toOctets(path.value));
-  const folded = caseSensitive ? '' : ' (in any case)';
-  const begins = caseSensitive
-    ? (input: MatchInput) => input.pathEnd >= value.length && input.text.startsWith(value)
-    : (input: MatchInput) =>
-        input.pathEnd >= value.length && lowerAscii(input.text.substring(0, value.length)) === value;
-  switch (path.kind) {
-    case 'path':
-      return pathPredicate((input) => input.pathEnd === value.length && begins(input), `is ${shown}${folded}`);
-    case 'prefix':
-      return pathPredicate(begins, `begins with ${shown}${folded}`);
-    case 'pathSeparatedPrefix':
-      return pathPredicate(
-        (input) => begins(input) && endsSegment(input, value.length),
-        `is ${shown} or below it${folded}`,
-      );
-  }
+  return new PathText(path.kind, path.value, caseSensitive);
 }
 
 /** A URI template with its expression for whole paths, or throws ConfigError. */
@@ -146,16 +133,62 @@ export function endsSegment(input: MatchInput, length: number): boolean {
   return input.pathEnd === length || input.text.charCodeAt(length) === 0x2f;
 }
 
+/**
+ * A path that is a text or begins with it. An object and its text are all that a test reads: what only one host of ten
+ * thousand has is in no cache of the processor, and each line of it is waited for.
+ */
+class PathText implements Predicate {
+  readonly #kind: 'path' | 'prefix' | 'pathSeparatedPrefix';
+  /** Octets; lower case unless `#caseSensitive`. */
+  readonly #value: string;
+  readonly #caseSensitive: boolean;
+  readonly #written: string;
+
+  constructor(kind: 'path' | 'prefix' | 'pathSeparatedPrefix', value: string, caseSensitive: boolean) {
+    this.#kind = kind;
+    this.#value = caseSensitive ? toOctets(value) : lowerAscii(toOctets(value));
+    this.#caseSensitive = caseSensitive;
+    this.#written = value;
+  }
+
+  test(input: MatchInput): boolean {
+    const { text, pathEnd } = input;
+    const value = this.#value;
+    // A request without a path (CONNECT) is only for routes that match CONNECT.
+    if (pathEnd < value.length || input.head.path === '') return false;
+    const begins = this.#caseSensitive ? text.startsWith(value) : lowerAscii(text.substring(0, value.length)) === value;
+    if (!begins || this.#kind === 'prefix') return begins;
+    return pathEnd === value.length || (this.#kind === 'pathSeparatedPrefix' && endsSegment(input, value.length));
+  }
+
+  describe(): string {
+    const folded = this.#caseSensitive ? '' : ' (in any case)';
+    const shown = JSON.stringify(this.#written);
+    switch (this.#kind) {
+      case 'path':
+        return `path is ${shown}${folded}`;
+      case 'prefix':
+        return `path begins with ${shown}${folded}`;
+      case 'pathSeparatedPrefix':
+        return `path is ${shown} or below it${folded}`;
+    }
+  }
+
+  failure(input: MatchInput): string {
+    return pathFailure(input);
+  }
+}
+
 function pathPredicate(test: (input: MatchInput) => boolean, words: string): Predicate {
   return {
-    // A request without a path (CONNECT) is only for routes that match CONNECT.
     test: (input) => input.head.path !== '' && test(input),
     describe: () => `path ${words}`,
-    failure: (input) =>
-      input.head.path === ''
-        ? `a ${input.head.method} request has no path`
-        : `the path is ${JSON.stringify(input.path)}`,
+    failure: pathFailure,
   };
+}
+
+function pathFailure({ head, path }: MatchInput): string {
+  return head.path === '' ? `a ${head.method} request has no path` : `the path is ${JSON.stringify(path)}`;
 }
 
 const CONNECT: Predicate = {
@@ -165,7 +198,7 @@ const CONNECT: Predicate = {
 };
 
 /** All conditions of a route but the path, in the order they are tested. */
-export function compileConditions(match: RouteMatch, deps: MatchDeps): Predicate[] {
+export function compileConditions(match: RouteMatch, deps: MatchDeps): readonly Predicate[] {
   const conditions: Predicate[] = [];
   if (match.runtimeFraction !== null) conditions.push(fraction(match.runtimeFraction, deps));
   if (match.grpc) conditions.push(GRPC);
@@ -179,8 +212,11 @@ export function compileConditions(match: RouteMatch, deps: MatchDeps): Predicate
   }
   for (const parameter of match.queryParameters) conditions.push(queryParameter(parameter));
   if (match.tls !== null) conditions.push(...tlsConditions(match.tls));
-  return conditions;
+  return conditions.length === 0 ? NO_CONDITIONS : conditions;
 }
+
+/** The same one of all routes that have none. */
+const NO_CONDITIONS: readonly Predicate[] = [];
 
 function fraction(share: { partsPerMillion: number; runtimeKey: string }, deps: MatchDeps): Predicate {
   const { random, runtime } = deps;

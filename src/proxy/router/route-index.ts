@@ -39,12 +39,15 @@ const LINEAR = 4;
  */
 export class RouteIndex<T> {
   readonly #rules: readonly Rule<T>[];
+  /** The rule of a host that has no other, as most have in a large table: found without a list. */
+  readonly #only: Rule<T> | null;
   readonly #tree: PrefixTree<Bucket<T>> | null;
   readonly #folded: PrefixTree<Bucket<T>> | null;
   readonly #rest: readonly Candidate<T>[];
 
   constructor(rules: readonly Rule<T>[]) {
     this.#rules = rules;
+    this.#only = rules.length === 1 ? rules[0]! : null;
     const plain = new Map<string, Bucket<T>>();
     const folded = new Map<string, Bucket<T>>();
     const rest: Candidate<T>[] = [];
@@ -56,6 +59,8 @@ export class RouteIndex<T> {
 
   /** The first rule that matches, or null. */
   find(input: MatchInput): Rule<T> | null {
+    const only = this.#only;
+    if (only !== null) return only.path.test(input) && all(only.conditions, input) ? only : null;
     if (this.#rules.length <= LINEAR) return firstMatch(this.#rules, input);
     let best = this.#tree === null ? null : descend(this.#tree, input, null);
     if (this.#folded !== null) best = descend(this.#folded, input, best);

@@ -19,6 +19,8 @@ export interface CompiledForward {
   readonly targets: TargetPicker;
   /** null: the path stays. */
   readonly pathRewrite: PathRewriter | null;
+  /** What the forwarder worked out of the route at its first request, null before. Its own; kept here it needs no search. */
+  derived: object | null;
 }
 
 /** Answers with a Location. */
