@@ -5,6 +5,7 @@ import type { Headers } from '../../protocol/http/headers.ts';
 import { Framing, type RequestHead, type ResponseHead } from '../../protocol/http/message.ts';
 import type { HeadNotes } from '../../protocol/http1/framing.ts';
 import type { LocalReply } from '../filters/filter.ts';
+import { rewriteHost } from '../router/rewrite.ts';
 import { ResponseFlag } from '../telemetry/response-flags.ts';
 import type { Resource, RetryResource } from '../upstream/circuit-breaker.ts';
 import type { UpstreamCluster } from '../upstream/cluster.ts';
@@ -335,9 +336,7 @@ export class Forwarder implements AttemptOwner, PickContext, TimedForwarder {
       attempt.extraLines += `x-envoy-is-timeout-retry: ${this.#afterTimeout}\r\n`;
     this.#afterTimeout = false;
     if (plan.autoHostRewrite && endpoint.hostname !== '') {
-      this.request.headers.remove('host');
-      this.request.headers.add('Host', endpoint.hostname);
-      this.request.authority = endpoint.hostname;
+      rewriteHost(this.request, endpoint.hostname, plan.originalHost);
     }
     attempt.start(cluster, endpoint);
     attempt.fresh = false;

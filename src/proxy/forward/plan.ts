@@ -4,7 +4,7 @@ import { type HeadNotes, stripHopByHop } from '../../protocol/http1/framing.ts';
 import type { LocalReply } from '../filters/filter.ts';
 import { compileHeaderMatcher, type HeaderTest } from '../router/header-match.ts';
 import { isGrpc } from '../router/match.ts';
-import { appendForwardedHost, setOriginalPath } from '../router/rewrite.ts';
+import { appendForwardedHost, rewriteHost, setOriginalPath } from '../router/rewrite.ts';
 import type { CompiledForward, CompiledRoute } from '../router/route.ts';
 import { type ClusterTarget, clusterName } from '../router/weighted.ts';
 import { ResponseFlag } from '../telemetry/response-flags.ts';
@@ -38,6 +38,8 @@ export class ForwardPlan {
   /** Retries say in `x-envoy-is-timeout-retry` whether they follow a timeout. */
   includeTimeoutRetry = false;
   autoHostRewrite = false;
+  /** What the host was, for `x-envoy-original-host` once the endpoint's takes its place; '' is not told. */
+  originalHost = '';
   /** `x-envoy-expected-rq-timeout-ms` line for the upstream, or ''. */
   expectedTimeoutLine = '';
 
@@ -168,14 +170,11 @@ export function fillPlan(
   }
   const rewrite = target.hostRewrite;
   plan.autoHostRewrite = rewrite?.auto ?? false;
+  plan.originalHost = settings.suppressEnvoyHeaders ? '' : request.authority;
   if (rewrite !== null) {
     const host = rewrite.auto ? '' : rewrite.rewrite(request);
     if (action.config.appendXForwardedHost && (rewrite.auto || host !== '')) appendForwardedHost(request);
-    if (host !== '') {
-      request.authority = host;
-      headers.remove('host');
-      headers.add('Host', host);
-    }
+    if (host !== '') rewriteHost(request, host, plan.originalHost);
   }
   return null;
 }

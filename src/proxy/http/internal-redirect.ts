@@ -136,6 +136,7 @@ export class Redirects {
     // Of the first pass; the next adds its own.
     headers.remove('connection');
     headers.remove('x-envoy-original-path');
+    headers.remove('x-envoy-original-host');
     pointTo(request, target);
     headers.remove('host');
     headers.add('Host', target.authority);

@@ -86,6 +86,18 @@ export function setOriginalPath(head: RequestHead, originalPath: string): void {
   if (!head.headers.has('x-envoy-original-path')) head.headers.add('x-envoy-original-path', originalPath);
 }
 
+/**
+ * Puts another host in the place of the request's, which `x-envoy-original-host` then names ('': it does not). Unlike a path,
+ * one that is there already is replaced, as in Envoy (`Http::Utility::updateAuthority`).
+ */
+export function rewriteHost(head: RequestHead, host: string, original: string): void {
+  const { headers } = head;
+  if (original !== '') headers.set('x-envoy-original-host', original);
+  headers.remove('host');
+  headers.add('Host', host);
+  head.authority = host;
+}
+
 /** Appends the authority that is about to be replaced to `x-forwarded-host`, unless it is the last one there. */
 export function appendForwardedHost(head: RequestHead): void {
   const { headers, authority } = head;

@@ -233,3 +233,45 @@ test('a Host that was rewritten or normalised is the only one', async () => {
   client.write('GET / HTTP/1.1\r\nhost: outer:80\r\n\r\n');
   expect((await connection.head()).match(/^host:.*$/gim)).toEqual(['Host: outer']);
 });
+
+test('a rewritten host is named to the upstream, also by the retry at another endpoint', async () => {
+  const seen: unknown[] = [];
+  const server = () =>
+    upstream(({ headers }, response) => {
+      seen.push([headers['host'], headers['x-envoy-original-host']]);
+      response.writeHead(seen.length === 3 ? 503 : 204).end();
+    });
+  const endpoint = async (hostname: string) => ({
+    endpoint: { address: { socket_address: { address: '127.0.0.1', port_value: (await server()).port } }, hostname },
+  });
+  const p = await proxy()
+    .rawCluster({
+      name: 'a',
+      type: 'STATIC',
+      load_assignment: {
+        cluster_name: 'a',
+        endpoints: [{ lb_endpoints: [await endpoint('one.example'), await endpoint('two.example')] }],
+      },
+    })
+    .route({ match: { prefix: '/literal' }, route: { cluster: 'a', host_rewrite_literal: 'outer' } })
+    .route({ match: { prefix: '/absent' }, route: { cluster: 'a', host_rewrite_header: 'x-host' } })
+    .route({
+      match: { prefix: '/auto' },
+      route: { cluster: 'a', auto_host_rewrite: true, retry_policy: { retry_on: '5xx' } },
+    })
+    .start();
+  const client = await p.client();
+  for (const path of ['/literal', '/absent', '/auto']) {
+    client.write(`GET ${path} HTTP/1.1\r\nHost: outer\r\n\r\n`);
+    expect((await client.response()).status).toBe(204);
+  }
+  expect(seen.slice(0, 2)).toEqual([
+    // Also where it is the same one.
+    ['outer', 'outer'],
+    ['outer', undefined],
+  ]);
+  expect(seen.slice(2).toSorted()).toEqual([
+    ['one.example', 'outer'],
+    ['two.example', 'outer'],
+  ]);
+});

@@ -152,6 +152,16 @@ test('a rewritten host leaves one Host line', () => {
   });
   expect(request.authority).toBe('b');
   expect(headers.entries().filter(([name]) => name.toLowerCase() === 'host')).toEqual([['Host', 'b']]);
+  expect(headers.get('x-envoy-original-host')).toBe('a');
+});
+
+test('the host that was rewritten is not named where Envoy headers are suppressed', () => {
+  const { headers } = plan('GET / HTTP/1.1\r\nHost: a\r\n', {
+    action: { hostRewrite: { kind: 'literal', value: 'b' } },
+    settings: { suppressEnvoyHeaders: true },
+  });
+  expect(headers.get('host')).toBe('b');
+  expect(headers.has('x-envoy-original-host')).toBe(false);
 });
 
 test.each([
