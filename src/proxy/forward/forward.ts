@@ -20,6 +20,7 @@ import {
   noHealthyReply,
   overflowReply,
   resetReply,
+  responseTimeoutReply,
   timeoutReply,
   type UpstreamFailure,
 } from './replies.ts';
@@ -502,7 +503,7 @@ export class Forwarder implements AttemptOwner, PickContext, TimedForwarder {
       this.#breakOff('response_timeout');
       return;
     }
-    this.#finishWith(timeoutReply('response_timeout', this.#plan.timeoutMs, attempt, cluster.name));
+    this.#finishWith(responseTimeoutReply(this.#plan, attempt, cluster.name));
   }
 
   onTryTimeout(): void {

@@ -20,6 +20,8 @@ export class ForwardPlan {
   upgrade = false;
   /** Whole response; 0 off. */
   timeoutMs = 0;
+  /** `timeoutMs` is the deadline that a gRPC caller set: missing it has a status of its own. */
+  grpcDeadline = false;
   perTryTimeoutMs = 0;
   perTryIdleMs = 0;
   maxStreamDurationMs = 0;
@@ -140,6 +142,7 @@ export function fillPlan(
   plan.expectedTimeoutLine = settings.suppressEnvoyHeaders ? '' : known.expectedTimeoutLine;
   fillRetry(plan, known.retry, info);
   const grpc = grpcTimeout !== null && applyGrpcTimeout(plan, request, grpcTimeout);
+  plan.grpcDeadline = grpc && !grpcTimeout.legacy;
   if (trusted) {
     const refusal = applySteering(plan, info, settings);
     if (refusal !== null) return refusal;

@@ -1,5 +1,6 @@
 import type { RequestHead } from '../../protocol/http/message.ts';
 import type { LocalReply } from '../filters/filter.ts';
+import { DEADLINE_EXCEEDED } from '../telemetry/grpc-status.ts';
 import { ResponseFlag } from '../telemetry/response-flags.ts';
 import type { StreamInfo } from '../telemetry/stream-info.ts';
 import type { UpstreamCluster } from '../upstream/cluster.ts';
@@ -59,6 +60,12 @@ const TIMEOUTS = {
   upstream_per_try_timeout: "the retry policy's per-try timeout",
   upstream_per_try_idle_timeout: "the retry policy's per-try idle timeout",
 } as const;
+
+/** The whole response did not come in time. */
+export function responseTimeoutReply(plan: ForwardPlan, attempt: Attempt, cluster: string): LocalReply {
+  const reply = timeoutReply('response_timeout', plan.timeoutMs, attempt, cluster);
+  return plan.grpcDeadline ? { ...reply, grpcStatus: DEADLINE_EXCEEDED } : reply;
+}
 
 export function timeoutReply(
   details: keyof typeof TIMEOUTS,

@@ -93,7 +93,7 @@ export class LocalReplies {
     head.headers.add('content-type', 'application/grpc');
     head.headers.add('grpc-status', String(reply.grpcStatus ?? grpcStatusFor(reply.status)));
     const message = body === '' ? reply.reason : body;
-    if (message !== '') head.headers.add('grpc-message', encodeURI(message));
+    if (message !== '') head.headers.add('grpc-message', grpcMessage(message));
     head.headers.add('content-length', '0');
     head.status = 200;
     head.reason = 'OK';
@@ -103,6 +103,13 @@ export class LocalReplies {
 }
 
 const NOTHING = Buffer.alloc(0);
+
+/** `Status-Message` of gRPC's PROTOCOL-HTTP2: octets beyond printable ASCII, and the percent sign, are escaped. */
+function grpcMessage(text: string): string {
+  return Buffer.from(text)
+    .toString('latin1')
+    .replace(/[^ -$&-~]/g, (octet) => `%${octet.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`);
+}
 
 function isGrpc(info: StreamInfo): boolean {
   const type = info.request.headers.get('content-type');

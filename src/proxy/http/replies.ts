@@ -2,6 +2,7 @@ import type { HttpConnectionManager } from '../../model/http-connection-manager.
 import type { ParseErrorCode } from '../../protocol/http1/framing.ts';
 import type { LocalReply } from '../filters/filter.ts';
 import type { CompiledDirect, CompiledRedirect } from '../router/route.ts';
+import { DEADLINE_EXCEEDED } from '../telemetry/grpc-status.ts';
 import { ResponseFlag } from '../telemetry/response-flags.ts';
 import type { StreamInfo } from '../telemetry/stream-info.ts';
 import type { ConnectionManager } from './connection-manager.ts';
@@ -63,13 +64,19 @@ export function requestTimeoutReply(details: 'request_header_timeout' | 'request
   };
 }
 
+/** The stream was idle for `ms`; 0: it reached its maximum duration, which gRPC callers know as their deadline. */
 export function streamTimeoutReply(details: string, ms: number, requestEnded: boolean): LocalReply {
+  const status = requestEnded ? 504 : 408;
+  if (ms > 0) {
+    return { status, body: 'stream timeout', details, flags: 0, reason: `No byte moved on this stream for ${ms} ms.` };
+  }
   return {
-    status: requestEnded ? 504 : 408,
-    body: 'stream timeout',
+    status,
+    body: 'downstream duration timeout',
     details,
     flags: 0,
-    reason: ms > 0 ? `No byte moved on this stream for ${ms} ms.` : 'The stream reached its maximum duration.',
+    reason: 'The stream reached its maximum duration.',
+    grpcStatus: DEADLINE_EXCEEDED,
   };
 }
 

@@ -249,14 +249,20 @@ test('a client that does not close after our FIN is cut after delayed_close_time
   await eventually(() => p.stat('http.main.downstream_cx_active') === 0);
 });
 
-test('grpc-timeout sets the deadline where the route honours it', async () => {
+test.each([
+  ['that the caller set', { max_stream_duration: { grpc_timeout_header_max: '0s' } }, '4', 'upstream request timeout'],
+  // Envoy takes it for the route's own timeout.
+  ['by max_grpc_timeout', { max_grpc_timeout: '0s' }, '14', 'upstream request timeout'],
+  [
+    'of the stream',
+    { timeout: '0s', max_stream_duration: { max_stream_duration: '0.2s' } },
+    '4',
+    'downstream duration timeout',
+  ],
+])('the end of a deadline %s is a gRPC status', async (_, action, status, message) => {
   const clock = manualClock();
   const server = await scripted();
-  const p = await proxy()
-    .clock(clock)
-    .cluster('a', server.port)
-    .to('a', { max_stream_duration: { grpc_timeout_header_max: '0s' } })
-    .start();
+  const p = await proxy().clock(clock).cluster('a', server.port).to('a', action).start();
   const client = await p.client();
   client.post('/', 'x', 'Content-Type: application/grpc', 'grpc-timeout: 200m');
   await (await server.accept()).head();
@@ -264,5 +270,38 @@ test('grpc-timeout sets the deadline where the route honours it', async () => {
   clock.advance(210);
   const response = await client.response();
   expect(response.status).toBe(200);
-  expect(response.header('grpc-status')).toBe('14');
+  expect(response.header('grpc-status')).toBe(status);
+  // Spaces are as they are in gRPC's escapes.
+  expect(response.header('grpc-message')).toBe(message);
+});
+
+test('max_stream_duration ends what is not gRPC by 504', async () => {
+  const clock = manualClock();
+  const server = await scripted();
+  const p = await proxy()
+    .clock(clock)
+    .cluster('a', server.port)
+    .to('a', { timeout: '0s', max_stream_duration: { max_stream_duration: '0.2s' } })
+    .start();
+  const client = await p.client();
+  client.get('/');
+  await (await server.accept()).head();
+  await turns();
+  clock.advance(210);
+  const response = await client.response();
+  expect([response.status, response.body]).toEqual([504, 'downstream duration timeout']);
+  clock.advance(20);
+  expect(await p.log(0)).toMatchObject({ flags: 'DT', details: 'max_duration_timeout' });
+});
+
+test('the message of a gRPC answer is escaped as gRPC says, whatever is in it', async () => {
+  const p = await proxy()
+    .route({
+      match: { prefix: '/' },
+      direct_response: { status: 503, body: { inline_string: '100% "no"\n\u00fc \ud83d\ude00' } },
+    })
+    .start();
+  const client = await p.client();
+  const response = await client.post('/', 'x', 'Content-Type: application/grpc').response();
+  expect(response.header('grpc-message')).toBe('100%25 "no"%0A%C3%BC %F0%9F%98%80');
 });
