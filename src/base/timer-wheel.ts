@@ -65,6 +65,11 @@ export class TimerWheel {
     this.#link(timer);
   }
 
+  /** Milliseconds until `timer` expires; 0 when it is not armed. */
+  left(timer: WheelTimer): number {
+    return timer.armed ? Math.max(0, timer.deadline - this.#clock.now()) : 0;
+  }
+
   /** Disarms `timer`; harmless when it is not armed. The node leaves its slot when that comes round or is re-armed. */
   disarm(timer: WheelTimer): void {
     timer.armed = false;

@@ -39,6 +39,10 @@ export class ForwardTimers {
   startRoute(plan: ForwardPlan): void {
     if (plan.timeoutMs > 0) this.#wheel.arm(this.#route, plan.timeoutMs);
   }
+  /** What is left of the route's timeout: all of it until the request is whole. */
+  routeLeftMs(plan: ForwardPlan): number {
+    return this.#route.isArmed ? this.#wheel.left(this.#route) : plan.timeoutMs;
+  }
   startTry(plan: ForwardPlan): void {
     if (plan.perTryTimeoutMs > 0) this.#wheel.arm(this.#try, plan.perTryTimeoutMs);
   }

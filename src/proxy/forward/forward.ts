@@ -14,7 +14,7 @@ import type { PickContext } from '../upstream/lb/balancer.ts';
 import { Attempt, type AttemptOwner } from './attempt.ts';
 import { BodyBuffer } from './body-buffer.ts';
 import { ForwardTimers, type TimedForwarder } from './forward-timers.ts';
-import { ForwardPlan } from './plan.ts';
+import { ForwardPlan, laterTimeoutLine } from './plan.ts';
 import {
   noClusterReply,
   noHealthyReply,
@@ -332,7 +332,8 @@ export class Forwarder implements AttemptOwner, PickContext, TimedForwarder {
     attempt.upgrade = plan.upgrade;
     attempt.priority = plan.priority;
     attempt.extraLines = plan.includeAttemptCount ? `x-envoy-attempt-count: ${info.attempts}\r\n` : '';
-    if (plan.expectedTimeoutLine !== '') attempt.extraLines += plan.expectedTimeoutLine;
+    if (info.attempts > 1) attempt.extraLines += laterTimeoutLine(plan, this.#timers.routeLeftMs(plan));
+    else if (plan.expectedTimeoutLine !== '') attempt.extraLines += plan.expectedTimeoutLine;
     if (plan.includeTimeoutRetry && this.#retries > 0)
       attempt.extraLines += `x-envoy-is-timeout-retry: ${this.#afterTimeout}\r\n`;
     this.#afterTimeout = false;

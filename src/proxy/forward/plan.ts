@@ -361,6 +361,13 @@ function expectedTimeout(timeoutMs: number, perTryMs: number): number {
   return perTryMs > 0 && (timeoutMs === 0 || perTryMs < timeoutMs) ? perTryMs : timeoutMs;
 }
 
+/** The line of a later try, which has only what is left of the route's timeout; 0 would be for ever. */
+export function laterTimeoutLine(plan: ForwardPlan, leftMs: number): string {
+  const { expectedTimeoutLine, timeoutMs, perTryTimeoutMs } = plan;
+  if (expectedTimeoutLine === '' || timeoutMs === 0) return expectedTimeoutLine;
+  return timeoutLine(expectedTimeout(Math.max(1, Math.ceil(leftMs)), perTryTimeoutMs));
+}
+
 /** Most routes have the same timeout: they share the line. */
 function timeoutLine(ms: number): string {
   if (ms === 0) return '';

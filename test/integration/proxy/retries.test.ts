@@ -594,3 +594,27 @@ test('per_try_idle_timeout without a retry is 504', async () => {
   expect(response).toMatchObject({ status: 504, body: 'upstream request timeout' });
   expect(await p.log(0)).toMatchObject({ flags: 'UT', details: 'upstream_per_try_idle_timeout' });
 });
+
+test('a later try is told what is left of the time', async () => {
+  const clock = manualClock();
+  const server = await scripted();
+  const told = async (head: Promise<string>) => /^x-envoy-expected-rq-timeout-ms: (\d+)/m.exec(await head)?.[1];
+  const p = await proxy()
+    .clock(clock)
+    .random(NO_JITTER)
+    .cluster('a', server.port)
+    .to('a', { timeout: '1s', retry_policy: { ...AT_ONCE, retry_on: '5xx', num_retries: 2, per_try_timeout: '0.5s' } })
+    .start();
+  const client = await p.client();
+  client.get('/');
+  let connection = await server.accept();
+  expect(await told(connection.head())).toBe('500');
+  for (const left of ['500', '200']) {
+    clock.advance(400);
+    connection.write('HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n');
+    connection = await server.accept();
+    expect(await told(connection.head())).toBe(left);
+  }
+  connection.write(OK);
+  expect((await client.response()).body).toBe('ok');
+});
