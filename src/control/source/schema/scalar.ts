@@ -55,6 +55,8 @@ function integer(name: string, low: number, high: number): Type<number> {
 }
 
 export const int32: Type<number> = integer('int32', -2147483648, 2147483647);
+/** A TCP or UDP port, which Kubernetes writes as int32. */
+export const portNumber: Type<number> = integer('int32', 1, 65535);
 export const uint32: Type<number> = integer('uint32', 0, 4294967295);
 export const uint64: Type<number> = integer('uint64', 0, Number.MAX_SAFE_INTEGER);
 export const int64: Type<number> = integer('int64', Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);

@@ -4,7 +4,7 @@ import type { RouteTableRule } from '../../mesh/route-rule.ts';
 import type { MeshService, Workload } from '../../mesh/service.ts';
 import type { TrafficPolicyRule } from '../../mesh/traffic-policy.ts';
 import { type Finding, objectName } from '../../source/collection.ts';
-import { findingAt } from '../../source/finding.ts';
+import { findingAt, placeOf } from '../../source/finding.ts';
 import type { Decoded, KindName } from '../decoded.ts';
 import { EndpointIndex, keyOf } from '../kubernetes/endpoint-index.ts';
 import { NodeIndex } from '../kubernetes/node.ts';
@@ -23,7 +23,7 @@ import { mergeRoutes, type TranslatedVirtualService } from './merge.ts';
 import { meshSettings } from './mesh-config.ts';
 import { peerAuthentications } from './peer-authentication.ts';
 import { rateLimits } from './resilience-policy.ts';
-import { entryWorkload, serviceEntryServices } from './service-entry.ts';
+import { entryWorkload, serviceEntryServices, uncallable } from './service-entry.ts';
 import { sidecarScope } from './sidecar.ts';
 import { tlsRoutes } from './tls-route.ts';
 import { type RouteContext, routeRule } from './virtual-service.ts';
@@ -188,6 +188,10 @@ function addServiceEntry(
   const made = memo.get(key, [entry, mtls, ...pods, ...entries], () =>
     serviceEntryServices(entry, pods, entries, mtls),
   );
+  for (const { object, value } of uncallable(entry, entries)) {
+    const message = `${value.address} is a name, and ${objectName(entry.object)} (${placeOf(entry.object)}), which selects it, has resolution STATIC and leaves it out: write an IP address here, or resolution: DNS there`;
+    findings.push(findingAt(object, 'warning', 'no-effect', ['spec', 'address'], message));
+  }
   for (const [i, service] of made.entries()) {
     const other = services.get(service.host);
     if (other === undefined) {

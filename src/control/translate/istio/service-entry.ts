@@ -216,6 +216,25 @@ export function serviceEntryServices(
   });
 }
 
+/** WorkloadEntries that a ServiceEntry selects and cannot call. */
+export function uncallable(
+  { object, value }: Decoded<'ServiceEntry'>,
+  entries: readonly Decoded<'WorkloadEntry'>[],
+): readonly Decoded<'WorkloadEntry'>[] {
+  const selector = value.workloadSelector?.labels;
+  if (selector === undefined) return [];
+  return entries.filter((entry) => {
+    const { namespace, labels, addresses } = entryWorkload(entry);
+    if (namespace !== object.namespace || !labelsMatch(selector, labels)) return false;
+    return addresses.some((address) => !isCallable(address, value));
+  });
+}
+
+/** Names are looked up for resolution DNS alone. */
+function isCallable(address: string, { resolution }: ServiceEntrySpec): boolean {
+  return resolution !== 'STATIC' || isAddress(address);
+}
+
 type Targets = ReadonlyMap<number, { readonly name: string; readonly target: number }>;
 
 function entryEndpoints(
@@ -242,6 +261,7 @@ function entryEndpoints(
     const workload = entryWorkload(entry);
     if (workload.namespace !== namespace || !labelsMatch(selector, workload.labels)) continue;
     for (const address of workload.addresses) {
+      if (!isCallable(address, spec)) continue;
       const endpoint = endpointAt(address, targets, workload.labels, entry.value, `${workload.name}.${namespace}`);
       found.push(called(workload, endpoint));
     }

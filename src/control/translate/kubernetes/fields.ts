@@ -1,5 +1,5 @@
 import { list, map, message } from '../../source/schema/message.ts';
-import { bool, int32, intOrString, ipAddress, string } from '../../source/schema/scalar.ts';
+import { bool, intOrString, ipAddress, portNumber, string } from '../../source/schema/scalar.ts';
 import { effective, type Read, required, type Type } from '../../source/schema/type.ts';
 
 /**
@@ -14,7 +14,7 @@ const servicePort = message(
   'ServicePort',
   {
     name: effective(string),
-    port: required(int32),
+    port: required(portNumber),
     protocol: effective(string),
     appProtocol: effective(string),
     targetPort: effective(intOrString),
@@ -87,7 +87,11 @@ export const endpointSlice = message(
     ),
     ports: effective(
       list(
-        message('EndpointPort', { name: effective(string), port: effective(int32), protocol: effective(string) }, open),
+        message(
+          'EndpointPort',
+          { name: effective(string), port: effective(portNumber), protocol: effective(string) },
+          open,
+        ),
       ),
     ),
   },
@@ -119,7 +123,7 @@ export const endpoints = message(
               list(
                 message(
                   'EndpointPort',
-                  { name: effective(string), port: required(int32), protocol: effective(string) },
+                  { name: effective(string), port: required(portNumber), protocol: effective(string) },
                   open,
                 ),
               ),
@@ -135,7 +139,7 @@ export const endpoints = message(
 
 const containerPort = message(
   'ContainerPort',
-  { name: effective(string), containerPort: required(int32), protocol: effective(string) },
+  { name: effective(string), containerPort: required(portNumber), protocol: effective(string) },
   open,
 );
 
