@@ -54,15 +54,17 @@ function faultOf(problems: readonly Problem[]): string {
   return '';
 }
 
-/** As the runtime does: what only shows between routes is a ConfigError, which it reports. */
-function compile(config: RouteConfig): void {
+/** As the runtime does: what only shows between routes is a ConfigError, which it reports; '' for none. */
+function refusedBy(config: RouteConfig): string {
   try {
     compileRouteTable(config, {
       random: seededRandom(1),
       runtime: { boolean: (_key, fallback) => fallback, number: (_key, fallback) => fallback },
     });
+    return '';
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
+    return error.message;
   }
 }
 
@@ -144,7 +146,7 @@ export function wireTarget(): Target {
       if (!decoded.ok) return { fault: faultOf(decoded.errors), accepted: false };
       for (const { reason } of decoded.warnings)
         if (unfit(reason)) return { fault: `an unfit warning: ${reason}`, accepted: true };
-      if (kind === 'ROUTE') compile(decoded.resource as RouteConfig);
+      if (kind === 'ROUTE') refusedBy(decoded.resource as RouteConfig);
       return { fault: '', accepted: true };
     },
   };
@@ -204,6 +206,8 @@ export function objectsTarget(): Target {
                 fault: `our proxy refuses what our server sends: ${JSON.stringify(decoded.errors).slice(0, 600)}`,
                 accepted: false,
               };
+            const wrong = type === ROUTE ? refusedBy(decoded.resource as RouteConfig) : '';
+            if (wrong !== '') return { fault: `our proxy cannot use what our server sends: ${wrong}`, accepted: false };
           }
         }
       }

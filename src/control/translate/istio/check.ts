@@ -61,3 +61,29 @@ export function checkExportTo(exportTo: readonly string[] | undefined, path: Pat
     }
   }
 }
+
+/** A host as a request names it, with or without a port. */
+export function checkAuthority(text: string | undefined, path: Path, sink: Sink): void {
+  if (text && !/^[^\s/?#@\\\p{Cc}]+$/u.test(text))
+    sink.error('invalid-host', path, `${JSON.stringify(text)} is not a host`);
+}
+
+/** What becomes part of a path: it would end the request line, or the Location. */
+export function checkPathText(text: string | undefined, path: Path, sink: Sink): void {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what a path must not have.
+  if (text && /[\u0000-\u0020\u007f]/.test(text))
+    sink.error('invalid-value', path, `${JSON.stringify(text)} has white space or control characters: write %20`);
+}
+
+/** A header's value with Envoy's command operators; which there are is the proxy's to know. */
+export function checkHeaderValue(value: string, path: Path, sink: Sink): void {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what a header value must not have.
+  if (/[\u0000-\u0008\u000a-\u001f\u007f]/.test(value))
+    sink.error('invalid-header', path, 'a header value cannot have control characters');
+  else if (value.replace(/%%|%[A-Z0-9_]+(?:\([^)]*\))?(?::\d+)?%/g, '').includes('%'))
+    sink.error(
+      'invalid-header',
+      path,
+      'a percent sign begins a command operator such as %START_TIME%: for the sign write %%',
+    );
+}

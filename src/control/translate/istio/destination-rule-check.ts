@@ -88,6 +88,8 @@ function checkSections(policy: TrafficPolicySpec | PortTrafficPolicySpec, path: 
 /** Istio's rules of files and modes; a key or a root that nobody reads would look as if it protected something. */
 function checkTls(tls: TrafficPolicySpec['tls'], path: Path, sink: Sink): void {
   if (tls === undefined) return;
+  if (Buffer.byteLength(tls.sni ?? '') > 255)
+    sink.error('invalid-value', [...path, 'sni'], 'a name in a handshake has 255 bytes at most');
   const { mode = 'DISABLE', clientCertificate = '', privateKey = '', caCertificates = '' } = tls;
   const given = Object.entries({ clientCertificate, privateKey, caCertificates }).filter(([, text]) => text !== '');
   if (mode === 'MUTUAL') {

@@ -1,7 +1,19 @@
+import { compileRegex } from '../../../base/regex.ts';
 import { GRPC_CODES } from '../../../protocol/grpc/status.ts';
 import type { Path, Sink } from '../../source/schema/type.ts';
 import { hostMatches, isAddress } from '../names.ts';
-import { checkExportTo, checkPort, checkRange, checkRegex, isHeaderName, isLabel, isWildcardHost } from './check.ts';
+import {
+  checkAuthority,
+  checkExportTo,
+  checkHeaderValue,
+  checkPathText,
+  checkPort,
+  checkRange,
+  checkRegex,
+  isHeaderName,
+  isLabel,
+  isWildcardHost,
+} from './check.ts';
 import type {
   HeadersSpec,
   HttpDestinationSpec,
@@ -136,6 +148,8 @@ function checkMatch(match: HttpMatchSpec, path: Path, sink: Sink): void {
         sink.error('refused-field', at, 'claims of tokens cannot be matched yet: tokens are not checked');
       else if (key !== 'queryParams' && !isHeaderName(name) && !/^:(method|scheme|authority|path)$/.test(name)) {
         sink.error('invalid-header', at, `${JSON.stringify(name)} is not a header name`);
+      } else if (key === 'queryParams' && (name === '' || Buffer.byteLength(name) > 1024)) {
+        sink.error('invalid-value', at, 'a query parameter has a name, of at most 1024 bytes');
       }
       if (text.regex !== '*') checkText(text, false, at, sink);
     }
@@ -182,9 +196,8 @@ function checkHeaders(headers: HeadersSpec | undefined, path: Path, sink: Sink):
           );
         else if (direction === 'response' && isAuthority(name))
           sink.error('invalid-header', at, 'a response has no Host header');
-        // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what a header value must not have.
-        if (/[\u0000-\u0008\u000a-\u001f\u007f]/.test(value))
-          sink.error('invalid-header', at, 'a header value cannot have control characters');
+        if (isAuthority(name)) checkAuthority(value, at, sink);
+        checkHeaderValue(value, at, sink);
       }
     }
     for (const [i, name] of (operations?.remove ?? []).entries()) {
@@ -217,6 +230,9 @@ function checkRedirect({ redirect, match }: HttpRouteSpec, path: Path, sink: Sin
       `expected 301, 302, 303, 307 or 308, got ${redirect.redirectCode}`,
     );
   checkPort(redirect.port, [...path, 'port'], sink);
+  checkAuthority(redirect.authority, [...path, 'authority'], sink);
+  checkPathText(redirect.uri, [...path, 'uri'], sink);
+  checkPathText(redirect.prefixRewrite, [...path, 'prefixRewrite'], sink);
 }
 
 function checkRewrite(route: HttpRouteSpec, base: Path, sink: Sink): void {
@@ -231,8 +247,9 @@ function checkRewrite(route: HttpRouteSpec, base: Path, sink: Sink): void {
         [...path, 'uriRegexRewrite'],
         'only one of uri and uriRegexRewrite may be given',
       );
-    if (rewrite.uriRegexRewrite !== undefined)
-      checkRegex(rewrite.uriRegexRewrite.match, [...path, 'uriRegexRewrite', 'match'], sink);
+    checkAuthority(rewrite.authority, [...path, 'authority'], sink);
+    checkPathText(rewrite.uri, [...path, 'uri'], sink);
+    if (rewrite.uriRegexRewrite !== undefined) checkRegexRewrite(rewrite.uriRegexRewrite, path, sink);
   }
   const operations = headers?.request;
   const names = [...Object.keys(operations?.set ?? {}), ...Object.keys(operations?.add ?? {})].filter(isAuthority);
@@ -242,6 +259,15 @@ function checkRewrite(route: HttpRouteSpec, base: Path, sink: Sink): void {
       [...base, 'headers'],
       'the authority is set more than once (rewrite.authority, Host and :authority are the same)',
     );
+}
+
+function checkRegexRewrite(regexRewrite: { match: string; rewrite?: string }, base: Path, sink: Sink): void {
+  const { match, rewrite = '' } = regexRewrite;
+  const path = [...base, 'uriRegexRewrite'];
+  checkRegex(match, [...path, 'match'], sink);
+  checkPathText(rewrite, [...path, 'rewrite'], sink);
+  const wrong = compileRegex(match).ok?.checkSubstitution(rewrite) ?? null;
+  if (wrong !== null) sink.error('invalid-value', [...path, 'rewrite'], `${JSON.stringify(rewrite)} ${wrong}`);
 }
 
 function checkPercent(value: number | undefined, path: Path, sink: Sink): void {
@@ -259,6 +285,8 @@ function checkFault({ fault }: HttpRouteSpec, path: Path, sink: Sink): void {
     checkRange(delay.percent, 0, 100, [...path, 'delay', 'percent'], sink);
     checkPercent(delay.percentage?.value, [...path, 'delay', 'percentage', 'value'], sink);
     if (delay.fixedDelay === undefined) sink.error('missing-field', [...path, 'delay'], 'fixedDelay is required');
+    else if (delay.fixedDelay <= 0)
+      sink.error('out-of-range', [...path, 'delay', 'fixedDelay'], 'expected more than 0s: without delay leave it out');
     if (delay.percent === undefined && delay.percentage === undefined)
       sink.warning(
         'no-effect',

@@ -61,8 +61,8 @@ export function sliceEndpoints(
     }
     const portMap = matchPorts(slice, context);
     for (const [i, endpoint] of (slice.value.endpoints ?? []).entries()) {
-      const [address = ''] = endpoint.addresses;
-      if (address === '' || isAddress(address)) addEndpoint(endpoint, portMap, slice.object.namespace, context);
+      const [address] = endpoint.addresses;
+      if (address === undefined || isAddress(address)) addEndpoint(endpoint, portMap, slice.object.namespace, context);
       // A proxy would refuse all of the Service's endpoints for it.
       else {
         context.findings.push(

@@ -77,8 +77,8 @@ function nearOf({ object, value }: Service, endpoints: readonly ServiceEndpoint[
 }
 
 function externalEndpoint(name: string, ports: readonly ServicePort[]): readonly ServiceEndpoint[] {
-  if (name === '') return [];
   const address = name.toLowerCase().replace(/\.$/, '');
+  if (address === '') return [];
   const same = new Map(ports.map((port) => [port.number, port.number]));
   return [{ address, ports: same, labels: {}, health: 'healthy', weight: 1, locality: '', workload: '' }];
 }
