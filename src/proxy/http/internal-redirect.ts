@@ -1,6 +1,7 @@
 import type { InternalRedirectPolicy } from '../../model/route.ts';
 import type { Headers } from '../../protocol/http/headers.ts';
 import { Framing, type RequestHead, type ResponseHead } from '../../protocol/http/message.ts';
+import { rewriteHost } from '../router/rewrite.ts';
 import type { CompiledRoute } from '../router/route.ts';
 import type { StreamInfo } from '../telemetry/stream-info.ts';
 import type { ConnectionManager } from './connection-manager.ts';
@@ -138,8 +139,7 @@ export class Redirects {
     headers.remove('x-envoy-original-path');
     headers.remove('x-envoy-original-host');
     pointTo(request, target);
-    headers.remove('host');
-    headers.add('Host', target.authority);
+    rewriteHost(request, target.authority);
     if (status !== 303 || request.method === 'GET' || request.method === 'HEAD') return true;
     // RFC 9110 section 15.4.4: another resource is to be retrieved.
     request.method = 'GET';

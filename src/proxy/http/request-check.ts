@@ -1,6 +1,7 @@
 import type { RequestHead } from '../../protocol/http/message.ts';
 import type { LocalReply } from '../filters/filter.ts';
 import { PathVerdict } from '../router/normalize.ts';
+import { rewriteHost } from '../router/rewrite.ts';
 import type { ConnectionManager } from './connection-manager.ts';
 import { badRequestReply } from './replies.ts';
 import { hasUnderscoreName } from './request-policy.ts';
@@ -43,10 +44,7 @@ export function checkRequest(head: RequestHead, manager: ConnectionManager): Loc
   if (manager.normalizeHost !== null) {
     const before = head.authority;
     manager.normalizeHost(head);
-    if (head.authority !== before) {
-      head.headers.remove('host');
-      head.headers.add('Host', head.authority);
-    }
+    if (head.authority !== before) rewriteHost(head, head.authority);
   }
   const verdict = manager.normalizePath === null ? PathVerdict.Continue : manager.normalizePath(head);
   if (verdict === PathVerdict.Reject) {

@@ -87,10 +87,10 @@ export function setOriginalPath(head: RequestHead, originalPath: string): void {
 }
 
 /**
- * Puts another host in the place of the request's, which `x-envoy-original-host` then names ('': it does not). Unlike a path,
- * one that is there already is replaced, as in Envoy (`Http::Utility::updateAuthority`).
+ * Puts another host in the place of the request's, in one Host line. `x-envoy-original-host` names `original` then, where one is
+ * given; unlike a path, one that is there already is replaced, as in Envoy (`Http::Utility::updateAuthority`).
  */
-export function rewriteHost(head: RequestHead, host: string, original: string): void {
+export function rewriteHost(head: RequestHead, host: string, original = ''): void {
   const { headers } = head;
   if (original !== '') headers.set('x-envoy-original-host', original);
   headers.remove('host');

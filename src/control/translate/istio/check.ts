@@ -1,20 +1,24 @@
-import { compileRegex } from '../../../base/regex.ts';
+import { compileRegex, type Regex } from '../../../base/regex.ts';
 import type { Path, Sink } from '../../source/schema/type.ts';
 
 /** Istio's own limit for a regular expression. */
 const LONGEST_REGEX = 1024;
 
-/** `regex` in RE2's syntax, as Istio and Envoy have it: no backreferences, no lookaround, linear time. */
-export function checkRegex(regex: string, path: Path, sink: Sink): void {
-  const problem = regexProblem(regex);
-  if (problem !== '') sink.error('invalid-regex', path, problem);
+/**
+ * `regex` in RE2's syntax, as Istio and Envoy have it: no backreferences, no lookaround, linear time. Answers it compiled; null
+ * when it is none.
+ */
+export function checkRegex(regex: string, path: Path, sink: Sink): Regex | null {
+  const problem = lengthProblem(regex);
+  const { ok, error } = problem === '' ? compileRegex(regex) : { error: problem };
+  if (ok !== undefined) return ok;
+  sink.error('invalid-regex', path, problem || `not a regular expression of RE2: ${error}`);
+  return null;
 }
 
-function regexProblem(regex: string): string {
+function lengthProblem(regex: string): string {
   if (regex === '') return 'the regular expression is empty';
-  if (regex.length > LONGEST_REGEX) return `the regular expression is longer than ${LONGEST_REGEX} characters`;
-  const { error } = compileRegex(regex);
-  return error === undefined ? '' : `not a regular expression of RE2: ${error}`;
+  return regex.length > LONGEST_REGEX ? `the regular expression is longer than ${LONGEST_REGEX} characters` : '';
 }
 
 export function checkPort(port: number | undefined, path: Path, sink: Sink): void {

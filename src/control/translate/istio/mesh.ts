@@ -188,10 +188,14 @@ function addServiceEntry(
   const made = memo.get(key, [entry, mtls, ...pods, ...entries], () =>
     serviceEntryServices(entry, pods, entries, mtls),
   );
-  for (const { object, value } of uncallable(entry, entries)) {
-    const message = `${value.address} is a name, and ${objectName(entry.object)} (${placeOf(entry.object)}), which selects it, has resolution STATIC and leaves it out: write an IP address here, or resolution: DNS there`;
-    findings.push(findingAt(object, 'warning', 'no-effect', ['spec', 'address'], message));
-  }
+  findings.push(
+    ...memo.get(`uncallable of ${key}`, [entry, ...entries], () =>
+      uncallable(entry, entries).map(({ object, value }) => {
+        const message = `${value.address} is a name, and ${objectName(entry.object)} (${placeOf(entry.object)}), which selects it, has resolution STATIC and leaves it out: write an IP address here, or resolution: DNS there`;
+        return findingAt(object, 'warning', 'no-effect', ['spec', 'address'], message);
+      }),
+    ),
+  );
   for (const [i, service] of made.entries()) {
     const other = services.get(service.host);
     if (other === undefined) {

@@ -221,13 +221,16 @@ export function uncallable(
   { object, value }: Decoded<'ServiceEntry'>,
   entries: readonly Decoded<'WorkloadEntry'>[],
 ): readonly Decoded<'WorkloadEntry'>[] {
-  const selector = value.workloadSelector?.labels;
-  if (selector === undefined) return [];
+  if (value.resolution !== 'STATIC') return [];
   return entries.filter((entry) => {
-    const { namespace, labels, addresses } = entryWorkload(entry);
-    if (namespace !== object.namespace || !labelsMatch(selector, labels)) return false;
-    return addresses.some((address) => !isCallable(address, value));
+    const workload = entryWorkload(entry);
+    return selects(value, object.namespace, workload) && workload.addresses.some((one) => !isCallable(one, value));
   });
+}
+
+function selects({ workloadSelector }: ServiceEntrySpec, namespace: string, workload: Workload): boolean {
+  const labels = workloadSelector?.labels;
+  return labels !== undefined && workload.namespace === namespace && labelsMatch(labels, workload.labels);
 }
 
 /** Names are looked up for resolution DNS alone. */
@@ -246,8 +249,7 @@ function entryEndpoints(
   mtls: MtlsPolicies,
 ): readonly ServiceEndpoint[] {
   if ((spec.resolution ?? 'NONE') === 'NONE') return [];
-  const selector = spec.workloadSelector?.labels;
-  if (selector === undefined) {
+  if (spec.workloadSelector?.labels === undefined) {
     return (spec.endpoints ?? []).map((entry) =>
       endpointAt(entry.address ?? '', targets, entry.labels ?? {}, entry, ''),
     );
@@ -259,7 +261,7 @@ function entryEndpoints(
   });
   for (const entry of entries) {
     const workload = entryWorkload(entry);
-    if (workload.namespace !== namespace || !labelsMatch(selector, workload.labels)) continue;
+    if (!selects(spec, namespace, workload)) continue;
     for (const address of workload.addresses) {
       if (!isCallable(address, spec)) continue;
       const endpoint = endpointAt(address, targets, workload.labels, entry.value, `${workload.name}.${namespace}`);
@@ -268,7 +270,7 @@ function entryEndpoints(
   }
   for (const pod of pods) {
     const workload = podWorkload(pod);
-    if (workload === null || workload.namespace !== namespace || !labelsMatch(selector, workload.labels)) continue;
+    if (workload === null || !selects(spec, namespace, workload)) continue;
     const [address] = workload.addresses;
     if (address === undefined) continue;
     const endpoint = endpointAt(address, targets, workload.labels, undefined, `${workload.name}.${namespace}`);

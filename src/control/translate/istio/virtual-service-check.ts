@@ -1,4 +1,3 @@
-import { compileRegex } from '../../../base/regex.ts';
 import { GRPC_CODES } from '../../../protocol/grpc/status.ts';
 import type { Path, Sink } from '../../source/schema/type.ts';
 import { hostMatches, isAddress } from '../names.ts';
@@ -264,9 +263,9 @@ function checkRewrite(route: HttpRouteSpec, base: Path, sink: Sink): void {
 function checkRegexRewrite(regexRewrite: { match: string; rewrite?: string }, base: Path, sink: Sink): void {
   const { match, rewrite = '' } = regexRewrite;
   const path = [...base, 'uriRegexRewrite'];
-  checkRegex(match, [...path, 'match'], sink);
+  const regex = checkRegex(match, [...path, 'match'], sink);
   checkPathText(rewrite, [...path, 'rewrite'], sink);
-  const wrong = compileRegex(match).ok?.checkSubstitution(rewrite) ?? null;
+  const wrong = regex === null ? null : regex.checkSubstitution(rewrite);
   if (wrong !== null) sink.error('invalid-value', [...path, 'rewrite'], `${JSON.stringify(rewrite)} ${wrong}`);
 }
 
